@@ -1,0 +1,171 @@
+// See config.h. The table below is the only place that knows a variable's name, default and limits.
+#include "ring/base/config.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <numeric>
+
+#include "ring/base/error.h"
+
+extern char** environ;
+
+namespace ring {
+namespace {
+
+constexpr const char* kPrefix = "TORCH_RING_";
+
+struct Row {
+    Parameter text;
+    std::function<void(Config&, const std::string&)> set;  // throws ConfigError
+};
+
+[[noreturn]] void refuse(const Parameter& row, const std::string& value) {
+    throw ConfigError(row.name + "='" + value + "' is not allowed; allowed: " + row.allowed + " (default: " +
+                      (row.default_value.empty() ? "unset" : row.default_value) + "). It means: " + row.meaning);
+}
+
+template <typename Number>
+Row number(const char* name, Number Config::* field, Number low, Number high, Number standard, const char* unit,
+           const char* meaning) {
+    Parameter text{name, std::to_string(low) + " .. " + std::to_string(high), std::to_string(standard), unit, meaning};
+    return {text, [=](Config& config, const std::string& value) {
+                Number parsed{};
+                const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), parsed);
+                if (error != std::errc() || end != value.data() + value.size() || parsed < low || parsed > high)
+                    refuse(text, value);
+                config.*field = parsed;
+            }};
+}
+
+template <typename Value>
+Row choice(const char* name, Value Config::* field, std::vector<std::pair<const char*, Value>> values,
+           const char* standard, const char* meaning) {
+    Parameter text{name, "", standard, "", meaning};
+    for (const auto& [word, _] : values) text.allowed += (text.allowed.empty() ? "" : ", ") + std::string(word);
+    return {text, [=](Config& config, const std::string& value) {
+                for (const auto& [word, meant] : values)
+                    if (value == word) {
+                        config.*field = meant;
+                        return;
+                    }
+                refuse(text, value);
+            }};
+}
+
+Row word(const char* name, std::string Config::* field, const char* allowed, const char* meaning) {
+    return {{name, allowed, "", "", meaning}, [=](Config& config, const std::string& value) { config.*field = value; }};
+}
+
+Row secret_file() {
+    Parameter text{"TORCH_RING_SECRET_FILE", "the path of a readable file that is not empty", "", "",
+                   "a file that holds the job's secret, instead of TORCH_RING_SECRET"};
+    return {text, [=](Config& config, const std::string& value) {
+                std::ifstream file(value, std::ios::binary);
+                std::string secret{std::istreambuf_iterator<char>(file), {}};
+                while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
+                if (secret.empty()) refuse(text, value);
+                if (!config.secret.empty())
+                    throw ConfigError("TORCH_RING_SECRET and TORCH_RING_SECRET_FILE are both set; unset one of them");
+                config.secret = secret;
+            }};
+}
+
+const std::vector<Row>& table() {
+    static const std::vector<Row> rows = {
+        choice<Algorithm>("TORCH_RING_ALGORITHM", &Config::algorithm,
+                          {{"hierarchical", Algorithm::kHierarchical}, {"ring", Algorithm::kRing}}, "hierarchical",
+                          "hierarchical: shared memory inside each host, rings between hosts; ring: one flat ring over all "
+                          "ranks. The same on every rank"),
+        number<size_t>("TORCH_RING_CHUNK_BYTES", &Config::chunk_bytes, 4096, 16 << 20, 128 << 10, "bytes",
+                       "payload of one frame between hosts, the grain of pipelining. The same on every rank"),
+        number<size_t>("TORCH_RING_HOST_SMALL_BYTES", &Config::host_small_bytes, 0, 64 << 10, 32 << 10, "bytes",
+                       "up to here an all_reduce inside one host is one-shot. The same on every rank"),
+        number<size_t>("TORCH_RING_RING_SMALL_BYTES", &Config::ring_small_bytes, 0, 64 << 10, 8 << 10, "bytes",
+                       "up to here an all_reduce over several hosts is one-shot. The same on every rank"),
+        number<int>("TORCH_RING_SPIN_US", &Config::spin_us, 0, 1'000'000, 50, "microseconds",
+                    "how long a waiting rank polls before it sleeps in the kernel"),
+        number<int>("TORCH_RING_CONNECT_TIMEOUT_S", &Config::connect_timeout_s, 1, 3600, 10, "seconds",
+                    "how long an incoming connection may take to prove that it belongs to the job"),
+        choice<LogLevel>("TORCH_RING_LOG_LEVEL", &Config::log_level,
+                         {{"error", LogLevel::kError},
+                          {"warning", LogLevel::kWarning},
+                          {"info", LogLevel::kInfo},
+                          {"debug", LogLevel::kDebug}},
+                         "warning", "what is written to standard error"),
+        word("TORCH_RING_ISA", &Config::isa, "an instruction set of this CPU: portable, avx2, avx512",
+             "the instruction set of the reductions, instead of the best one"),
+        word("TORCH_RING_HOST_ID", &Config::host_id, "any text",
+             "ranks with equal values count as one host, instead of those that can share memory"),
+        word("TORCH_RING_IFNAME", &Config::ifname, "prefixes (eth,ib), exact names (=eth0) or exclusions (^lo,docker)",
+             "the network interface for traffic between hosts, instead of the one by which the store is reached"),
+        word("TORCH_RING_SECRET", &Config::secret, "any text, the same on every rank",
+             "what connections prove knowledge of, instead of a random secret that rank 0 shares through the store"),
+        secret_file(),
+    };
+    return rows;
+}
+
+size_t edit_distance(const std::string& a, const std::string& b) {
+    std::vector<size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), size_t{0});
+    for (size_t i = 0; i < a.size(); ++i) {
+        size_t diagonal = row[0]++;
+        for (size_t j = 0; j < b.size(); ++j) {
+            const size_t substituted = diagonal + (a[i] == b[j] ? 0 : 1);
+            diagonal = row[j + 1];
+            row[j + 1] = std::min({substituted, row[j] + 1, row[j + 1] + 1});
+        }
+    }
+    return row.back();
+}
+
+}  // namespace
+
+const std::vector<Parameter>& parameters() {
+    static const std::vector<Parameter> rows = [] {
+        std::vector<Parameter> texts;
+        for (const Row& row : table()) texts.push_back(row.text);
+        return texts;
+    }();
+    return rows;
+}
+
+Config parse_config() {
+    Config config;
+    for (const Row& row : table()) {
+        const char* value = std::getenv(row.text.name.c_str());
+        if (value != nullptr && *value != '\0') {
+            row.set(config, value);
+        } else if (!row.text.default_value.empty()) {
+            row.set(config, row.text.default_value);
+        }
+    }
+    return config;
+}
+
+const Config& config() {
+    static const Config parsed = parse_config();
+    return parsed;
+}
+
+std::vector<std::string> unknown_variables() {
+    std::vector<std::string> warnings;
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+        const std::string text = *entry;
+        const std::string name = text.substr(0, text.find('='));
+        if (!name.starts_with(kPrefix)) continue;
+        const auto& rows = parameters();
+        if (std::any_of(rows.begin(), rows.end(), [&](const Parameter& row) { return row.name == name; })) continue;
+        const auto nearest = std::min_element(rows.begin(), rows.end(), [&](const Parameter& a, const Parameter& b) {
+            return edit_distance(a.name, name) < edit_distance(b.name, name);
+        });
+        warnings.push_back(name + " is not a setting of torch_ring and has no effect; did you mean " + nearest->name + "?");
+    }
+    return warnings;
+}
+
+}  // namespace ring

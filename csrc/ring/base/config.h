@@ -1,0 +1,51 @@
+// The settings: one table that declares each TORCH_RING_* variable once (config.cc), and their parsed values.
+//
+// Read by every layer through config(). The Python face prints the table and checks the environment with it.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "ring/base/log.h"
+
+namespace ring {
+
+enum class Algorithm { kHierarchical, kRing };
+
+struct Config {
+    Algorithm algorithm = Algorithm::kHierarchical;
+    size_t chunk_bytes = 0;          // payload of one frame between hosts
+    size_t host_small_bytes = 0;     // one-shot all_reduce inside a host up to here
+    size_t ring_small_bytes = 0;     // one-shot all_reduce between hosts up to here
+    int spin_us = 0;                 // a waiting rank polls for so long before it sleeps
+    int connect_timeout_s = 0;       // for one handshake of an incoming connection
+    LogLevel log_level = LogLevel::kWarning;
+    std::string isa;                 // "" = the best one
+    std::string host_id;             // "" = found out
+    std::string ifname;              // "" = the interface by which the store is reached
+    std::string secret;              // "" = a random one of rank 0
+};
+
+// A row of the table: what the variable is called, and how to describe it to a user.
+struct Parameter {
+    std::string name;           // "TORCH_RING_CHUNK_BYTES"
+    std::string allowed;        // "hierarchical, ring" or "4096 .. 16777216"
+    std::string default_value;  // as a user would write it
+    std::string unit;           // "bytes", "" for none
+    std::string meaning;
+};
+
+const std::vector<Parameter>& parameters();
+
+// The values of this process, parsed from the environment at the first call.
+// Throws ConfigError that names the variable, its value and what is allowed. Thread-safe.
+const Config& config();
+
+// Parses again (the environment of a test, or of a process that sets variables before its first group).
+Config parse_config();
+
+// One warning for each TORCH_RING_* name in the environment that is not in the table, with the nearest that is.
+std::vector<std::string> unknown_variables();
+
+}  // namespace ring

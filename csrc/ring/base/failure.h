@@ -1,0 +1,23 @@
+// Why a group failed, as a value that can be stored in shared memory, sent to peers, and thrown on every rank.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <string>
+
+namespace ring {
+
+// Numeric values are part of the protocol.
+enum class FailureKind : uint8_t { kInternal = 0, kPeer, kTimeout, kMismatch, kAborted };
+
+struct Failure {
+    FailureKind kind = FailureKind::kInternal;
+    std::string text;
+
+    // The exception of the matching type from error.h; `operation` says what was in flight here ("" for none).
+    std::exception_ptr exception(const std::string& operation) const;
+    // From an exception that this process caught.
+    static Failure of(std::exception_ptr error);
+};
+
+}  // namespace ring

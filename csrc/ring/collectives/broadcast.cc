@@ -1,0 +1,44 @@
+// broadcast: the root shares with its host, each rail carries its slice from host to host, each host shares the slices.
+#include "ring/collectives/collectives.h"
+#include "ring/collectives/host.h"
+#include "ring/collectives/ring.h"
+
+namespace ring {
+namespace {
+
+int cell_of(const Layout& layout, int rank) {
+    for (int cell = 0; cell < layout.cells(); ++cell)
+        for (const int member : layout.cell(cell))
+            if (member == rank) return cell;
+    return -1;
+}
+
+}  // namespace
+
+Task broadcast(Context& context) {
+    const Layout& layout = context.layout;
+    const int root = context.signature().root;
+    const int root_cell = cell_of(layout, root);
+    const bool in_root_cell = layout.my_cell_index() == root_cell;
+    auto* const data = static_cast<std::byte*>(context.arguments->output);
+
+    co_await enter(context);
+    if (in_root_cell) {
+        std::vector<Extents> from_root(layout.local_size());
+        for (int l = 0; l < layout.local_size(); ++l)
+            if (layout.my_cell()[l] == root) from_root[l] = {{data, context.bytes()}};
+        co_await host_share(context, from_root);
+    }
+    if (layout.cells() == 1) co_return;
+
+    std::vector<Extents> slices;
+    for (int j = 0; j < layout.rails(); ++j) {
+        const Slice slice = slice_of(context.signature().count, layout.rails(), j, kGrainBytes / context.element_bytes());
+        slices.push_back({{data + slice.begin * context.element_bytes(), slice.count * context.element_bytes()}});
+    }
+    if (layout.on_rail())
+        co_await run_ring(context, ring_broadcast(context, root_cell, slices[layout.local_rank()]));
+    if (!in_root_cell) co_await host_share(context, slices);
+}
+
+}  // namespace ring

@@ -1,0 +1,71 @@
+// Lists of memory ranges that an algorithm treats as one, and how they are cut into chunks.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <vector>
+
+namespace ring {
+
+// A range of memory. A null `data` in a list that is written to means: nobody here wants these bytes.
+struct Extent {
+    std::byte* data;
+    size_t bytes;
+};
+using Extents = std::vector<Extent>;
+
+inline size_t total_bytes(const Extents& extents) {
+    size_t sum = 0;
+    for (const Extent& extent : extents) sum += extent.bytes;
+    return sum;
+}
+
+// Calls visit(pointer, bytes, offset from `begin`) for the parts of [begin, begin + length) of the concatenation.
+template <typename Visit>
+void for_each_part(const Extents& extents, size_t begin, size_t length, Visit visit) {
+    const size_t end = begin + length;
+    size_t at = 0;
+    for (const Extent& extent : extents) {
+        const size_t from = std::max(begin, at);
+        const size_t to = std::min(end, at + extent.bytes);
+        if (from < to) visit(extent.data == nullptr ? nullptr : extent.data + (from - at), to - from, from - begin);
+        at += extent.bytes;
+        if (at >= end) break;
+    }
+}
+
+// Bytes of chunk `index` when `total` bytes are cut into chunks of `chunk`; 0 past the end.
+inline size_t chunk_length(size_t total, size_t chunk, size_t index) {
+    const size_t begin = index * chunk;
+    return begin >= total ? 0 : std::min(chunk, total - begin);
+}
+
+// Copies chunk `index` out of the list, to `to`, or into it, from `from`.
+inline void copy_chunk_out(const Extents& extents, size_t chunk, size_t index, std::byte* to) {
+    for_each_part(extents, index * chunk, chunk,
+                  [&](const std::byte* part, size_t bytes, size_t offset) { std::memcpy(to + offset, part, bytes); });
+}
+
+inline void copy_chunk_in(const Extents& extents, size_t chunk, size_t index, const std::byte* from) {
+    for_each_part(extents, index * chunk, chunk, [&](std::byte* part, size_t bytes, size_t offset) {
+        if (part != nullptr) std::memcpy(part, from + offset, bytes);
+    });
+}
+
+// Slices are cut at multiples of a cache line, so that two ranks never write the same one.
+constexpr size_t kGrainBytes = 64;
+
+// The `index`-th of `parts` nearly equal slices of `count` elements, cut at multiples of `grain` elements.
+struct Slice {
+    size_t begin;
+    size_t count;
+};
+inline Slice slice_of(size_t count, size_t parts, size_t index, size_t grain) {
+    const size_t grains = (count + grain - 1) / grain;
+    const size_t per_part = (grains + parts - 1) / parts * grain;
+    const size_t begin = std::min(count, per_part * index);
+    return {begin, std::min(per_part, count - begin)};
+}
+
+}  // namespace ring

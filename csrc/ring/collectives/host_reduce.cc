@@ -1,0 +1,86 @@
+// See host.h. Each rank reads its input once and writes its output once; what lies between stays in cache.
+//
+// Nomenclature: each owner's part is cut into *chunks*, K of them for the longest part. Chunk k of all parts passes through
+// three steps, which overlap for successive chunks:
+//   stage   copy the contributions to the other owners' chunk k into one's in-slot
+//   reduce  the owner sums chunk k over all ranks' in-slots (its own contribution directly from the input) into its result
+//   gather  copy the other owners' results out of their out-slots
+// Iteration k of the loop stages chunk k, reduces chunk k-1, gathers chunk k-2 and then publishes one phase. It waits once,
+// between stage and reduce, for everyone to have published iteration k-1; so a rank only ever waits for work that had a
+// whole iteration's time to be done.
+//
+// Why kInSlots = 3: stage(k) runs when all have ended iteration k-2, the last to read chunk k-3. Two out-slots suffice:
+// reduce(k-1) runs when all have ended iteration k-1, the last to read the result of chunk k-3.
+#include <array>
+
+#include "ring/collectives/host.h"
+
+namespace ring {
+namespace {
+
+constexpr size_t kLine = 64;
+
+// This rank's part of chunk k: the sum over all ranks, in order of local rank, so that the bits do not depend on timing.
+void reduce_chunk(const Context& context, const Extents& own, const Extents& result, size_t chunk, size_t k,
+                  size_t divisor) {
+    const Segment& segment = *context.segment;
+    const int me = segment.local_rank();
+    const int n = segment.local_size();
+    const size_t element = context.element_bytes();
+    std::vector<const void*> sources(n);
+    std::vector<Extent> inputs;
+    for_each_part(own, k * chunk, chunk,
+                  [&](std::byte* part, size_t bytes, size_t) { inputs.push_back({part, bytes}); });
+    size_t index = 0;
+    for_each_part(result, k * chunk, chunk, [&](std::byte* to, size_t bytes, size_t offset) {
+        for (int l = 0; l < n; ++l)
+            sources[l] = l == me ? inputs[index].data : segment.in_slot(l, k) + me * chunk + offset;
+        ++index;
+        context.reduce()(to, sources.data(), n, bytes / element, divisor);
+    });
+}
+
+}  // namespace
+
+Task host_reduce(Context& context, std::vector<Extents> contributions, Extents result, size_t divisor,
+                 std::vector<Extents> shared) {
+    const size_t owners = contributions.size();
+    if (context.segment == nullptr) {
+        size_t index = 0;
+        for (const Extent& to : result) {
+            const void* from = contributions[0][index++].data;
+            if (from == to.data && divisor == 1) continue;
+            context.reduce()(to.data, &from, 1, to.bytes / context.element_bytes(), divisor);
+        }
+        co_return;
+    }
+    Segment& segment = *context.segment;
+    const auto me = static_cast<size_t>(segment.local_rank());
+    const size_t chunk = kStageBytes / owners / kLine * kLine;
+    size_t longest = 0;
+    for (const Extents& part : contributions) longest = std::max(longest, total_bytes(part));
+    const size_t chunks = (longest + chunk - 1) / chunk;
+    const size_t iterations = chunks == 0 ? 0 : chunks + (shared.empty() ? 1 : 2);
+    const uint64_t base = context.phase;
+
+    PhaseReached previous_stage(segment, base);
+    co_await until(previous_stage);
+    for (size_t k = 0; k < iterations; ++k) {
+        if (k < chunks)
+            for (size_t j = 0; j < owners; ++j)
+                if (j != me) copy_chunk_out(contributions[j], chunk, k, segment.in_slot(me, k) + j * chunk);
+        PhaseReached previous(segment, base + k);
+        co_await until(previous);
+        if (k >= 1 && k <= chunks && me < owners) {
+            reduce_chunk(context, contributions[me], result, chunk, k - 1, divisor);
+            if (!shared.empty()) copy_chunk_out(result, chunk, k - 1, segment.out_slot(me, k - 1));
+        }
+        if (k >= 2 && !shared.empty())
+            for (size_t j = 0; j < owners; ++j)
+                if (j != me) copy_chunk_in(shared[j], chunk, k - 2, segment.out_slot(j, k - 2));
+        segment.publish(base + k + 1);
+    }
+    context.phase = base + iterations;
+}
+
+}  // namespace ring

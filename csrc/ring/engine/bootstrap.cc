@@ -1,0 +1,141 @@
+// See bootstrap.h.
+#include "ring/engine/bootstrap.h"
+
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "ring/base/config.h"
+#include "ring/base/error.h"
+#include "ring/topology/identity.h"
+#include "ring/transport/frame.h"
+#include "ring/transport/tcp/handshake.h"
+
+namespace ring {
+namespace {
+
+// A card is lines of "field=value"; values are one line each.
+using Card = std::map<std::string, std::string>;
+
+std::string encode(const Card& card) {
+    std::string text;
+    for (const auto& [field, value] : card) text += field + "=" + value + "\n";
+    return text;
+}
+
+Card decode(const std::string& text) {
+    Card card;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+        if (const size_t at = line.find('='); at != std::string::npos) card[line.substr(0, at)] = line.substr(at + 1);
+    return card;
+}
+
+std::string hex(const std::string& bytes) {
+    std::string text;
+    for (const char byte : bytes) {
+        constexpr const char* kDigits = "0123456789abcdef";
+        text += kDigits[static_cast<unsigned char>(byte) >> 4];
+        text += kDigits[static_cast<unsigned char>(byte) & 15];
+    }
+    return text;
+}
+
+std::string boot_id() {
+    std::string id;
+    std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+    return id;
+}
+
+std::string key_of(const char* what, int rank) { return std::string("ring/") + what + "/" + std::to_string(rank); }
+
+// What must be the same on every rank for their schedules to fit together.
+std::string settings() {
+    const Config& values = config();
+    return std::string("TORCH_RING_ALGORITHM=") + (values.algorithm == Algorithm::kRing ? "ring" : "hierarchical") +
+           " TORCH_RING_CHUNK_BYTES=" + std::to_string(values.chunk_bytes) +
+           " TORCH_RING_HOST_SMALL_BYTES=" + std::to_string(values.host_small_bytes) +
+           " TORCH_RING_RING_SMALL_BYTES=" + std::to_string(values.ring_small_bytes);
+}
+
+[[noreturn]] void throw_missing(Store& store, int rank, int size) {
+    std::string missing;
+    for (int r = 0; r < size; ++r)
+        if (!store.has(key_of("card", r))) missing += (missing.empty() ? "" : ", ") + std::to_string(r);
+    throw TimeoutError("rank " + std::to_string(rank) + " of " + std::to_string(size) +
+                       " waited for the group to form, but these ranks did not join in time: " +
+                       (missing.empty() ? "none; the store is too slow" : missing) +
+                       ". Are they running, and do they create the same group?");
+}
+
+void require_equal(const std::vector<Card>& cards, const char* field, const std::string& meaning) {
+    for (size_t r = 1; r < cards.size(); ++r)
+        if (cards[r].at(field) != cards[0].at(field))
+            throw ConfigError("rank " + std::to_string(r) + " and rank 0 differ in " + meaning);
+}
+
+}  // namespace
+
+Roster exchange_cards(Store& store, int rank, int size, const std::string& host_id, const std::string& doorbell,
+                      Deadline deadline) {
+    const std::string& own_secret = config().secret;
+    Card mine{{"protocol", std::to_string(kProtocolVersion)},
+              {"host_id", host_id.empty() ? host_identity() : host_id},
+              {"host_name", host_id.empty() ? host_name() : host_id},
+              {"boot", boot_id()},
+              {"pid", std::to_string(::getpid())},
+              {"doorbell", doorbell},
+              {"settings", settings()},
+              {"secret", own_secret.empty() ? "shared" : hex(fingerprint(own_secret))}};
+    if (rank == 0) {
+        uint64_t group = 0;
+        const Nonce random = random_nonce();
+        std::memcpy(&group, random.data(), sizeof(group));
+        mine["group"] = std::to_string(group);
+        if (own_secret.empty()) store.set("ring/secret", random_secret());
+    }
+    store.set(key_of("card", rank), encode(mine));
+
+    std::vector<Card> cards;
+    for (int r = 0; r < size; ++r) {
+        try {
+            cards.push_back(decode(store.get(key_of("card", r), deadline)));
+        } catch (const TimeoutError&) {
+            throw_missing(store, rank, size);
+        }
+    }
+    require_equal(cards, "protocol", "the protocol of torch_ring: install the same version everywhere");
+    require_equal(cards, "secret", "TORCH_RING_SECRET: set the same secret on every rank, or on none");
+    for (int r = 1; r < size; ++r)
+        if (cards[r].at("settings") != cards[0].at("settings"))
+            throw ConfigError("rank " + std::to_string(r) + " has " + cards[r].at("settings") + ", rank 0 has " +
+                              cards[0].at("settings") + ": set them alike on every rank");
+
+    Roster roster;
+    roster.group = std::stoull(cards[0].at("group"));
+    roster.secret = own_secret.empty() ? store.get("ring/secret", deadline) : own_secret;
+    for (const Card& card : cards) {
+        roster.members.push_back({card.at("host_id"), card.at("host_name"), std::stoi(card.at("pid"))});
+        roster.doorbells.push_back(card.at("doorbell"));
+        roster.boots.push_back(card.at("boot"));
+    }
+    return roster;
+}
+
+void publish_address(Store& store, int rank, const std::string& address, uint16_t port) {
+    store.set(key_of("address", rank), encode(Card{{"address", address}, {"port", std::to_string(port)}}));
+}
+
+Endpoint address_of(Store& store, int rank, Deadline deadline) {
+    try {
+        const Card card = decode(store.get(key_of("address", rank), deadline));
+        return {card.at("address"), static_cast<uint16_t>(std::stoi(card.at("port")))};
+    } catch (const TimeoutError&) {
+        throw TimeoutError("rank " + std::to_string(rank) + " has not published its address in time; it failed to start");
+    }
+}
+
+}  // namespace ring

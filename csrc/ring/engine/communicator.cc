@@ -1,0 +1,190 @@
+// The life of a group: how it is formed, what is posted to it, how it fails and ends. See communicator.h; how it is driven
+// is in drive.cc.
+#include "ring/engine/communicator.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "ring/base/config.h"
+#include "ring/base/error.h"
+#include "ring/base/log.h"
+#include "ring/collectives/collectives.h"
+#include "ring/engine/engine.h"
+#include "ring/topology/identity.h"
+#include "ring/topology/interface.h"
+
+namespace ring {
+namespace {
+
+// How long a leaving rank waits for its goodbyes to get into the sockets.
+constexpr milliseconds kGoodbye{200};
+
+void watch(const UniqueFd& epoll, int fd) {
+    // Edge-triggered: a link whose next frame nobody has posted yet must not wake anyone again and again.
+    epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.fd = fd}};
+    if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw_errno("epoll_ctl");
+}
+
+}  // namespace
+
+std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store, const Settings& settings) {
+    const Deadline deadline = Deadline::after(settings.timeout);
+    auto doorbell = std::make_unique<Doorbell>();
+    Roster roster = exchange_cards(store, settings.rank, settings.size, settings.host_id, doorbell->name(), deadline);
+    Layout layout(settings.rank, roster.members,
+                  settings.algorithm.value_or(config().algorithm) == Algorithm::kRing);
+    Acceptor* acceptor = nullptr;
+    if (layout.hosts() > 1) {
+        acceptor = &engine.acceptor(choose_address(settings.store_host));
+        acceptor->expect(roster.group, settings.rank, roster.secret);
+    }
+    Connections connections;
+    try {
+        connections = connect_group(store, layout, roster, *doorbell, acceptor, deadline);
+    } catch (...) {
+        if (acceptor != nullptr) acceptor->forget(roster.group, settings.rank);
+        throw;
+    }
+    if (settings.rank == 0)
+        log(LogLevel::kInfo, "group of " + std::to_string(layout.size()) + " ranks on " + std::to_string(layout.hosts()) +
+                                 " hosts, " + std::to_string(layout.rails()) + " rings between them, reductions with " +
+                                 current_isa());
+    std::shared_ptr<Communicator> group(new Communicator(engine, std::move(layout), std::move(roster), std::move(doorbell),
+                                                         std::move(connections), acceptor, settings.timeout));
+    std::map<int, int> pid_of_rank;
+    for (const int rank : group->layout_.host_ranks())
+        if (rank != settings.rank) pid_of_rank[rank] = group->layout_.member(rank).pid;
+    engine.add(group, pid_of_rank);
+    return group;
+}
+
+Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::unique_ptr<Doorbell> doorbell,
+                           Connections connections, Acceptor* acceptor, milliseconds timeout)
+    : engine_(engine),
+      layout_(std::move(layout)),
+      roster_(std::move(roster)),
+      doorbell_(std::move(doorbell)),
+      connections_(std::move(connections)),
+      acceptor_(acceptor),
+      epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
+      oversubscribed_(static_cast<int>(layout_.host_ranks().size()) > usable_cpus()),
+      timeout_(timeout),
+      context_{.layout = layout_},
+      called_(layout_.size(), connections_.segment.get()) {
+    context_.segment = layout_.local_size() > 1 ? connections_.segment.get() : nullptr;
+    context_.next = connections_.next.get();
+    context_.prev = connections_.prev.get();
+    context_.group = roster_.group;
+    watch(epoll_, doorbell_->fd());
+    for (const int fd : connections_.data_fds) watch(epoll_, fd);
+    for (const auto& control : connections_.controls) watch(epoll_, control->fd());
+}
+
+Communicator::~Communicator() { shutdown(); }
+
+void Communicator::set_timeout(milliseconds timeout) {
+    const std::lock_guard lock(queue_mutex_);
+    timeout_ = timeout;
+}
+
+std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional<milliseconds> timeout,
+                                              Operation::OnDone on_done) {
+    check_arguments(arguments, layout_.size());
+    std::shared_ptr<Operation> operation;
+    std::exception_ptr refused;
+    {
+        const std::lock_guard lock(queue_mutex_);
+        operation = std::make_shared<Operation>(std::move(arguments), Deadline::after(timeout.value_or(timeout_)),
+                                                std::move(on_done));
+        operation->number = ++posted_;
+        if (closed_) {
+            refused = Failure{FailureKind::kAborted, "the group was shut down"}.exception(operation->describe());
+        } else if (failure_) {
+            refused = failure_->exception(operation->describe());
+        } else {
+            queue_.push_back(operation);
+            ++unfinished_;
+        }
+    }
+    if (refused) {
+        operation->finish(refused);
+        if (operation->on_done) operation->on_done(refused);
+    }
+    return operation;
+}
+
+void Communicator::hand_over() { engine_.kick(); }
+
+void Communicator::abort(const std::string& why) {
+    fail({FailureKind::kAborted, "rank " + std::to_string(layout_.rank()) + " aborted the group: " + why});
+}
+
+void Communicator::fail(Failure failure) {
+    {
+        const std::lock_guard lock(queue_mutex_);
+        if (failure_ || closed_) return;
+        // The first report on this host stays, so that its ranks tell the same story.
+        if (connections_.segment != nullptr) {
+            connections_.segment->post_failure(failure);
+            if (auto first = connections_.segment->failure()) failure = std::move(*first);
+        }
+        failure_ = std::move(failure);
+        log(LogLevel::kInfo, "rank " + std::to_string(layout_.rank()) + ": the group failed: " + failure_->text);
+        failed_.store(true, std::memory_order_release);  // pairs with step()
+    }
+    doorbell_->ring(doorbell_->name());  // a waiter of this process may sleep
+    engine_.kick();
+}
+
+void Communicator::process_ended(int rank) {
+    const auto& local = layout_.host_ranks();
+    const int index = static_cast<int>(std::find(local.begin(), local.end(), rank) - local.begin());
+    if (connections_.segment->departed(index)) return;
+    fail({FailureKind::kPeer, layout_.describe(rank) + " died: its process ended"});
+}
+
+std::optional<Failure> Communicator::failure() const {
+    const std::lock_guard lock(queue_mutex_);
+    return failure_;
+}
+
+uint64_t Communicator::operations_posted() const {
+    const std::lock_guard lock(queue_mutex_);
+    return posted_;
+}
+
+void Communicator::shutdown() {
+    {
+        const std::lock_guard lock(queue_mutex_);
+        if (closed_) return;
+        closed_ = true;
+        if (!failure_) failure_ = Failure{FailureKind::kAborted, "the group was shut down"};
+    }
+    failed_.store(true, std::memory_order_release);  // pairs with step()
+    engine_.remove(this);
+    doorbell_->ring(doorbell_->name());
+    Lock lock(drive_mutex_);
+    flooded_ = true;  // the peers learn by a goodbye
+    abandon_all();
+    if (connections_.segment != nullptr) connections_.segment->depart();
+    for (const auto& control : connections_.controls) {
+        control->receive();  // what is left unread would turn the end of the connection into a reset
+        control->send(Control::Type::kGoodbye, "");
+    }
+    const Deadline deadline = Deadline::after(kGoodbye);
+    while (!deadline.passed() && std::any_of(connections_.controls.begin(), connections_.controls.end(),
+                                             [](const auto& control) { return control->pending(); })) {
+        std::this_thread::sleep_for(milliseconds(1));
+        for (const auto& control : connections_.controls) control->flush();
+    }
+    if (acceptor_ != nullptr) acceptor_->forget(roster_.group, layout_.rank());
+    context_.next = context_.prev = nullptr;
+    connections_.next.reset();
+    connections_.prev.reset();
+    connections_.controls.clear();
+    run_callbacks(lock);
+}
+
+}  // namespace ring

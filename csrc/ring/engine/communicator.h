@@ -1,0 +1,139 @@
+// A group of ranks, as this rank sees it: its connections, its queue of operations, and who drives them.
+//
+// Posting never blocks. Operations run in the order in which they were posted. Whoever waits drives: wait() runs the
+// operations in the caller's thread; those that nobody waits for are run by the engine's progress thread. A failure ends
+// the group: it is flooded to all ranks, every operation ends with it, and so does each later one, at once.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "ring/base/clock.h"
+#include "ring/base/config.h"
+#include "ring/base/failure.h"
+#include "ring/collectives/context.h"
+#include "ring/engine/connections.h"
+#include "ring/engine/operation.h"
+#include "ring/fault/progress_table.h"
+#include "ring/topology/store.h"
+
+namespace ring {
+
+class Engine;
+
+// Thread-safe.
+class Communicator : public std::enable_shared_from_this<Communicator> {
+  public:
+    struct Settings {
+        int rank = 0;
+        int size = 1;
+        milliseconds timeout{30 * 60 * 1000};  // for forming the group, and for each operation unless told otherwise
+        std::string store_host;                // where the store runs, for choosing an interface; "" if unknown
+        std::string host_id;                   // instead of this process's host_identity(); "" = that
+        std::optional<Algorithm> algorithm;    // instead of config().algorithm
+    };
+
+    // Forms the group; all ranks must call it. Throws what exchange_cards() and connect_group() throw.
+    static std::shared_ptr<Communicator> create(Engine& engine, Store& store, const Settings& settings);
+    ~Communicator();
+
+    const Layout& layout() const { return layout_; }
+    void set_timeout(milliseconds timeout);
+
+    // Throws ConfigError where the arguments make no sense. After a failure the operation that it returns has failed.
+    std::shared_ptr<Operation> post(Arguments arguments, std::optional<milliseconds> timeout = std::nullopt,
+                                    Operation::OnDone on_done = nullptr);
+    // Lets the progress thread run what was posted, for a caller that does not wait now.
+    void hand_over();
+    // Returns when the operation is done; drives it. Throws what it failed with, or TimeoutError after `timeout`, in which
+    // case the operation goes on.
+    void wait(const std::shared_ptr<Operation>& operation, std::optional<milliseconds> timeout = std::nullopt);
+
+    // Ends the group on all ranks with AbortedError.
+    void abort(const std::string& why);
+    // Leaves the group in good order: peers that do not wait for this rank are not disturbed. Called by the destructor.
+    void shutdown();
+    // What ended the group, if something did.
+    std::optional<Failure> failure() const;
+    uint64_t operations_posted() const;
+
+    // ---- for the engine ----
+    // From any thread: ends the group with this failure, unless it has one.
+    void fail(Failure failure);
+    // The process of a rank on this host is no more.
+    void process_ended(int rank);
+    int epoll_fd() const { return epoll_.get(); }
+    // Runs what nobody else drives, as far as it goes without waiting. Afterwards the descriptor is armed, unless a waiter
+    // drives the group: then false, and the engine asks again later.
+    bool serve(bool woken);
+    // When serve() must be called at the latest.
+    Clock::time_point next_deadline() const;
+
+  private:
+    using Lock = std::unique_lock<std::timed_mutex>;
+
+    Communicator(Engine& engine, Layout layout, Roster roster, std::unique_ptr<Doorbell> doorbell, Connections connections,
+                 Acceptor* acceptor, milliseconds timeout);
+
+    // All of these under drive_mutex_.
+    bool step();                         // true if anything moved
+    bool start_next();
+    bool progress_links();
+    void finish_active(std::exception_ptr error);
+    void abandon_all();
+    void check_deadline();
+    void check_departures();
+    void sleep(Clock::time_point until);
+    void handle_events(int timeout_ms);
+    void read_controls();
+    bool nothing_to_wait_for() const;    // what the active operation waits for is there, or the group has failed
+    void run_callbacks(Lock& lock);      // releases the lock meanwhile
+    Clock::time_point share_time() const;
+    Clock::time_point wake_time() const;
+
+    bool has_work() const;
+    void arm();
+
+    Engine& engine_;
+    const Layout layout_;
+    const Roster roster_;
+    const std::unique_ptr<Doorbell> doorbell_;
+    Connections connections_;
+    Acceptor* const acceptor_;
+    UniqueFd epoll_;
+    const bool oversubscribed_;
+
+    mutable std::mutex queue_mutex_;  // guards what follows
+    std::deque<std::shared_ptr<Operation>> queue_;
+    uint64_t posted_ = 0;
+    uint64_t unfinished_ = 0;  // in the queue or active
+    milliseconds timeout_;
+    std::optional<Failure> failure_;
+    bool closed_ = false;
+
+    std::atomic<bool> failed_{false};
+    std::atomic<int> waiters_{0};
+    std::atomic<bool> armed_{false};
+
+    mutable std::timed_mutex drive_mutex_;  // guards what follows: whoever holds it drives
+    Context context_;
+    std::shared_ptr<Operation> active_;
+    std::optional<Strand> strand_;
+    Clock::time_point active_since_;
+    // Whose callbacks are still to be run.
+    std::vector<std::pair<std::shared_ptr<Operation>, std::exception_ptr>> finished_;
+    ProgressTable called_;
+    struct Suspect {
+        int rank;
+        std::string why;
+        Clock::time_point until;
+    };
+    std::optional<Suspect> suspect_;  // its data connection ended; its control connection may say why
+    bool flooded_ = false;
+};
+
+}  // namespace ring

@@ -1,0 +1,118 @@
+// See connections.h.
+#include "ring/engine/connections.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "ring/base/error.h"
+#include "ring/topology/interface.h"
+#include "ring/transport/shm/pipe.h"
+#include "ring/transport/tcp/handshake.h"
+#include "ring/transport/tcp/pipe.h"
+#include "ring/transport/tcp/socket.h"
+
+namespace ring {
+namespace {
+
+constexpr milliseconds kRetry{50};
+
+int local_index(const Layout& layout, int rank) {
+    const auto& ranks = layout.host_ranks();
+    return static_cast<int>(std::find(ranks.begin(), ranks.end(), rank) - ranks.begin());
+}
+
+// Connects and proves itself, again while the peer drops it (it may be flooded by strangers) and time is left.
+UniqueFd call(const Endpoint& peer, const std::string& source, const Hello& hello, const std::string& secret,
+              Deadline deadline) {
+    while (true) {
+        UniqueFd socket = tcp_connect(source, peer.address, peer.port, deadline);
+        try {
+            introduce(socket, hello, secret, deadline);
+            return socket;
+        } catch (const PeerError&) {
+            if (deadline.passed()) throw;
+        }
+        std::this_thread::sleep_for(kRetry);
+    }
+}
+
+class Connector {
+  public:
+    Connector(Store& store, const Layout& layout, const Roster& roster, Acceptor* acceptor, Deadline deadline,
+              Connections& made)
+        : store_(store), layout_(layout), roster_(roster), acceptor_(acceptor), deadline_(deadline), made_(made) {}
+
+    std::unique_ptr<Link> to_next(int peer) {
+        if (layout_.same_host(peer, layout_.rank())) return over_memory(peer);
+        const Endpoint there = address_of(store_, peer, deadline_);
+        if (is_loopback(there.address) && roster_.boots[peer] != roster_.boots[layout_.rank()])
+            throw ConfigError(layout_.describe(peer) + " can only be reached at " + there.address +
+                              ", which means another machine here; set TORCH_RING_IFNAME on it, and give the store "
+                              "(MASTER_ADDR) an address that all machines can reach");
+        Hello hello{.group = roster_.group, .from = layout_.rank(), .to = peer};
+        try {
+            hello.purpose = Purpose::kControl;
+            add_control(peer, call(there, acceptor_->address(), hello, roster_.secret, deadline_));
+            hello.purpose = Purpose::kData;
+            return over_tcp(peer, call(there, acceptor_->address(), hello, roster_.secret, deadline_));
+        } catch (const PeerError& error) {
+            throw PeerError("cannot reach " + layout_.describe(peer) + ": " + error.what());
+        } catch (const TimeoutError& error) {
+            throw TimeoutError("cannot reach " + layout_.describe(peer) + ": " + error.what());
+        }
+    }
+
+    std::unique_ptr<Link> to_prev(int peer) {
+        if (layout_.same_host(peer, layout_.rank())) return over_memory(peer);
+        const auto take = [&](Purpose purpose) {
+            return acceptor_->take(roster_.group, peer, layout_.rank(), purpose, deadline_);
+        };
+        add_control(peer, take(Purpose::kControl));
+        return over_tcp(peer, take(Purpose::kData));
+    }
+
+  private:
+    std::unique_ptr<Link> over_memory(int peer) {
+        return std::make_unique<Link>(layout_.rank(), peer,
+                                      std::make_unique<ShmPipe>(*made_.segment, local_index(layout_, peer)));
+    }
+
+    std::unique_ptr<Link> over_tcp(int peer, UniqueFd socket) {
+        made_.data_fds.push_back(socket.get());
+        return std::make_unique<Link>(layout_.rank(), peer, std::make_unique<TcpPipe>(std::move(socket)));
+    }
+
+    void add_control(int peer, UniqueFd socket) {
+        made_.controls.push_back(std::make_unique<Control>(peer, std::move(socket)));
+    }
+
+    Store& store_;
+    const Layout& layout_;
+    const Roster& roster_;
+    Acceptor* acceptor_;
+    Deadline deadline_;
+    Connections& made_;
+};
+
+}  // namespace
+
+Connections connect_group(Store& store, const Layout& layout, const Roster& roster, const Doorbell& doorbell,
+                          Acceptor* acceptor, Deadline deadline) {
+    Connections made;
+    if (acceptor != nullptr) publish_address(store, layout.rank(), acceptor->address(), acceptor->port());
+    const auto& local = layout.host_ranks();
+    if (local.size() > 1) {
+        std::vector<std::string> names;
+        for (const int rank : local) names.push_back(roster.doorbells[rank]);
+        made.segment = std::make_unique<Segment>(local_index(layout, layout.rank()), local, layout.size(), doorbell, names,
+                                                 std::to_string(roster.group), deadline);
+    }
+    if (layout.cells() > 1 && layout.on_rail()) {
+        Connector connector(store, layout, roster, acceptor, deadline, made);
+        made.next = connector.to_next(layout.rail_rank(layout.my_cell_index() + 1));
+        made.prev = connector.to_prev(layout.rail_rank(layout.my_cell_index() - 1));
+    }
+    return made;
+}
+
+}  // namespace ring

@@ -1,0 +1,31 @@
+// The connections of one group on one rank: the links of its rail, the control connections, the shared segment.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "ring/engine/bootstrap.h"
+#include "ring/fault/control.h"
+#include "ring/topology/layout.h"
+#include "ring/transport/link.h"
+#include "ring/transport/shm/doorbell.h"
+#include "ring/transport/shm/segment.h"
+#include "ring/transport/tcp/acceptor.h"
+
+namespace ring {
+
+struct Connections {
+    std::unique_ptr<Segment> segment;  // null where this rank is alone on its host
+    std::unique_ptr<Link> next;        // along the rail; null with one cell, or off the rails
+    std::unique_ptr<Link> prev;
+    std::vector<int> data_fds;         // of the links that have one, to be watched
+    std::vector<std::unique_ptr<Control>> controls;  // to the neighbours on other hosts
+};
+
+// `acceptor` is this process's, already expecting the group; null where all ranks are on one host.
+// Throws PeerError, TimeoutError or ConfigError that name the rank that could not be reached.
+Connections connect_group(Store& store, const Layout& layout, const Roster& roster, const Doorbell& doorbell,
+                          Acceptor* acceptor, Deadline deadline);
+
+}  // namespace ring

@@ -1,0 +1,304 @@
+// How a group is driven: by the thread that waits for an operation, else by the engine's progress thread.
+//
+// Whoever holds drive_mutex_ drives. A waiter takes it from the progress thread, which gives way as soon as it sees that
+// somebody waits. A driver that finds nothing to do spins for a moment and then sleeps in the group's epoll: on its
+// sockets, and on the doorbell that the ranks of its host ring.
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+
+#include "ring/base/config.h"
+#include "ring/base/error.h"
+#include "ring/collectives/collectives.h"
+#include "ring/engine/communicator.h"
+#include "ring/engine/engine.h"
+#include "ring/engine/spinner.h"
+
+namespace ring {
+namespace {
+
+// How long a rank waits before it tells the others how far it is, and how often it looks for news from then on.
+constexpr milliseconds kShareAfter{1000};
+constexpr milliseconds kShareEvery{100};
+// How long a peer whose data connection ended may take to say why on its control connection.
+constexpr milliseconds kExplain{200};
+
+std::string list(const std::vector<int>& ranks, const Layout& layout) {
+    std::string text;
+    for (const int rank : ranks) text += (text.empty() ? "" : ", ") + layout.describe(rank);
+    return text;
+}
+
+}  // namespace
+
+// ---- drivers ----
+
+void Communicator::wait(const std::shared_ptr<Operation>& operation, std::optional<milliseconds> timeout) {
+    if (!operation->done()) {
+        const auto limit = timeout ? Clock::now() + *timeout : Clock::time_point::max();
+        // Relaxed: only asks the progress thread to give way soon.
+        waiters_.fetch_add(1, std::memory_order_relaxed);
+        Lock lock(drive_mutex_, std::defer_lock);
+        if (timeout) {
+            (void)lock.try_lock_until(limit);
+        } else {
+            lock.lock();
+        }
+        if (lock.owns_lock()) {
+            if (connections_.segment != nullptr) connections_.segment->sleep_end();  // the progress thread may have slept
+            Spinner spinner(config().spin_us, oversubscribed_);
+            while (!operation->done() && Clock::now() < limit) {
+                if (step()) {
+                    spinner.reset();
+                } else if (!spinner.again()) {
+                    check_deadline();
+                    sleep(limit);
+                }
+                if (!finished_.empty()) run_callbacks(lock);
+            }
+            lock.unlock();
+        }
+        waiters_.fetch_sub(1, std::memory_order_relaxed);
+        if (has_work()) engine_.kick();
+    }
+    if (!operation->done())
+        throw TimeoutError("waited in vain for " + operation->describe() + ", which goes on");
+    if (operation->error()) std::rethrow_exception(operation->error());
+}
+
+bool Communicator::serve(bool woken) {
+    // Relaxed, here and below: a waiter that comes late takes the lock all the same.
+    if (woken) armed_.store(false, std::memory_order_relaxed);
+    if (waiters_.load(std::memory_order_relaxed) > 0) return armed_.load(std::memory_order_relaxed);
+    if (armed_.load(std::memory_order_relaxed) && !has_work()) return true;
+    Lock lock(drive_mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) return false;
+    Spinner spinner(config().spin_us, oversubscribed_);
+    Segment* const segment = connections_.segment.get();
+    while (waiters_.load(std::memory_order_relaxed) == 0) {
+        if (step()) {
+            spinner.reset();
+        } else if (strand_ && spinner.again()) {
+            continue;
+        } else {
+            check_deadline();
+            handle_events(0);
+            if (segment != nullptr && strand_) segment->sleep_begin();
+            if (nothing_to_wait_for()) {
+                if (segment != nullptr) segment->sleep_end();
+            } else if (finished_.empty()) {
+                lock.unlock();
+                arm();
+                return true;
+            }
+        }
+        if (!finished_.empty()) run_callbacks(lock);
+    }
+    return false;
+}
+
+Clock::time_point Communicator::next_deadline() const {
+    if (waiters_.load(std::memory_order_relaxed) > 0) return Clock::time_point::max();  // they look themselves
+    Lock lock(drive_mutex_, std::try_to_lock);
+    return lock.owns_lock() ? wake_time() : Clock::now() + kShareEvery;
+}
+
+bool Communicator::has_work() const {
+    const std::lock_guard lock(queue_mutex_);
+    return unfinished_ > 0;
+}
+
+void Communicator::arm() {
+    armed_.store(true, std::memory_order_relaxed);  // see serve()
+    engine_.arm(this);
+}
+
+// ---- one step ----
+
+bool Communicator::step() {
+    if (!failed_.load(std::memory_order_acquire) && connections_.segment != nullptr)  // pairs with fail()
+        if (auto failure = connections_.segment->failure()) fail(std::move(*failure));
+    if (failed_.load(std::memory_order_acquire)) {
+        const bool any = active_ != nullptr || has_work();
+        abandon_all();
+        return any;
+    }
+    bool moved = false;
+    try {
+        bool again = true;
+        while (again) {
+            again = start_next();
+            again = progress_links() || again;
+            if (strand_ && strand_->advance()) {
+                again = true;
+                if (strand_->done()) finish_active(nullptr);
+            }
+            moved = moved || again;
+        }
+    } catch (...) {
+        fail(Failure::of(std::current_exception()));
+        return true;
+    }
+    return moved;
+}
+
+bool Communicator::start_next() {
+    if (active_ != nullptr) return false;
+    {
+        const std::lock_guard lock(queue_mutex_);
+        if (queue_.empty()) return false;
+        active_ = std::move(queue_.front());
+        queue_.pop_front();
+    }
+    active_since_ = Clock::now();
+    called_.note(layout_.rank(), active_->number);
+    context_.operation = active_->number;
+    context_.arguments = &active_->arguments;
+    context_.frames_sent = 0;
+    context_.frames_received = 0;
+    strand_.emplace(run_collective(context_));
+    return true;
+}
+
+bool Communicator::progress_links() {
+    bool moved = false;
+    for (Link* link : {context_.next, context_.prev}) {
+        if (link == nullptr || !link->busy()) continue;
+        try {
+            moved = link->progress() || moved;
+        } catch (const PeerGone& gone) {
+            if (!suspect_) suspect_ = Suspect{link->peer(), gone.what(), Clock::now() + kExplain};
+        }
+    }
+    return moved;
+}
+
+void Communicator::finish_active(std::exception_ptr error) {
+    strand_.reset();
+    context_.scratch.release(0);
+    const auto operation = std::exchange(active_, nullptr);
+    {
+        const std::lock_guard lock(queue_mutex_);
+        --unfinished_;
+    }
+    if (operation->on_done) finished_.emplace_back(operation, error);
+    operation->finish(std::move(error));
+}
+
+void Communicator::run_callbacks(Lock& lock) {
+    auto finished = std::exchange(finished_, {});
+    lock.unlock();
+    for (const auto& [operation, error] : finished) operation->on_done(error);
+    lock.lock();
+}
+
+// ---- failures ----
+
+void Communicator::abandon_all() {
+    const Failure why = failure().value_or(Failure{});
+    if (!std::exchange(flooded_, true))
+        for (const auto& control : connections_.controls) control->send(Control::Type::kFailure, encode(why));
+    for (Link* link : {context_.next, context_.prev})
+        if (link != nullptr) link->abort();
+    if (active_ != nullptr) finish_active(why.exception(active_->describe()));
+    std::deque<std::shared_ptr<Operation>> waiting;
+    {
+        const std::lock_guard lock(queue_mutex_);
+        waiting.swap(queue_);
+    }
+    for (auto& operation : waiting) {
+        active_ = std::move(operation);
+        finish_active(why.exception(active_->describe()));
+    }
+}
+
+void Communicator::check_deadline() {
+    if (failed_.load(std::memory_order_acquire)) return;  // pairs with fail()
+    const auto now = Clock::now();
+    if (suspect_ && now >= suspect_->until)
+        fail({FailureKind::kPeer, layout_.describe(suspect_->rank) + " is gone: " + suspect_->why});
+    if (active_ == nullptr) return;
+    check_departures();
+    if (now >= share_time()) called_.share(connections_.controls);
+    if (!active_->deadline.passed()) return;
+    const auto missing = called_.missing(active_->number);
+    std::string text = active_->describe() + " did not end in time on rank " + std::to_string(layout_.rank()) + ": ";
+    if (!missing.empty()) {
+        text += list(missing, layout_) + " did not call it";
+    } else {
+        text += "all ranks called it, but " + list(strand_->awaited(), layout_) + " made no progress";
+    }
+    fail({FailureKind::kTimeout, text});
+}
+
+void Communicator::check_departures() {
+    const Segment* const segment = connections_.segment.get();
+    if (segment == nullptr || !segment->anyone_departed() || strand_->ready()) return;
+    const auto& local = layout_.host_ranks();
+    for (const int rank : strand_->awaited())
+        for (size_t l = 0; l < local.size(); ++l)
+            if (local[l] == rank && segment->departed(static_cast<int>(l)) && !strand_->ready())
+                fail({FailureKind::kPeer, layout_.describe(rank) + " left the group"});
+}
+
+void Communicator::read_controls() {
+    for (const auto& control : connections_.controls) {
+        if (control->closed()) continue;
+        control->flush();
+        for (const auto& message : control->receive()) {
+            if (message.type == Control::Type::kFailure) {
+                fail(decode_failure(message.payload));
+            } else if (message.type == Control::Type::kProgress) {
+                for (const CallProgress& one : decode_progress(message.payload)) called_.note(one.rank, one.operation);
+                called_.share(connections_.controls);
+            }
+        }
+        if (control->said_goodbye()) {
+            // It may leave while others still work: only who needs it fails.
+            if (suspect_ && suspect_->rank == control->peer())
+                fail({FailureKind::kPeer, layout_.describe(control->peer()) + " left the group"});
+        } else if (control->closed()) {
+            fail({FailureKind::kPeer, layout_.describe(control->peer()) + " died: " + control->why_closed()});
+        }
+    }
+}
+
+// ---- sleeping ----
+
+Clock::time_point Communicator::share_time() const {
+    const auto allowed = active_->deadline.at() - active_since_;
+    return active_since_ + std::min<Clock::duration>(kShareAfter, allowed / 4);
+}
+
+Clock::time_point Communicator::wake_time() const {
+    auto at = suspect_ ? suspect_->until : Clock::time_point::max();
+    if (active_ == nullptr) return at;
+    const auto now = Clock::now();
+    const auto share = share_time();
+    return std::min({at, active_->deadline.at(), now < share ? share : now + kShareEvery});
+}
+
+bool Communicator::nothing_to_wait_for() const {
+    if (failed_.load(std::memory_order_acquire)) return active_ != nullptr;  // pairs with fail()
+    if (connections_.segment != nullptr && connections_.segment->failure()) return true;
+    return strand_ && strand_->ready();
+}
+
+void Communicator::sleep(Clock::time_point until) {
+    Segment* const segment = connections_.segment.get();
+    if (segment != nullptr) segment->sleep_begin();
+    const int timeout = nothing_to_wait_for() ? 0 : Deadline(std::min(until, wake_time())).poll_ms();
+    handle_events(timeout);
+    if (segment != nullptr) segment->sleep_end();
+}
+
+void Communicator::handle_events(int timeout_ms) {
+    std::array<epoll_event, 16> events;
+    const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout_ms);
+    for (int i = 0; i < count; ++i)
+        if (events[i].data.fd == doorbell_->fd()) doorbell_->drain();
+    if (count > 0) read_controls();
+}
+
+}  // namespace ring

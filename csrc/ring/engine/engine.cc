@@ -1,0 +1,197 @@
+// See engine.h.
+#include "ring/engine/engine.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <set>
+
+#include "ring/base/clock.h"
+#include "ring/base/error.h"
+#include "ring/base/log.h"
+#include "ring/engine/communicator.h"
+
+namespace ring {
+namespace {
+
+// What an event of the engine's epoll is about: a tag in the top byte, a value below.
+enum class Source : uint64_t { kKick = 1, kAcceptor, kProcess, kGroup };
+constexpr int kTagShift = 56;
+constexpr uint64_t kValueMask = (uint64_t{1} << kTagShift) - 1;
+
+uint64_t tagged(Source source, uint64_t value) { return (static_cast<uint64_t>(source) << kTagShift) | value; }
+
+void control(const UniqueFd& epoll, int operation, int fd, uint32_t events, uint64_t tag) {
+    epoll_event event{.events = events, .data = {.u64 = tag}};
+    if (::epoll_ctl(epoll.get(), operation, fd, &event) != 0) throw_errno("epoll_ctl");
+}
+
+// How often the thread looks whether a group that a waiter drove has become idle, to take it over.
+constexpr milliseconds kTakeOver{50};
+
+}  // namespace
+
+Engine::Engine()
+    : epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
+      kick_(checked_fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd")) {
+    control(epoll_, EPOLL_CTL_ADD, kick_.get(), EPOLLIN, tagged(Source::kKick, 0));
+    thread_ = std::thread([this] { run(); });
+}
+
+Engine::~Engine() {
+    stop_.store(true, std::memory_order_release);  // pairs with run()
+    kick();
+    thread_.join();
+}
+
+Engine& Engine::of_process() {
+    static std::mutex mutex;
+    static Engine* engine = nullptr;
+    static pid_t owner = 0;
+    const std::lock_guard lock(mutex);
+    // Never destroyed: at the end of the process other threads may still be in it. A forked child has neither the thread
+    // nor the descriptors of its parent, so it starts anew.
+    if (engine == nullptr || owner != ::getpid()) {
+        engine = std::make_unique<Engine>().release();
+        owner = ::getpid();
+    }
+    return *engine;
+}
+
+void Engine::kick() {
+    const uint64_t one = 1;
+    // It can only fail where the counter is full, and then the thread is woken anyway.
+    [[maybe_unused]] const ssize_t written = ::write(kick_.get(), &one, sizeof(one));
+}
+
+Acceptor& Engine::acceptor(const std::string& address) {
+    const std::lock_guard lock(mutex_);
+    std::unique_ptr<Acceptor>& acceptor = acceptors_[address];
+    if (acceptor == nullptr) {
+        acceptor = std::make_unique<Acceptor>(address);
+        control(epoll_, EPOLL_CTL_ADD, acceptor->fd(), EPOLLIN, tagged(Source::kAcceptor, 0));
+        log(LogLevel::kInfo, "listening on " + address + " port " + std::to_string(acceptor->port()));
+    }
+    return *acceptor;
+}
+
+void Engine::add(const std::shared_ptr<Communicator>& group, const std::map<int, int>& pid_of_rank) {
+    std::set<int> dead;
+    {
+        const std::lock_guard lock(mutex_);
+        groups_[group.get()] = {group, pid_of_rank};
+        control(epoll_, EPOLL_CTL_ADD, group->epoll_fd(), EPOLLONESHOT,
+                tagged(Source::kGroup, reinterpret_cast<uint64_t>(group.get())));
+        for (const auto& [rank, pid] : pid_of_rank) {
+            if (pid == ::getpid() || pidfds_.count(pid) != 0) continue;
+            UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+            if (!fd) {
+                if (errno != ESRCH) throw_errno("pidfd_open");
+                dead.insert(pid);
+                continue;
+            }
+            control(epoll_, EPOLL_CTL_ADD, fd.get(), EPOLLIN, tagged(Source::kProcess, pid));
+            pidfds_[pid] = std::move(fd);
+        }
+    }
+    for (const int pid : dead) report_death(pid);
+    kick();
+}
+
+void Engine::remove(Communicator* group) {
+    const std::lock_guard lock(mutex_);
+    if (groups_.erase(group) == 0) return;
+    (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, group->epoll_fd(), nullptr);
+    // Processes that no group has in it any more need no watching.
+    std::erase_if(pidfds_, [&](const auto& watched) {
+        return std::none_of(groups_.begin(), groups_.end(), [&](const auto& entry) {
+            const auto& pids = entry.second.pid_of_rank;
+            return std::any_of(pids.begin(), pids.end(), [&](const auto& one) { return one.second == watched.first; });
+        });
+    });
+}
+
+void Engine::arm(Communicator* group) {
+    const std::lock_guard lock(mutex_);
+    if (groups_.count(group) == 0) return;
+    control(epoll_, EPOLL_CTL_MOD, group->epoll_fd(), EPOLLIN | EPOLLONESHOT,
+            tagged(Source::kGroup, reinterpret_cast<uint64_t>(group)));
+}
+
+void Engine::shutdown_all() {
+    for (const auto& group : groups()) group->shutdown();
+}
+
+std::vector<std::shared_ptr<Communicator>> Engine::groups() {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::shared_ptr<Communicator>> alive;
+    for (const auto& [_, group] : groups_)
+        if (auto communicator = group.communicator.lock()) alive.push_back(std::move(communicator));
+    return alive;
+}
+
+void Engine::report_death(int pid) {
+    std::vector<std::pair<std::shared_ptr<Communicator>, int>> bereaved;
+    {
+        const std::lock_guard lock(mutex_);
+        pidfds_.erase(pid);
+        for (const auto& [_, group] : groups_)
+            for (const auto& [rank, rank_pid] : group.pid_of_rank)
+                if (rank_pid == pid)
+                    if (auto communicator = group.communicator.lock()) bereaved.emplace_back(communicator, rank);
+    }
+    for (const auto& [communicator, rank] : bereaved) communicator->process_ended(rank);
+}
+
+void Engine::run() {
+    std::array<epoll_event, 64> events;
+    milliseconds timeout{-1};
+    while (!stop_.load(std::memory_order_acquire)) {  // pairs with the destructor
+        const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), static_cast<int>(timeout.count()));
+        std::set<Communicator*> woken;
+        bool knocking = false;
+        for (int i = 0; i < count; ++i) {
+            const uint64_t value = events[i].data.u64 & kValueMask;
+            switch (static_cast<Source>(events[i].data.u64 >> kTagShift)) {
+                case Source::kKick: {
+                    uint64_t number;
+                    [[maybe_unused]] const ssize_t got = ::read(kick_.get(), &number, sizeof(number));
+                    break;
+                }
+                case Source::kAcceptor:
+                    knocking = true;
+                    break;
+                case Source::kProcess:
+                    report_death(static_cast<int>(value));
+                    break;
+                case Source::kGroup:
+                    woken.insert(reinterpret_cast<Communicator*>(value));  // only compared, never followed
+                    break;
+            }
+        }
+        Clock::time_point next = Clock::time_point::max();
+        {
+            std::vector<Acceptor*> acceptors;
+            {
+                const std::lock_guard lock(mutex_);
+                for (const auto& [_, acceptor] : acceptors_) acceptors.push_back(acceptor.get());
+            }
+            for (Acceptor* acceptor : acceptors) {
+                if (knocking || acceptor->next_deadline() <= Clock::now()) acceptor->handle();
+                next = std::min(next, acceptor->next_deadline());
+            }
+        }
+        for (const auto& group : groups()) {
+            if (!group->serve(woken.count(group.get()) != 0)) next = std::min(next, Clock::now() + kTakeOver);
+            next = std::min(next, group->next_deadline());
+        }
+        timeout = next == Clock::time_point::max() ? milliseconds(-1) : milliseconds(Deadline(next).poll_ms());
+    }
+}
+
+}  // namespace ring

@@ -1,0 +1,49 @@
+// One collective that was called: its arguments, its place in the group's order, and how it ended.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <string>
+
+#include "ring/base/clock.h"
+#include "ring/collectives/context.h"
+
+namespace ring {
+
+// Made by Communicator::post(). Thread-safe but for `on_done`, which is set before posting.
+class Operation {
+  public:
+    // Called once, by the thread that drove the operation to its end, with no lock held; null for success.
+    using OnDone = std::function<void(std::exception_ptr)>;
+
+    Operation(Arguments arguments, Deadline deadline, OnDone on_done)
+        : arguments(std::move(arguments)), deadline(deadline), on_done(std::move(on_done)) {}
+
+    // Acquire: whoever sees it done sees the results, and error().
+    bool done() const { return done_.load(std::memory_order_acquire); }
+    std::exception_ptr error() const { return error_; }
+
+    // By the driver, once.
+    void finish(std::exception_ptr error) {
+        error_ = std::move(error);
+        done_.store(true, std::memory_order_release);  // pairs with done()
+    }
+
+    // "all_reduce(float32[10]), operation 7"
+    std::string describe() const {
+        return ring::describe(arguments.signature) + ", operation " + std::to_string(number);
+    }
+
+    const Arguments arguments;
+    const Deadline deadline;
+    const OnDone on_done;
+    uint64_t number = 0;  // from 1, in the order of calls; set by post()
+
+  private:
+    std::exception_ptr error_;
+    std::atomic<bool> done_{false};
+};
+
+}  // namespace ring

@@ -1,0 +1,116 @@
+// See control.h.
+#include "ring/fault/control.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace ring {
+namespace {
+
+constexpr uint32_t kMagic = 0x4c544352;  // "RCTL"
+constexpr size_t kMaxPayload = 60 * 1024;
+
+struct Header {
+    uint32_t magic = kMagic;
+    Control::Type type = Control::Type::kGoodbye;
+    uint8_t reserved = 0;
+    uint16_t length = 0;
+};
+static_assert(sizeof(Header) == 8);
+
+}  // namespace
+
+void Control::send(Type type, const std::string& payload) {
+    if (closed_) return;
+    const size_t length = std::min(payload.size(), kMaxPayload);
+    const Header header{.type = type, .length = static_cast<uint16_t>(length)};
+    outgoing_.append(reinterpret_cast<const char*>(&header), sizeof(header));
+    outgoing_.append(payload, 0, length);
+    flush();
+}
+
+void Control::flush() {
+    while (!outgoing_.empty() && !closed_) {
+        const ssize_t sent = ::send(socket_.get(), outgoing_.data(), outgoing_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent > 0) {
+            outgoing_.erase(0, static_cast<size_t>(sent));
+        } else if (errno == EAGAIN || errno == EINTR) {
+            return;
+        } else {
+            // Reading tells more: the peer may have said why before it went.
+            outgoing_.clear();
+        }
+    }
+}
+
+std::vector<Control::Message> Control::receive() {
+    std::vector<Message> messages;
+    while (!closed_) {
+        char bytes[4096];
+        const ssize_t got = ::recv(socket_.get(), bytes, sizeof(bytes), MSG_DONTWAIT);
+        if (got > 0) {
+            incoming_.append(bytes, static_cast<size_t>(got));
+        } else if (got == 0) {
+            close("its connection was closed");
+        } else if (errno == EAGAIN) {
+            break;
+        } else if (errno != EINTR) {
+            close(std::string("its connection broke: ") + std::strerror(errno));
+        }
+    }
+    size_t at = 0;
+    while (incoming_.size() - at >= sizeof(Header)) {
+        Header header;
+        std::memcpy(&header, incoming_.data() + at, sizeof(header));
+        if (header.magic != kMagic) {
+            close("it sent something that is not a message of torch_ring");
+            break;
+        }
+        if (incoming_.size() - at < sizeof(header) + header.length) break;
+        if (header.type == Type::kGoodbye) goodbye_ = true;
+        messages.push_back({header.type, incoming_.substr(at + sizeof(header), header.length)});
+        at += sizeof(header) + header.length;
+    }
+    incoming_.erase(0, at);
+    return messages;
+}
+
+void Control::close(std::string why) {
+    closed_ = true;
+    why_closed_ = std::move(why);
+}
+
+std::string encode(const Failure& failure) {
+    return std::string(1, static_cast<char>(failure.kind)) + failure.text;
+}
+
+Failure decode_failure(const std::string& payload) {
+    if (payload.empty()) return {FailureKind::kInternal, "a peer reported a failure without saying which"};
+    return {static_cast<FailureKind>(payload[0]), payload.substr(1)};
+}
+
+std::string encode(const std::vector<CallProgress>& progress) {
+    std::string payload;
+    for (const CallProgress& one : progress) {
+        payload.append(reinterpret_cast<const char*>(&one.rank), sizeof(one.rank));
+        payload.append(reinterpret_cast<const char*>(&one.operation), sizeof(one.operation));
+    }
+    return payload;
+}
+
+std::vector<CallProgress> decode_progress(const std::string& payload) {
+    constexpr size_t kEntry = sizeof(int32_t) + sizeof(uint64_t);
+    std::vector<CallProgress> progress;
+    for (size_t at = 0; at + kEntry <= payload.size(); at += kEntry) {
+        CallProgress one{};
+        std::memcpy(&one.rank, payload.data() + at, sizeof(one.rank));
+        std::memcpy(&one.operation, payload.data() + at + sizeof(one.rank), sizeof(one.operation));
+        progress.push_back(one);
+    }
+    return progress;
+}
+
+}  // namespace ring

@@ -1,0 +1,65 @@
+// The control connection to a neighbour on another host: small messages that must not wait behind data.
+//
+// A failure is flooded along them, a departure announced, a stuck rank tells how far it has come. Their end without a
+// goodbye means that the peer died. The engine reads and writes them while it drives a group.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ring/base/failure.h"
+#include "ring/base/fd.h"
+
+namespace ring {
+
+class Control {
+  public:
+    enum class Type : uint8_t { kFailure = 1, kGoodbye, kProgress };
+
+    struct Message {
+        Type type;
+        std::string payload;
+    };
+
+    Control(int peer, UniqueFd socket) : peer_(peer), socket_(std::move(socket)) {}
+
+    int peer() const { return peer_; }
+    int fd() const { return socket_.get(); }
+
+    // Queues a message and sends what the socket takes now.
+    void send(Type type, const std::string& payload);
+    // Sends what is queued; what does not fit now goes with a later call.
+    void flush();
+    bool pending() const { return !closed_ && !outgoing_.empty(); }
+    // The messages that have arrived. After the end of the connection closed() says so.
+    std::vector<Message> receive();
+
+    bool closed() const { return closed_; }
+    bool said_goodbye() const { return goodbye_; }
+    const std::string& why_closed() const { return why_closed_; }
+
+  private:
+    void close(std::string why);
+
+    int peer_;
+    UniqueFd socket_;
+    std::string outgoing_;
+    std::string incoming_;
+    bool closed_ = false;
+    bool goodbye_ = false;
+    std::string why_closed_;
+};
+
+// Payloads.
+std::string encode(const Failure& failure);
+Failure decode_failure(const std::string& payload);
+
+struct CallProgress {
+    int32_t rank;
+    uint64_t operation;  // the last one that this rank is known to have called
+};
+std::string encode(const std::vector<CallProgress>& progress);
+std::vector<CallProgress> decode_progress(const std::string& payload);
+
+}  // namespace ring

@@ -1,0 +1,22 @@
+// A Store in a folder: one file per key. For ranks that share a file system and have no torch: ring_perf, the C++ tests.
+#pragma once
+
+#include <filesystem>
+
+#include "ring/topology/store.h"
+
+namespace ring {
+
+class FileStore : public Store {
+  public:
+    explicit FileStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
+    void set(const std::string& key, const std::string& value) override;
+    std::string get(const std::string& key, Deadline deadline) override;
+    bool has(const std::string& key) override;
+
+  private:
+    std::filesystem::path path_of(const std::string& key) const;
+    std::filesystem::path folder_;
+};
+
+}  // namespace ring

@@ -1,0 +1,49 @@
+// See identity.h.
+#include "ring/topology/identity.h"
+
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "ring/base/config.h"
+#include "ring/base/error.h"
+
+namespace ring {
+namespace {
+
+std::string boot_id() {
+    std::string id;
+    std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+    return id;
+}
+
+std::string namespace_of(const char* kind) {
+    struct stat info{};
+    if (::stat((std::string("/proc/self/ns/") + kind).c_str(), &info) != 0) return "?";
+    return std::to_string(info.st_ino);
+}
+
+}  // namespace
+
+std::string host_identity() {
+    if (!config().host_id.empty()) return "named:" + config().host_id;
+    const std::string boot = boot_id();
+    if (boot.empty()) throw Error("this host has no /proc/sys/kernel/random/boot_id; set TORCH_RING_HOST_ID on every rank");
+    return boot + ":" + namespace_of("net") + ":" + namespace_of("pid");
+}
+
+std::string host_name() {
+    if (!config().host_id.empty()) return config().host_id;
+    char name[256] = {};
+    return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
+}
+
+int usable_cpus() {
+    cpu_set_t set;
+    if (::sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+    return CPU_COUNT(&set);
+}
+
+}  // namespace ring

@@ -1,0 +1,18 @@
+// Who this process is: on which host, so that ranks which can share memory find each other.
+#pragma once
+
+#include <string>
+
+namespace ring {
+
+// Equal for two processes exactly when they can share memory and watch each other: same boot of the same kernel, same
+// network namespace (the sockets that pass the memory live in it), same pid namespace. TORCH_RING_HOST_ID overrides it.
+std::string host_identity();
+
+// What to call this host in messages: TORCH_RING_HOST_ID or the host's name.
+std::string host_name();
+
+// CPUs that this process may run on.
+int usable_cpus();
+
+}  // namespace ring

@@ -1,0 +1,61 @@
+// Who runs where: the ranks of a group, sorted into hosts, and the rails between the hosts.
+//
+// Built once per group from what the ranks published; the algorithms read it and know nothing else of the machines.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace ring {
+
+// One rank as the others know it.
+struct Member {
+    std::string host_id;    // equal = can share memory
+    std::string host_name;  // for messages
+    int pid = 0;
+};
+
+// A *cell* is a set of ranks that work together through shared memory: the ranks of one host (or a single rank each where
+// the flat ring was asked for). Cells are ordered by their lowest rank. A *rail* is a ring that joins one rank of each
+// cell: rail j runs through the rank with local rank j of every cell. There are as many rails as the smallest cell has
+// ranks, so cells of unequal size need no special case: ranks beyond the last rail only work inside their cell.
+class Layout {
+  public:
+    Layout(int rank, std::vector<Member> members, bool flat);
+
+    int rank() const { return rank_; }
+    int size() const { return static_cast<int>(members_.size()); }
+    const Member& member(int rank) const { return members_[rank]; }
+    bool same_host(int a, int b) const { return members_[a].host_id == members_[b].host_id; }
+
+    int cells() const { return static_cast<int>(cells_.size()); }
+    const std::vector<int>& cell(int index) const { return cells_[index]; }  // its ranks, by local rank
+    const std::vector<int>& my_cell() const { return cells_[my_cell_]; }
+    int my_cell_index() const { return my_cell_; }
+    int local_rank() const { return local_rank_; }
+    int local_size() const { return static_cast<int>(my_cell().size()); }
+
+    int rails() const { return rails_; }
+    bool on_rail() const { return local_rank_ < rails_; }
+    // The rank at `position` (modulo the number of cells) of this rank's rail. Only where on_rail().
+    int rail_rank(int position) const;
+
+    // All ranks of this rank's host, in order of rank, whatever the cells are.
+    const std::vector<int>& host_ranks() const { return host_ranks_; }
+    int hosts() const { return hosts_; }
+
+    // "rank 2 (host lab1, pid 4711)"
+    std::string describe(int rank) const;
+
+  private:
+    int rank_;
+    std::vector<Member> members_;
+    std::vector<std::vector<int>> cells_;
+    std::vector<int> host_ranks_;
+    int hosts_ = 0;
+    int my_cell_ = 0;
+    int local_rank_ = 0;
+    int rails_ = 1;
+};
+
+}  // namespace ring

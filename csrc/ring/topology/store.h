@@ -1,0 +1,23 @@
+// The key-value store through which the ranks of a group find each other.
+//
+// csrc/torch implements it over c10d::Store, ring_perf and the C++ tests over a folder of files.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ring/base/clock.h"
+
+namespace ring {
+
+class Store {
+  public:
+    virtual ~Store() = default;
+    virtual void set(const std::string& key, const std::string& value) = 0;
+    // Waits for the key. Throws TimeoutError when the deadline passes first.
+    virtual std::string get(const std::string& key, Deadline deadline) = 0;
+    // Whether the key is there, without waiting.
+    virtual bool has(const std::string& key) = 0;
+};
+
+}  // namespace ring

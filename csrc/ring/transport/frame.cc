@@ -1,0 +1,26 @@
+// See frame.h.
+#include "ring/transport/frame.h"
+
+namespace ring {
+
+std::string describe(const Signature& signature) {
+    std::string text = std::string(name_of(signature.kind)) + "(";
+    if (signature.kind != Collective::kBarrier && signature.kind != Collective::kNone) {
+        text += std::string(name_of(signature.dtype)) + "[" + std::to_string(signature.count) + "]";
+        if (signature.op != ReduceOp::kNone && signature.op != ReduceOp::kSum)
+            text += std::string(", ") + name_of(signature.op);
+        if (signature.root >= 0) text += ", root " + std::to_string(signature.root);
+    }
+    return text + ")";
+}
+
+std::string describe_mismatch(int rank_a, uint64_t op_a, const Signature& a, int rank_b, uint64_t op_b,
+                              const Signature& b) {
+    std::string text = "rank " + std::to_string(rank_a) + " called " + describe(a);
+    if (op_a != op_b) text += " as operation " + std::to_string(op_a);
+    text += ", rank " + std::to_string(rank_b) + " " + describe(b);
+    if (op_a != op_b) return text + " as operation " + std::to_string(op_b) + ". Every rank must call the same";
+    return text + ", operation " + std::to_string(op_b) + ". Every rank must call the same collectives in the same order";
+}
+
+}  // namespace ring

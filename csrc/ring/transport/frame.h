@@ -1,0 +1,69 @@
+// What goes over a link: frames. A fixed header, checked field by field against what the receiver expects, then payload.
+//
+// The signature in it is what all ranks must agree on for one operation; inside a host it travels through shared memory.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "ring/kernels/dtype.h"
+
+namespace ring {
+
+constexpr uint32_t kFrameMagic = 0x474e4952;  // "RING"
+constexpr uint16_t kProtocolVersion = 1;
+
+// Numeric values are part of the protocol.
+enum class Collective : uint8_t {
+    kNone = 0,
+    kAllReduce,
+    kBroadcast,
+    kAllGather,
+    kReduceScatter,
+    kBarrier,
+    kCount,
+};
+
+constexpr const char* name_of(Collective kind) {
+    constexpr const char* kNames[] = {"nothing", "all_reduce", "broadcast", "all_gather", "reduce_scatter", "barrier"};
+    return kind < Collective::kCount ? kNames[static_cast<size_t>(kind)] : "unknown";
+}
+
+// What one rank called. `count` is in elements: of the tensor (all_reduce, broadcast), of one rank's share (all_gather,
+// reduce_scatter). No padding bytes, so that it can be compared and sent as it lies in memory.
+struct Signature {
+    uint64_t count = 0;
+    int32_t root = -1;
+    Collective kind = Collective::kNone;
+    DType dtype = DType::kUInt8;
+    ReduceOp op = ReduceOp::kNone;
+    uint8_t reserved = 0;
+
+    bool operator==(const Signature&) const = default;
+};
+static_assert(sizeof(Signature) == 16);
+
+// "all_reduce(float32[10])", "all_reduce(int64[3], MAX)", "broadcast(bfloat16[7], root 2)", "barrier()"
+std::string describe(const Signature& signature);
+
+// The text of a MismatchError: "rank 2 called all_reduce(float32[10]), rank 0 all_reduce(float32[12]), operation 7".
+std::string describe_mismatch(int rank_a, uint64_t op_a, const Signature& a, int rank_b, uint64_t op_b,
+                              const Signature& b);
+
+struct FrameHeader {
+    uint32_t magic = kFrameMagic;
+    uint16_t version = kProtocolVersion;
+    uint16_t reserved0 = 0;
+    uint64_t group = 0;  // a random number that rank 0 drew for the group
+    uint64_t operation = 0;
+    Signature signature;
+    uint64_t index = 0;   // of the frame among those of this operation on this link
+    uint64_t length = 0;  // bytes of payload that follow
+    uint64_t reserved1 = 0;
+
+    bool operator==(const FrameHeader&) const = default;
+};
+static_assert(sizeof(FrameHeader) == 64);
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are sent as they lie in memory, little-endian");
+
+}  // namespace ring

@@ -1,0 +1,30 @@
+// The interface of a transport: an ordered, reliable byte stream to one peer that never blocks.
+//
+// Implemented by tcp/pipe and shm/pipe; tests/cpp/pipe_test.cc is the conformance suite that each of them must pass.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <string>
+
+#include "ring/base/error.h"
+
+namespace ring {
+
+// The other end is gone: closed, reset, or unreachable.
+class PeerGone : public Error {
+  public:
+    using Error::Error;
+};
+
+// Used by one thread at a time (the one that drives the group).
+class Pipe {
+  public:
+    virtual ~Pipe() = default;
+    // Moves as many bytes as fit now; 0 if none. Throw PeerGone when no byte can move any more.
+    virtual size_t write(const iovec* pieces, int count) = 0;
+    virtual size_t read(const iovec* pieces, int count) = 0;
+};
+
+}  // namespace ring

@@ -1,0 +1,59 @@
+// See pipe.h.
+#include "ring/transport/shm/pipe.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ring {
+namespace {
+
+// Calls copy(position in the channel, pointer into the pieces, bytes) for up to `room` bytes of the pieces, never across
+// the end of the channel. Returns the bytes copied.
+template <typename Copy>
+size_t spread(uint64_t position, size_t room, const iovec* pieces, int count, Copy copy) {
+    size_t moved = 0;
+    for (int i = 0; i < count; ++i) {
+        for (size_t done = 0; done < pieces[i].iov_len && moved < room;) {
+            const size_t at = (position + moved) % kChannelBytes;
+            const size_t step = std::min({pieces[i].iov_len - done, room - moved, kChannelBytes - at});
+            copy(at, static_cast<std::byte*>(pieces[i].iov_base) + done, step);
+            done += step;
+            moved += step;
+        }
+    }
+    return moved;
+}
+
+}  // namespace
+
+size_t ShmPipe::write(const iovec* pieces, int count) {
+    const uint64_t written = out_.written.load(std::memory_order_relaxed);     // only this rank writes it
+    const uint64_t read = out_.read.load(std::memory_order_acquire);           // the reader is done with those bytes
+    const size_t moved = spread(written, kChannelBytes - (written - read), pieces, count,
+                                [&](size_t at, std::byte* piece, size_t n) { std::memcpy(out_.data + at, piece, n); });
+    if (moved == 0) {
+        if (segment_.departed(peer_)) throw PeerGone("left the group");
+        return 0;
+    }
+    out_.written.store(written + moved, std::memory_order_release);  // the bytes come before the count
+    segment_.wake(peer_);
+    return moved;
+}
+
+size_t ShmPipe::read(const iovec* pieces, int count) {
+    // Asked before the channel is looked at: what the peer wrote before it left is still delivered.
+    const bool departed = segment_.departed(peer_);
+    const uint64_t read = in_.read.load(std::memory_order_relaxed);        // only this rank writes it
+    const uint64_t written = in_.written.load(std::memory_order_acquire);  // pairs with write()
+    const size_t moved = spread(read, written - read, pieces, count,
+                                [&](size_t at, std::byte* piece, size_t n) { std::memcpy(piece, in_.data + at, n); });
+    if (moved == 0) {
+        if (departed) throw PeerGone("left the group");
+        return 0;
+    }
+    in_.read.store(read + moved, std::memory_order_release);  // the copies come before the room is given back
+    segment_.wake(peer_);
+    return moved;
+}
+
+}  // namespace ring

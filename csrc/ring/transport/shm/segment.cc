@@ -1,0 +1,220 @@
+// See segment.h.
+#include "ring/transport/shm/segment.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "ring/base/error.h"
+
+namespace ring {
+namespace {
+
+constexpr size_t kLine = 64;
+constexpr size_t kPage = 4096;
+constexpr size_t kFailureText = 2000;
+constexpr uint32_t kBeingWritten = 1;
+constexpr uint32_t kSet = 2;
+constexpr size_t kBuffersPerRank = 4 * kSmallBytes + (kInSlots + kOutSlots) * kStageBytes;
+
+constexpr size_t round_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
+
+}  // namespace
+
+// Lies at the start of the segment. A fresh memfd is all zeros, which is the initial state of everything in it.
+struct Segment::Board {
+    alignas(kLine) std::atomic<uint32_t> failure_state;
+    FailureKind failure_kind;
+    char failure_text[kFailureText];
+    alignas(kLine) std::atomic<uint32_t> departures;
+};
+
+// On a line of its own: every rank writes its own with each operation.
+struct Segment::Called {
+    alignas(kLine) std::atomic<uint64_t> operation;
+};
+
+struct Segment::RankBlock {
+    alignas(kLine) std::atomic<uint64_t> phase;
+    alignas(kLine) Announcement announced[2];
+    alignas(kLine) std::atomic<uint32_t> sleeping;
+    std::atomic<uint32_t> departed;
+};
+
+Segment::Segment(int local_rank, std::vector<int> ranks, int world, const Doorbell& doorbell,
+                 std::vector<std::string> names, const std::string& token, Deadline deadline)
+    : local_rank_(local_rank), ranks_(std::move(ranks)), world_(world), doorbell_(doorbell), names_(std::move(names)) {
+    const size_t n = ranks_.size();
+    blocks_at_ = round_up(sizeof(Board), kPage);
+    called_at_ = blocks_at_ + round_up(n * sizeof(RankBlock), kPage);
+    buffers_at_ = called_at_ + round_up(world * sizeof(Called), kPage);
+    channels_at_ = buffers_at_ + n * kBuffersPerRank;
+    const size_t bytes = channels_at_ + n * n * round_up(sizeof(Channel), kPage);
+
+    UniqueFd memory;
+    if (local_rank_ == 0) {
+        memory = checked_fd(::memfd_create("torch_ring", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create");
+        if (::ftruncate(memory.get(), static_cast<off_t>(bytes)) != 0) throw_errno("sizing the shared memory");
+        // Nobody can shrink it under the others' feet.
+        if (::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+            throw_errno("sealing the shared memory");
+        for (size_t l = 1; l < n; ++l) doorbell_.send_fd(names_[l], memory.get(), token, deadline);
+    } else {
+        memory = doorbell_.receive_fd(token, deadline);
+        struct stat info{};
+        if (::fstat(memory.get(), &info) != 0) throw_errno("fstat of the shared memory");
+        if (static_cast<size_t>(info.st_size) != bytes)
+            throw Error("the shared memory of this host has " + std::to_string(info.st_size) + " bytes, not " +
+                        std::to_string(bytes) + ": its ranks run different builds of torch_ring");
+    }
+    mapping_ = Mapping(memory.get(), bytes);
+}
+
+Segment::Board& Segment::board() const { return *reinterpret_cast<Board*>(mapping_.data()); }
+
+Segment::RankBlock& Segment::block(int local) const {
+    return reinterpret_cast<RankBlock*>(mapping_.data() + blocks_at_)[local];
+}
+
+std::byte* Segment::buffers(int local) const { return mapping_.data() + buffers_at_ + local * kBuffersPerRank; }
+
+std::byte* Segment::small(int local, uint64_t operation) const {
+    return buffers(local) + (operation % 2) * kSmallBytes;
+}
+
+std::byte* Segment::result(int local, uint64_t operation) const {
+    return buffers(local) + (2 + operation % 2) * kSmallBytes;
+}
+
+std::byte* Segment::in_slot(int local, uint64_t chunk) const {
+    return buffers(local) + 4 * kSmallBytes + (chunk % kInSlots) * kStageBytes;
+}
+
+std::byte* Segment::out_slot(int local, uint64_t chunk) const {
+    return buffers(local) + 4 * kSmallBytes + (kInSlots + chunk % kOutSlots) * kStageBytes;
+}
+
+Channel& Segment::channel(int from, int to) const {
+    const size_t index = static_cast<size_t>(from) * ranks_.size() + to;
+    return *reinterpret_cast<Channel*>(mapping_.data() + channels_at_ + index * round_up(sizeof(Channel), kPage));
+}
+
+void Segment::publish(uint64_t phase) {
+    // Release: the data written before are visible to whoever acquires the phase.
+    block(local_rank_).phase.store(phase, std::memory_order_release);
+    wake_all();
+}
+
+bool Segment::reached(int local, uint64_t phase) const {
+    return block(local).phase.load(std::memory_order_acquire) >= phase;  // pairs with publish()
+}
+
+void Segment::announce(uint64_t operation, const Signature& signature) {
+    block(local_rank_).announced[operation % 2] = {operation, signature};
+}
+
+Segment::Announcement Segment::announced(int local, uint64_t operation) const {
+    return block(local).announced[operation % 2];
+}
+
+void Segment::sleep_begin() {
+    // Sequentially consistent with the fence in wake_all(): either this rank sees the change when it looks once more, or
+    // whoever made the change sees the flag.
+    block(local_rank_).sleeping.store(1, std::memory_order_seq_cst);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+void Segment::sleep_end() {
+    // Relaxed: a ring that comes late only costs an event.
+    block(local_rank_).sleeping.store(0, std::memory_order_relaxed);
+}
+
+void Segment::wake(int local) {
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // see sleep_begin()
+    std::atomic<uint32_t>& sleeping = block(local).sleeping;
+    // Relaxed: the fence above orders it; the exchange lets one of several wakers ring.
+    if (sleeping.load(std::memory_order_relaxed) != 0 && sleeping.exchange(0, std::memory_order_relaxed) != 0)
+        doorbell_.ring(names_[local]);
+}
+
+void Segment::wake_all() {
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // see sleep_begin()
+    for (int l = 0; l < local_size(); ++l) {
+        std::atomic<uint32_t>& sleeping = block(l).sleeping;
+        if (l != local_rank_ && sleeping.load(std::memory_order_relaxed) != 0 &&
+            sleeping.exchange(0, std::memory_order_relaxed) != 0)  // relaxed: as in wake()
+            doorbell_.ring(names_[l]);
+    }
+}
+
+void Segment::post_failure(const Failure& failure) {
+    uint32_t none = 0;
+    // Acquire/release: whoever sees kSet sees the text. A writer that dies between the two leaves kBeingWritten, which
+    // nobody reads; its death is then reported by the watchers of every rank.
+    if (board().failure_state.compare_exchange_strong(none, kBeingWritten, std::memory_order_acq_rel)) {
+        board().failure_kind = failure.kind;
+        const size_t length = std::min(failure.text.size(), kFailureText - 1);
+        std::memcpy(board().failure_text, failure.text.data(), length);
+        board().failure_text[length] = '\0';
+        board().failure_state.store(kSet, std::memory_order_release);
+    }
+    for (int l = 0; l < local_size(); ++l)
+        if (l != local_rank_) doorbell_.ring(names_[l]);
+}
+
+std::optional<Failure> Segment::failure() const {
+    if (board().failure_state.load(std::memory_order_acquire) != kSet) return std::nullopt;  // pairs with post_failure
+    return Failure{board().failure_kind, board().failure_text};
+}
+
+void Segment::note_called(int rank, uint64_t operation) {
+    std::atomic<uint64_t>& known = reinterpret_cast<Called*>(mapping_.data() + called_at_)[rank].operation;
+    // Relaxed: only ever compared, and only grows.
+    uint64_t before = known.load(std::memory_order_relaxed);
+    while (before < operation && !known.compare_exchange_weak(before, operation, std::memory_order_relaxed)) {
+    }
+}
+
+uint64_t Segment::called(int rank) const {
+    return reinterpret_cast<const Called*>(mapping_.data() + called_at_)[rank].operation.load(
+        std::memory_order_relaxed);  // see note_called()
+}
+
+void Segment::depart() {
+    // Release: everything this rank published comes before its departure.
+    block(local_rank_).departed.store(1, std::memory_order_release);
+    board().departures.fetch_add(1, std::memory_order_release);
+    wake_all();
+}
+
+bool Segment::departed(int local) const {
+    return block(local).departed.load(std::memory_order_acquire) != 0;  // pairs with depart()
+}
+
+bool Segment::anyone_departed() const {
+    return board().departures.load(std::memory_order_acquire) != 0;  // pairs with depart()
+}
+
+PhaseReached::PhaseReached(const Segment& segment, uint64_t phase, int only)
+    : segment_(segment),
+      phase_(phase),
+      next_(only < 0 ? 0 : only),
+      end_(only < 0 ? segment.local_size() : only + 1) {}
+
+bool PhaseReached::ready() {
+    while (next_ < end_ && (next_ == segment_.local_rank() || segment_.reached(next_, phase_))) ++next_;
+    return next_ == end_;
+}
+
+std::vector<int> PhaseReached::awaited() const {
+    std::vector<int> missing;
+    for (int l = next_; l < end_; ++l)
+        if (l != segment_.local_rank() && !segment_.reached(l, phase_)) missing.push_back(segment_.rank_of(l));
+    return missing;
+}
+
+}  // namespace ring

@@ -1,0 +1,66 @@
+// The listening socket of a process: takes connections, lets them prove themselves, hands them to the group they are for.
+//
+// Strangers cost little: nothing is allocated from what they say, a fixed number of bytes is read, each has a deadline, and
+// their number is bounded. They are dropped and counted; the job does not notice. Driven by the engine's progress thread.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "ring/base/clock.h"
+#include "ring/base/fd.h"
+#include "ring/transport/tcp/handshake.h"
+
+namespace ring {
+
+class Acceptor {
+  public:
+    explicit Acceptor(const std::string& address);  // numeric; listens on a free port of it
+    ~Acceptor();
+
+    const std::string& address() const { return address_; }
+    uint16_t port() const { return port_; }
+
+    // ---- for the progress thread ----
+    int fd() const { return epoll_.get(); }  // readable when handle() has something to do
+    void handle();                           // never blocks, never throws for what a stranger does
+    // When handle() must be called at the latest, to drop who is slow.
+    Clock::time_point next_deadline() const;
+
+    // ---- for any thread ----
+    // From now on connections for rank `to` of `group` may prove themselves with this secret.
+    void expect(uint64_t group, int to, const std::string& secret);
+    void forget(uint64_t group, int to);
+    // Waits for the connection of `from` for this purpose. Throws TimeoutError.
+    UniqueFd take(uint64_t group, int from, int to, Purpose purpose, Deadline deadline);
+    // How many connections were dropped because they did not belong to the job.
+    uint64_t dropped() const;
+
+  private:
+    struct Visitor;
+    using Key = std::tuple<uint64_t, int, int, Purpose>;  // group, from, to, purpose
+
+    void accept_all();
+    // Advances one handshake as far as its bytes allow; false when it is over, one way or the other.
+    bool advance(Visitor& visitor);
+    void drop(Visitor& visitor, const char* why);
+    void erase(Visitor* visitor);
+
+    std::string address_;
+    uint16_t port_ = 0;
+    UniqueFd listener_;
+    UniqueFd epoll_;
+    mutable std::mutex mutex_;
+    std::condition_variable arrived_;
+    std::vector<std::unique_ptr<Visitor>> visitors_;  // oldest first
+    std::map<std::pair<uint64_t, int>, std::string> secrets_;
+    std::map<Key, UniqueFd> ready_;
+    uint64_t dropped_ = 0;
+};
+
+}  // namespace ring

@@ -1,0 +1,21 @@
+// A pipe over one TCP connection.
+#pragma once
+
+#include "ring/base/fd.h"
+#include "ring/transport/pipe.h"
+
+namespace ring {
+
+class TcpPipe : public Pipe {
+  public:
+    explicit TcpPipe(UniqueFd socket) : socket_(std::move(socket)) {}
+
+    int fd() const { return socket_.get(); }
+    size_t write(const iovec* pieces, int count) override;
+    size_t read(const iovec* pieces, int count) override;
+
+  private:
+    UniqueFd socket_;
+};
+
+}  // namespace ring

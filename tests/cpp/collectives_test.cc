@@ -1,0 +1,176 @@
+// Every collective on every layout, against sums that are exact in float32 and int64.
+#include "group.h"
+
+namespace ring {
+namespace {
+
+using namespace ring::testing;
+
+class Collectives : public ::testing::TestWithParam<std::tuple<Hosts, Algorithm>> {
+  protected:
+    void in_group(const std::function<void(Communicator&)>& body) {
+        run_group(std::get<0>(GetParam()), body, std::chrono::seconds(60), std::get<1>(GetParam()));
+    }
+    int size() const {
+        int ranks = 0;
+        for (const int local : std::get<0>(GetParam())) ranks += local;
+        return ranks;
+    }
+};
+
+// Small, around the one-shot limits, and large enough for several chunks on every path.
+constexpr uint64_t kCounts[] = {0, 1, 2, 63, 1000, 2048, 2049, 8192, 8193, 100'003, 700'001};
+
+// Integers small enough for every sum to be exact.
+float value(int rank, uint64_t i) { return static_cast<float>((i * 7 + static_cast<uint64_t>(rank) * 13) % 101); }
+
+TEST_P(Collectives, AllReduceSums) {
+    in_group([&](Communicator& group) {
+        for (const uint64_t count : kCounts) {
+            std::vector<float> data(count);
+            for (uint64_t i = 0; i < count; ++i) data[i] = value(group.layout().rank(), i);
+            run(group, all_reduce_of(data, DType::kFloat32));
+            for (uint64_t i = 0; i < count; ++i) {
+                float expected = 0;
+                for (int r = 0; r < size(); ++r) expected += value(r, i);
+                ASSERT_EQ(data[i], expected) << "count " << count << ", element " << i;
+            }
+        }
+    });
+}
+
+TEST_P(Collectives, AllReduceAveragesOutOfPlace) {
+    in_group([&](Communicator& group) {
+        for (const uint64_t count : kCounts) {
+            std::vector<double> input(count);
+            std::vector<double> output(count);
+            for (uint64_t i = 0; i < count; ++i) input[i] = value(group.layout().rank(), i);
+            const std::vector<double> kept = input;
+            Arguments arguments = all_reduce_of(input, DType::kFloat64, ReduceOp::kAvg);
+            arguments.output = output.data();
+            run(group, arguments);
+            EXPECT_EQ(input, kept);
+            for (uint64_t i = 0; i < count; ++i) {
+                double sum = 0;
+                for (int r = 0; r < size(); ++r) sum += value(r, i);
+                ASSERT_EQ(output[i], sum / size());
+            }
+        }
+    });
+}
+
+TEST_P(Collectives, BroadcastFromEveryRoot) {
+    in_group([&](Communicator& group) {
+        for (int root = 0; root < size(); ++root)
+            for (const uint64_t count : kCounts) {
+                std::vector<int64_t> data(count, -1);
+                if (group.layout().rank() == root)
+                    for (uint64_t i = 0; i < count; ++i) data[i] = static_cast<int64_t>(i) * 3 + root;
+                run(group, {.signature = signature(Collective::kBroadcast, DType::kInt64, count, ReduceOp::kNone, root),
+                            .output = data.data(),
+                            .inputs = {},
+                            .outputs = {}});
+                for (uint64_t i = 0; i < count; ++i) ASSERT_EQ(data[i], static_cast<int64_t>(i) * 3 + root);
+            }
+    });
+}
+
+TEST_P(Collectives, AllGather) {
+    in_group([&](Communicator& group) {
+        for (const uint64_t count : kCounts) {
+            std::vector<uint16_t> input(count);
+            for (uint64_t i = 0; i < count; ++i) input[i] = static_cast<uint16_t>(i + group.layout().rank() * 1000);
+            std::vector<std::vector<uint16_t>> outputs(size(), std::vector<uint16_t>(count));
+            Arguments arguments{.signature = signature(Collective::kAllGather, DType::kUInt16, count),
+                                .input = input.data(),
+                                .inputs = {},
+                                .outputs = {}};
+            for (auto& output : outputs) arguments.outputs.push_back(output.data());
+            run(group, arguments);
+            for (int r = 0; r < size(); ++r)
+                for (uint64_t i = 0; i < count; ++i) ASSERT_EQ(outputs[r][i], static_cast<uint16_t>(i + r * 1000));
+        }
+    });
+}
+
+TEST_P(Collectives, ReduceScatter) {
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        for (const uint64_t count : kCounts) {
+            std::vector<std::vector<float>> inputs(size(), std::vector<float>(count));
+            Arguments arguments{.signature = signature(Collective::kReduceScatter, DType::kFloat32, count, ReduceOp::kSum),
+                                .inputs = {},
+                                .outputs = {}};
+            for (int r = 0; r < size(); ++r) {
+                for (uint64_t i = 0; i < count; ++i) inputs[r][i] = value(me, i + r);
+                arguments.inputs.push_back(inputs[r].data());
+            }
+            std::vector<float> output(count);
+            arguments.output = output.data();
+            const auto kept = inputs;
+            run(group, arguments);
+            EXPECT_EQ(inputs, kept);
+            for (uint64_t i = 0; i < count; ++i) {
+                float expected = 0;
+                for (int r = 0; r < size(); ++r) expected += value(r, i + me);
+                ASSERT_EQ(output[i], expected) << "count " << count << ", element " << i;
+            }
+        }
+    });
+}
+
+TEST_P(Collectives, BarrierWaitsForTheLast) {
+    std::atomic<int> entered{0};
+    in_group([&](Communicator& group) {
+        for (int round = 1; round <= 5; ++round) {
+            if (group.layout().rank() == round % size()) std::this_thread::sleep_for(milliseconds(10));
+            entered.fetch_add(1);
+            run(group, {.signature = signature(Collective::kBarrier, DType::kUInt8, 0), .inputs = {}, .outputs = {}});
+            EXPECT_GE(entered.load(), round * size());
+        }
+    });
+}
+
+TEST_P(Collectives, ManyInFlightCompleteInAnyOrderOfWaiting) {
+    in_group([&](Communicator& group) {
+        constexpr int kOperations = 20;
+        std::vector<std::vector<float>> data;
+        for (int k = 0; k < kOperations; ++k) data.emplace_back(1 + k * 1500, static_cast<float>(k));
+        std::atomic<int> called_back{0};
+        std::vector<std::shared_ptr<Operation>> operations;
+        for (auto& one : data)
+            operations.push_back(group.post(all_reduce_of(one, DType::kFloat32), std::nullopt,
+                                            [&](std::exception_ptr error) { called_back += error ? 0 : 1; }));
+        group.hand_over();
+        for (int k = kOperations - 1; k >= 0; --k) group.wait(operations[k]);
+        for (int k = 0; k < kOperations; ++k)
+            for (const float x : data[k]) ASSERT_EQ(x, static_cast<float>(k * size()));
+        // The callbacks of operations that another thread drove may come a moment after wait() has returned.
+        for (const auto until = Clock::now() + std::chrono::seconds(5); called_back < kOperations && Clock::now() < until;)
+            std::this_thread::yield();
+        EXPECT_EQ(called_back, kOperations);
+    });
+}
+
+TEST_P(Collectives, ThousandSmallOnes) {
+    in_group([&](Communicator& group) {
+        for (int k = 0; k < 1000; ++k) {
+            std::vector<int32_t> data{k, group.layout().rank()};
+            run(group, all_reduce_of(data, DType::kInt32, ReduceOp::kMax));
+            ASSERT_EQ(data, (std::vector<int32_t>{k, size() - 1}));
+        }
+    });
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Layouts, Collectives,
+    ::testing::Combine(::testing::Values(Hosts{1}, Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{1, 1, 1, 1}, Hosts{2, 2},
+                                         Hosts{2, 1}, Hosts{1, 2}, Hosts{3, 1, 2}, Hosts{2, 2, 2}),
+                       ::testing::Values(Algorithm::kHierarchical, Algorithm::kRing)),
+    [](const auto& info) {
+        return "hosts_" + name_of_layout(std::get<0>(info.param)) +
+               (std::get<1>(info.param) == Algorithm::kRing ? "_flat" : "");
+    });
+
+}  // namespace
+}  // namespace ring

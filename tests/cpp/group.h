@@ -1,0 +1,102 @@
+// Threads as ranks: forms a group of them over real shared memory and real sockets, in a layout of hosts that the test says.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "ring/engine/communicator.h"
+#include "ring/engine/engine.h"
+#include "ring/topology/file_store.h"
+
+namespace ring::testing {
+
+class TemporaryFolder {
+  public:
+    TemporaryFolder() {
+        std::string name = (std::filesystem::temp_directory_path() / "ring_test_XXXXXX").string();
+        if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
+        path_ = name;
+    }
+    ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+    const std::filesystem::path& path() const { return path_; }
+
+  private:
+    std::filesystem::path path_;
+};
+
+// Local ranks per host: {2, 1} is two hosts, of two ranks and one. Ranks are numbered host after host.
+using Hosts = std::vector<int>;
+
+inline std::string name_of_layout(const Hosts& hosts) {
+    std::string text;
+    for (const int ranks : hosts) text += (text.empty() ? "" : "_") + std::to_string(ranks);
+    return text;
+}
+
+// Runs `body` once per rank, each in a thread with an engine of its own, all in one group. The first exception that a rank
+// does not catch is rethrown here.
+inline void run_group(const Hosts& hosts, const std::function<void(Communicator&)>& body,
+                      milliseconds timeout = std::chrono::seconds(20),
+                      std::optional<Algorithm> algorithm = std::nullopt) {
+    const TemporaryFolder folder;
+    std::vector<std::string> host_of;
+    for (size_t h = 0; h < hosts.size(); ++h)
+        for (int l = 0; l < hosts[h]; ++l) host_of.push_back("test-host-" + std::to_string(h));
+    const int size = static_cast<int>(host_of.size());
+    std::vector<std::exception_ptr> errors(size);
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < size; ++rank)
+        threads.emplace_back([&, rank] {
+            try {
+                Engine engine;
+                FileStore store(folder.path());
+                const auto group = Communicator::create(engine, store,
+                                                        {.rank = rank,
+                                                         .size = size,
+                                                         .timeout = timeout,
+                                                         .store_host = "127.0.0.1",
+                                                         .host_id = host_of[rank],
+                                                         .algorithm = algorithm});
+                body(*group);
+                group->shutdown();
+            } catch (...) {
+                errors[rank] = std::current_exception();
+            }
+        });
+    for (auto& thread : threads) thread.join();
+    for (const auto& error : errors)
+        if (error) std::rethrow_exception(error);
+}
+
+// What most tests call: post, then wait.
+inline void run(Communicator& group, Arguments arguments) { group.wait(group.post(std::move(arguments))); }
+
+inline Signature signature(Collective kind, DType dtype, uint64_t count, ReduceOp op = ReduceOp::kNone, int root = -1) {
+    Signature made;
+    made.kind = kind;
+    made.dtype = dtype;
+    made.count = count;
+    made.op = op;
+    made.root = root;
+    return made;
+}
+
+template <typename T>
+Arguments all_reduce_of(std::vector<T>& data, DType dtype, ReduceOp op = ReduceOp::kSum) {
+    return {.signature = signature(Collective::kAllReduce, dtype, data.size(), op),
+            .input = data.data(),
+            .output = data.data(),
+            .inputs = {},
+            .outputs = {}};
+}
+
+}  // namespace ring::testing
