@@ -110,7 +110,7 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
     }
     if (refused) {
         operation->finish(refused);
-        if (operation->on_done) operation->on_done(refused);
+        if (operation->on_done) std::exchange(operation->on_done, nullptr)(refused);
     }
     return operation;
 }

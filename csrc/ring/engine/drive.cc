@@ -189,7 +189,7 @@ void Communicator::finish_active(std::exception_ptr error) {
 void Communicator::run_callbacks(Lock& lock) {
     auto finished = std::exchange(finished_, {});
     lock.unlock();
-    for (const auto& [operation, error] : finished) operation->on_done(error);
+    for (const auto& [operation, error] : finished) std::exchange(operation->on_done, nullptr)(error);
     lock.lock();
 }
 

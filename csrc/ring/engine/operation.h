@@ -38,7 +38,7 @@ class Operation {
 
     const Arguments arguments;
     const Deadline deadline;
-    const OnDone on_done;
+    OnDone on_done;       // moved out to be called, so that what it holds is let go
     uint64_t number = 0;  // from 1, in the order of calls; set by post()
 
   private:

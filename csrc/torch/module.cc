@@ -1,0 +1,40 @@
+// The Python module torch_ring._C. Its face is declared in torch_ring/_C.pyi.
+#include <pybind11/chrono.h>
+#include <torch/csrc/utils/pybind.h>
+#include <torch/extension.h>
+
+#include "ring/base/config.h"
+#include "ring/engine/engine.h"
+#include "ring/kernels/reduce.h"
+#include "torch/backend.h"
+#include "torch/errors.h"
+
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
+    namespace py = pybind11;
+    using torch_ring::RingBackend;
+
+    // Their bindings must be there before classes that derive from c10d's are bound.
+    py::module_::import("torch.distributed");
+    torch_ring::register_translators();
+
+    py::class_<RingBackend, c10d::Backend, c10::intrusive_ptr<RingBackend>>(module, "RingBackend")
+        .def(py::init<const c10::intrusive_ptr<c10d::Store>&, int, int, std::chrono::milliseconds>(), py::arg("store"),
+             py::arg("rank"), py::arg("size"), py::arg("timeout"), py::call_guard<py::gil_scoped_release>());
+
+    py::class_<ring::Parameter>(module, "Parameter")
+        .def_readonly("name", &ring::Parameter::name)
+        .def_readonly("allowed", &ring::Parameter::allowed)
+        .def_readonly("default", &ring::Parameter::default_value)
+        .def_readonly("unit", &ring::Parameter::unit)
+        .def_readonly("meaning", &ring::Parameter::meaning);
+    module.def("parameters", &ring::parameters);
+    module.def("check_environment", [] {
+        ring::config();
+        ring::current_isa();
+        return ring::unknown_variables();
+    });
+    module.def("isa", [] { return ring::current_isa(); });
+    // Called at the exit of the interpreter, when other threads may not take the GIL any more.
+    module.def("shutdown_all", [] { ring::Engine::of_process().shutdown_all(); },
+               py::call_guard<py::gil_scoped_release>());
+}

@@ -1,0 +1,38 @@
+// See store.h.
+#include "torch/store.h"
+
+#include <c10/util/Exception.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include "ring/base/error.h"
+
+namespace torch_ring {
+
+void TorchStore::set(const std::string& key, const std::string& value) {
+    store_->set(key, std::vector<uint8_t>(value.begin(), value.end()));
+}
+
+std::string TorchStore::get(const std::string& key, ring::Deadline deadline) {
+    try {
+        // At least a millisecond: c10d takes 0 for "no limit".
+        store_->wait({key}, std::chrono::milliseconds(std::max(1, deadline.poll_ms(24 * 3600 * 1000))));
+    } catch (const c10::DistStoreError& error) {
+        if (deadline.passed()) throw ring::TimeoutError(error.what_without_backtrace());
+        throw;
+    }
+    const auto value = store_->get(key);
+    return {value.begin(), value.end()};
+}
+
+bool TorchStore::has(const std::string& key) { return store_->check({key}); }
+
+std::string TorchStore::host() const {
+    const c10d::Store* store = store_.get();
+    while (const auto* prefix = dynamic_cast<const c10d::PrefixStore*>(store))
+        store = const_cast<c10d::PrefixStore*>(prefix)->getUnderlyingStore().get();
+    const auto* tcp = dynamic_cast<const c10d::TCPStore*>(store);
+    return tcp == nullptr ? "" : tcp->getHost();
+}
+
+}  // namespace torch_ring

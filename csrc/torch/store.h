@@ -1,0 +1,27 @@
+// ring::Store over the c10d::Store that torch hands to the backend.
+#pragma once
+
+#include <torch/csrc/distributed/c10d/Store.hpp>
+
+#include <string>
+
+#include "ring/topology/store.h"
+
+namespace torch_ring {
+
+class TorchStore : public ring::Store {
+  public:
+    explicit TorchStore(c10::intrusive_ptr<c10d::Store> store) : store_(std::move(store)) {}
+
+    void set(const std::string& key, const std::string& value) override;
+    std::string get(const std::string& key, ring::Deadline deadline) override;
+    bool has(const std::string& key) override;
+
+    // The host that the store runs on, if it is one that has a host; else "".
+    std::string host() const;
+
+  private:
+    c10::intrusive_ptr<c10d::Store> store_;
+};
+
+}  // namespace torch_ring

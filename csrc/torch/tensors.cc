@@ -1,0 +1,121 @@
+// See tensors.h.
+#include "torch/tensors.h"
+
+#include <c10/util/Exception.h>
+
+namespace torch_ring {
+namespace {
+
+std::optional<ring::DType> dtype_of(c10::ScalarType type) {
+    switch (type) {
+        case c10::kByte:
+            return ring::DType::kUInt8;
+        case c10::kChar:
+            return ring::DType::kInt8;
+        case c10::kUInt16:
+            return ring::DType::kUInt16;
+        case c10::kShort:
+            return ring::DType::kInt16;
+        case c10::kUInt32:
+            return ring::DType::kUInt32;
+        case c10::kInt:
+            return ring::DType::kInt32;
+        case c10::kUInt64:
+            return ring::DType::kUInt64;
+        case c10::kLong:
+            return ring::DType::kInt64;
+        case c10::kHalf:
+            return ring::DType::kFloat16;
+        case c10::kBFloat16:
+            return ring::DType::kBFloat16;
+        case c10::kFloat:
+            return ring::DType::kFloat32;
+        case c10::kDouble:
+            return ring::DType::kFloat64;
+        case c10::kBool:
+            return ring::DType::kBool;
+        default:
+            return std::nullopt;
+    }
+}
+
+}  // namespace
+
+ring::DType reducible_dtype(const at::Tensor& tensor, const char* collective) {
+    const auto dtype = dtype_of(tensor.scalar_type());
+    TORCH_CHECK_TYPE(dtype.has_value(), "ring: ", collective, " cannot reduce tensors of dtype ", tensor.scalar_type());
+    return *dtype;
+}
+
+Moved moved_as(const at::Tensor& tensor) {
+    if (const auto dtype = dtype_of(tensor.scalar_type())) return {*dtype, static_cast<uint64_t>(tensor.numel())};
+    return {ring::DType::kUInt8, static_cast<uint64_t>(tensor.nbytes())};
+}
+
+ring::ReduceOp reduce_op(const c10d::ReduceOp& op, const char* collective) {
+    switch (op.op_) {
+        case c10d::ReduceOp::SUM:
+            return ring::ReduceOp::kSum;
+        case c10d::ReduceOp::AVG:
+            return ring::ReduceOp::kAvg;
+        case c10d::ReduceOp::PRODUCT:
+            return ring::ReduceOp::kProduct;
+        case c10d::ReduceOp::MIN:
+            return ring::ReduceOp::kMin;
+        case c10d::ReduceOp::MAX:
+            return ring::ReduceOp::kMax;
+        case c10d::ReduceOp::BAND:
+            return ring::ReduceOp::kBand;
+        case c10d::ReduceOp::BOR:
+            return ring::ReduceOp::kBor;
+        case c10d::ReduceOp::BXOR:
+            return ring::ReduceOp::kBxor;
+        default:
+            C10_THROW_ERROR(NotImplementedError,
+                            std::string("ring: ") + collective + " does not have the reduce op PREMUL_SUM yet");
+    }
+}
+
+void check_tensor(const at::Tensor& tensor, const char* collective) {
+    if (!tensor.device().is_cpu())
+        C10_THROW_ERROR(NotImplementedError, std::string("ring: ") + collective + " of a tensor on " +
+                                                 tensor.device().str() + " is not there yet; CPU tensors only");
+    if (tensor.layout() != c10::kStrided)
+        C10_THROW_ERROR(NotImplementedError,
+                        std::string("ring: ") + collective + " of sparse tensors is not there yet; dense tensors only");
+}
+
+at::Tensor& only(std::vector<at::Tensor>& tensors, const char* collective) {
+    TORCH_CHECK_VALUE(tensors.size() == 1, "ring: ", collective, " takes one tensor per call, not ", tensors.size());
+    check_tensor(tensors[0], collective);
+    return tensors[0];
+}
+
+std::vector<at::Tensor>& only(std::vector<std::vector<at::Tensor>>& tensors, const char* collective) {
+    TORCH_CHECK_VALUE(tensors.size() == 1, "ring: ", collective, " takes one list of tensors per call, not ",
+                      tensors.size());
+    for (const at::Tensor& tensor : tensors[0]) check_tensor(tensor, collective);
+    return tensors[0];
+}
+
+at::Tensor Staging::read(const at::Tensor& tensor) {
+    const at::Tensor contiguous = tensor.contiguous();
+    kept_.push_back(contiguous);
+    return contiguous;
+}
+
+at::Tensor Staging::write(const at::Tensor& tensor) {
+    const at::Tensor contiguous = tensor.contiguous();
+    if (tensor.is_contiguous()) {
+        kept_.push_back(contiguous);
+    } else {
+        written_.emplace_back(tensor, contiguous);
+    }
+    return contiguous;
+}
+
+void Staging::write_back() const {
+    for (const auto& [callers, stand_in] : written_) callers.copy_(stand_in);
+}
+
+}  // namespace torch_ring

@@ -1,0 +1,59 @@
+"""Builds torch_ring._C with CMake; everything else is in pyproject.toml.
+
+`pip install --no-build-isolation -e .` builds against the torch that is installed, in build/, where the next build finds
+what has not changed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+
+
+class CMakeBuild(build_ext):
+    """Runs CMake for the one extension there is."""
+
+    def build_extension(self, ext: Extension) -> None:
+        try:
+            import torch
+            from torch.utils.cpp_extension import include_paths, library_paths
+        except ImportError as error:
+            raise SystemExit(
+                "torch_ring is built against the torch you use: install torch first, then run "
+                "pip with --no-build-isolation"
+            ) from error
+        if shutil.which("nvcc") is None:
+            print("torch_ring: no nvcc on this machine: the CUDA kernels are left out, all else is built")
+        target = Path(self.get_ext_fullpath(ext.name)).resolve()
+        build = ROOT / "build" / f"torch-{torch.__version__}-{sys.implementation.cache_tag}"
+        includes = [*include_paths(), sysconfig.get_paths()["include"]]
+        options = {
+            "RING_TORCH": "ON",
+            "RING_TORCH_INCLUDES": ";".join(includes),
+            "RING_TORCH_LIBDIR": ";".join(library_paths()),
+            "RING_EXT_SUFFIX": sysconfig.get_config_var("EXT_SUFFIX"),
+            "RING_TORCH_VERSION": torch.__version__,
+        }
+        build.mkdir(parents=True, exist_ok=True)
+        configure = ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(build)]
+        subprocess.run(configure + [f"-D{key}={value}" for key, value in options.items()], check=True)
+        jobs = os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))
+        subprocess.run(["cmake", "--build", str(build), "--parallel", jobs], check=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(build / target.name, target)
+        # An editable install takes only the extension itself out of the build folder.
+        package = ROOT / "torch_ring" if self.editable_mode else target.parent
+        (package / "_build.py").write_text(
+            '"""Written by setup.py: what torch_ring._C was built for."""\n\n'
+            f'TORCH_VERSION = "{torch.__version__}"\n'
+        )
+
+
+setup(ext_modules=[Extension("torch_ring._C", sources=[])], cmdclass={"build_ext": CMakeBuild})

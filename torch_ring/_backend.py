@@ -1,0 +1,71 @@
+"""Registers the backend and makes process groups of it; loads the compiled module when the first one is made.
+
+No torch at module scope: `import torch_ring` and `import torch` each lead into the other, whichever comes first.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import warnings
+from datetime import timedelta
+from types import ModuleType
+from typing import Any
+
+NAME = "ring"
+_REBUILD = "Rebuild it for the torch you use: pip install --no-build-isolation --no-deps --force-reinstall <torch_ring>"
+
+
+def register() -> None:
+    """Make `init_process_group("ring")` work. A second call does nothing."""
+    import torch
+    import torch.distributed as dist
+
+    if not dist.is_available() or NAME.upper() in dist.Backend._plugins:
+        return
+    # On a torch without CUDA, naming cuda would make some of torch's helpers prefer a device that is not there.
+    devices = ["cpu", "cuda"] if torch.version.cuda or torch.version.hip else ["cpu"]
+    dist.Backend.register_backend(NAME, _create, extended_api=True, devices=devices)
+
+
+def check_torch_version(built: str, running: str) -> None:
+    """Raise ImportError where `_C` was built for another torch than the one that runs.
+
+    c10d has no stable binary interface: a module for another release of torch crashes, sooner or later. Builds of one
+    release for CPU and for CUDA are interchangeable, so what follows "+" does not matter.
+    """
+    if built.split("+")[0] != running.split("+")[0]:
+        raise ImportError(
+            f"torch_ring was built for torch {built}, but torch {running} is running. {_REBUILD}"
+        )
+
+
+@functools.cache
+def load() -> ModuleType:
+    """Load torch_ring._C, check the environment, and see to an orderly end. Raises ImportError or RingConfigError."""
+    import torch
+
+    try:
+        # Written by the build. Asked first, because a module for another torch may crash when it is loaded.
+        from torch_ring import _build
+
+    except ImportError as error:
+        raise ImportError(f"torch_ring has not been built ({error}). {_REBUILD}") from error
+    check_torch_version(_build.TORCH_VERSION, torch.__version__)
+    try:
+        from torch_ring import _C
+    except ImportError as error:
+        raise ImportError(f"the compiled module of torch_ring cannot be loaded: {error}. {_REBUILD}") from error
+    for warning in _C.check_environment():
+        warnings.warn(warning, UserWarning, stacklevel=2)
+    # Peers that still wait for this rank learn that it left; without this they would learn that it died.
+    atexit.register(_C.shutdown_all)
+    return _C
+
+
+def _create(options: Any, pg_options: Any) -> Any:
+    """Called by torch.distributed on every rank of a new group."""
+    timeout = getattr(pg_options, "_timeout", None) or options.timeout
+    if not isinstance(timeout, timedelta):
+        raise TypeError(f"ring: the timeout must be a timedelta, not {type(timeout).__name__}")
+    return load().RingBackend(options.store, options.group_rank, options.group_size, timeout)
