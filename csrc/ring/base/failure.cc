@@ -26,15 +26,15 @@ Failure Failure::of(std::exception_ptr error) {
     try {
         std::rethrow_exception(error);
     } catch (const PeerError& e) {
-        return {FailureKind::kPeer, e.what()};
+        return {FailureKind::kPeer, e.what(), 0};
     } catch (const TimeoutError& e) {
-        return {FailureKind::kTimeout, e.what()};
+        return {FailureKind::kTimeout, e.what(), 0};
     } catch (const MismatchError& e) {
-        return {FailureKind::kMismatch, e.what()};
+        return {FailureKind::kMismatch, e.what(), 0};
     } catch (const AbortedError& e) {
-        return {FailureKind::kAborted, e.what()};
+        return {FailureKind::kAborted, e.what(), 0};
     } catch (const std::exception& e) {
-        return {FailureKind::kInternal, e.what()};
+        return {FailureKind::kInternal, e.what(), 0};
     }
 }
 

@@ -13,6 +13,8 @@ enum class FailureKind : uint8_t { kInternal = 0, kPeer, kTimeout, kMismatch, kA
 struct Failure {
     FailureKind kind = FailureKind::kInternal;
     std::string text;
+    // Operations before this one may still end well: whoever failed had ended them. 0: none may.
+    uint64_t operation = 0;
 
     // The exception of the matching type from error.h; `operation` says what was in flight here ("" for none).
     std::exception_ptr exception(const std::string& operation) const;

@@ -118,21 +118,26 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
 void Communicator::hand_over() { engine_.kick(); }
 
 void Communicator::abort(const std::string& why) {
-    fail({FailureKind::kAborted, "rank " + std::to_string(layout_.rank()) + " aborted the group: " + why});
+    fail({FailureKind::kAborted, "rank " + std::to_string(layout_.rank()) + " aborted the group: " + why, 0});
 }
 
 void Communicator::fail(Failure failure) {
     {
         const std::lock_guard lock(queue_mutex_);
-        if (failure_ || closed_) return;
-        // The first report on this host stays, so that its ranks tell the same story.
-        if (connections_.segment != nullptr) {
-            connections_.segment->post_failure(failure);
-            if (auto first = connections_.segment->failure()) failure = std::move(*first);
+        if (closed_) return;
+        // Release: pairs with step(). A later failure may end more operations, but the first one stays the reason.
+        fails_from_.store(std::min(fails_from_.load(std::memory_order_relaxed), failure.operation),
+                          std::memory_order_release);
+        if (!failure_) {
+            // The first report on this host stays, so that its ranks tell the same story.
+            if (connections_.segment != nullptr) {
+                connections_.segment->post_failure(failure);
+                if (auto first = connections_.segment->failure()) failure = std::move(*first);
+            }
+            failure_ = std::move(failure);
+            log(LogLevel::kInfo,
+                "rank " + std::to_string(layout_.rank()) + ": the group failed: " + failure_->text);
         }
-        failure_ = std::move(failure);
-        log(LogLevel::kInfo, "rank " + std::to_string(layout_.rank()) + ": the group failed: " + failure_->text);
-        failed_.store(true, std::memory_order_release);  // pairs with step()
     }
     doorbell_->ring(doorbell_->name());  // a waiter of this process may sleep
     engine_.kick();
@@ -142,7 +147,7 @@ void Communicator::process_ended(int rank) {
     const auto& local = layout_.host_ranks();
     const int index = static_cast<int>(std::find(local.begin(), local.end(), rank) - local.begin());
     if (connections_.segment->departed(index)) return;
-    fail({FailureKind::kPeer, layout_.describe(rank) + " died: its process ended"});
+    fail({FailureKind::kPeer, layout_.describe(rank) + " died: its process ended", 0});
 }
 
 std::optional<Failure> Communicator::failure() const {
@@ -156,17 +161,23 @@ uint64_t Communicator::operations_posted() const {
 }
 
 void Communicator::shutdown() {
+    bool failed_before = false;
     {
         const std::lock_guard lock(queue_mutex_);
         if (closed_) return;
         closed_ = true;
-        if (!failure_) failure_ = Failure{FailureKind::kAborted, "the group was shut down"};
+        failed_before = failure_.has_value();
+        if (!failure_) failure_ = Failure{FailureKind::kAborted, "the group was shut down", 0};
+        fails_from_.store(0, std::memory_order_release);  // pairs with step()
     }
-    failed_.store(true, std::memory_order_release);  // pairs with step()
     engine_.remove(this);
     doorbell_->ring(doorbell_->name());
     Lock lock(drive_mutex_);
-    flooded_ = true;  // the peers learn by a goodbye
+    if (failed_before) {
+        flood();
+    } else {
+        flooded_ = true;  // the peers learn by a goodbye
+    }
     abandon_all();
     if (connections_.segment != nullptr) connections_.segment->depart();
     for (const auto& control : connections_.controls) {

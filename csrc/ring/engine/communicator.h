@@ -84,13 +84,16 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     bool start_next();
     bool progress_links();
     void finish_active(std::exception_ptr error);
+    void flood();                        // the failure, to the neighbours on other hosts
     void abandon_all();
+    uint64_t next_number() const;        // of the operation that is active, or will be next; kNone for none
     void check_deadline();
+    void explain_suspect();
     void check_departures();
     void sleep(Clock::time_point until);
     void handle_events(int timeout_ms);
     void read_controls();
-    bool nothing_to_wait_for() const;    // what the active operation waits for is there, or the group has failed
+    bool nothing_to_wait_for() const;    // what the active operation waits for is there, or it has failed
     void run_callbacks(Lock& lock);      // releases the lock meanwhile
     Clock::time_point share_time() const;
     Clock::time_point wake_time() const;
@@ -115,7 +118,9 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::optional<Failure> failure_;
     bool closed_ = false;
 
-    std::atomic<bool> failed_{false};
+    // Operations from this number on fail; kNone while all is well.
+    static constexpr uint64_t kNone = UINT64_MAX;
+    std::atomic<uint64_t> fails_from_{kNone};
     std::atomic<int> waiters_{0};
     std::atomic<bool> armed_{false};
 

@@ -117,12 +117,16 @@ void Communicator::arm() {
 // ---- one step ----
 
 bool Communicator::step() {
-    if (!failed_.load(std::memory_order_acquire) && connections_.segment != nullptr)  // pairs with fail()
+    if (connections_.segment != nullptr && fails_from_.load(std::memory_order_relaxed) == kNone)  // looked at again below
         if (auto failure = connections_.segment->failure()) fail(std::move(*failure));
-    if (failed_.load(std::memory_order_acquire)) {
-        const bool any = active_ != nullptr || has_work();
-        abandon_all();
-        return any;
+    const uint64_t fails_from = fails_from_.load(std::memory_order_acquire);  // pairs with fail()
+    if (fails_from != kNone) {
+        flood();
+        const uint64_t next = next_number();
+        if (next >= fails_from) {
+            abandon_all();
+            return next != kNone;
+        }
     }
     bool moved = false;
     try {
@@ -137,10 +141,18 @@ bool Communicator::step() {
             moved = moved || again;
         }
     } catch (...) {
-        fail(Failure::of(std::current_exception()));
+        Failure failure = Failure::of(std::current_exception());
+        if (failure.kind == FailureKind::kMismatch) failure.operation = active_->number;
+        fail(std::move(failure));
         return true;
     }
     return moved;
+}
+
+uint64_t Communicator::next_number() const {
+    if (active_ != nullptr) return active_->number;
+    const std::lock_guard lock(queue_mutex_);
+    return queue_.empty() ? kNone : queue_.front()->number;
 }
 
 bool Communicator::start_next() {
@@ -195,10 +207,14 @@ void Communicator::run_callbacks(Lock& lock) {
 
 // ---- failures ----
 
+void Communicator::flood() {
+    if (std::exchange(flooded_, true)) return;
+    const std::string payload = encode(failure().value_or(Failure{}));
+    for (const auto& control : connections_.controls) control->send(Control::Type::kFailure, payload);
+}
+
 void Communicator::abandon_all() {
     const Failure why = failure().value_or(Failure{});
-    if (!std::exchange(flooded_, true))
-        for (const auto& control : connections_.controls) control->send(Control::Type::kFailure, encode(why));
     for (Link* link : {context_.next, context_.prev})
         if (link != nullptr) link->abort();
     if (active_ != nullptr) finish_active(why.exception(active_->describe()));
@@ -214,11 +230,9 @@ void Communicator::abandon_all() {
 }
 
 void Communicator::check_deadline() {
-    if (failed_.load(std::memory_order_acquire)) return;  // pairs with fail()
-    const auto now = Clock::now();
-    if (suspect_ && now >= suspect_->until)
-        fail({FailureKind::kPeer, layout_.describe(suspect_->rank) + " is gone: " + suspect_->why});
+    explain_suspect();
     if (active_ == nullptr) return;
+    const auto now = Clock::now();
     check_departures();
     if (now >= share_time()) called_.share(connections_.controls);
     if (!active_->deadline.passed()) return;
@@ -229,7 +243,20 @@ void Communicator::check_deadline() {
     } else {
         text += "all ranks called it, but " + list(strand_->awaited(), layout_) + " made no progress";
     }
-    fail({FailureKind::kTimeout, text});
+    fail({FailureKind::kTimeout, text, 0});
+}
+
+void Communicator::explain_suspect() {
+    if (!suspect_) return;
+    const std::string who = layout_.describe(suspect_->rank);
+    const bool left = std::any_of(connections_.controls.begin(), connections_.controls.end(), [&](const auto& control) {
+        return control->peer() == suspect_->rank && control->said_goodbye();
+    });
+    if (left) {
+        fail({FailureKind::kPeer, who + " left the group", 0});
+    } else if (Clock::now() >= suspect_->until) {
+        fail({FailureKind::kPeer, who + " is gone: " + suspect_->why, 0});
+    }
 }
 
 void Communicator::check_departures() {
@@ -239,7 +266,7 @@ void Communicator::check_departures() {
     for (const int rank : strand_->awaited())
         for (size_t l = 0; l < local.size(); ++l)
             if (local[l] == rank && segment->departed(static_cast<int>(l)) && !strand_->ready())
-                fail({FailureKind::kPeer, layout_.describe(rank) + " left the group"});
+                fail({FailureKind::kPeer, layout_.describe(rank) + " left the group", 0});
 }
 
 void Communicator::read_controls() {
@@ -254,14 +281,11 @@ void Communicator::read_controls() {
                 called_.share(connections_.controls);
             }
         }
-        if (control->said_goodbye()) {
-            // It may leave while others still work: only who needs it fails.
-            if (suspect_ && suspect_->rank == control->peer())
-                fail({FailureKind::kPeer, layout_.describe(control->peer()) + " left the group"});
-        } else if (control->closed()) {
-            fail({FailureKind::kPeer, layout_.describe(control->peer()) + " died: " + control->why_closed()});
-        }
+        // A rank may leave in good order while others still work: only who needs it fails, in explain_suspect().
+        if (control->closed() && !control->said_goodbye())
+            fail({FailureKind::kPeer, layout_.describe(control->peer()) + " died: " + control->why_closed(), 0});
     }
+    explain_suspect();
 }
 
 // ---- sleeping ----
@@ -280,7 +304,7 @@ Clock::time_point Communicator::wake_time() const {
 }
 
 bool Communicator::nothing_to_wait_for() const {
-    if (failed_.load(std::memory_order_acquire)) return active_ != nullptr;  // pairs with fail()
+    if (next_number() >= fails_from_.load(std::memory_order_acquire)) return active_ != nullptr;  // pairs with fail()
     if (connections_.segment != nullptr && connections_.segment->failure()) return true;
     return strand_ && strand_->ready();
 }

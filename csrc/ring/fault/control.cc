@@ -84,12 +84,19 @@ void Control::close(std::string why) {
 }
 
 std::string encode(const Failure& failure) {
-    return std::string(1, static_cast<char>(failure.kind)) + failure.text;
+    std::string payload(1, static_cast<char>(failure.kind));
+    payload.append(reinterpret_cast<const char*>(&failure.operation), sizeof(failure.operation));
+    return payload + failure.text;
 }
 
 Failure decode_failure(const std::string& payload) {
-    if (payload.empty()) return {FailureKind::kInternal, "a peer reported a failure without saying which"};
-    return {static_cast<FailureKind>(payload[0]), payload.substr(1)};
+    Failure failure{FailureKind::kInternal, "a peer reported a failure without saying which", 0};
+    constexpr size_t kFixed = 1 + sizeof(failure.operation);
+    if (payload.size() < kFixed) return failure;
+    failure.kind = static_cast<FailureKind>(payload[0]);
+    std::memcpy(&failure.operation, payload.data() + 1, sizeof(failure.operation));
+    failure.text = payload.substr(kFixed);
+    return failure;
 }
 
 std::string encode(const std::vector<CallProgress>& progress) {

@@ -29,6 +29,7 @@ constexpr size_t round_up(size_t value, size_t to) { return (value + to - 1) / t
 struct Segment::Board {
     alignas(kLine) std::atomic<uint32_t> failure_state;
     FailureKind failure_kind;
+    uint64_t failure_operation;
     char failure_text[kFailureText];
     alignas(kLine) std::atomic<uint32_t> departures;
 };
@@ -157,6 +158,7 @@ void Segment::post_failure(const Failure& failure) {
     // nobody reads; its death is then reported by the watchers of every rank.
     if (board().failure_state.compare_exchange_strong(none, kBeingWritten, std::memory_order_acq_rel)) {
         board().failure_kind = failure.kind;
+        board().failure_operation = failure.operation;
         const size_t length = std::min(failure.text.size(), kFailureText - 1);
         std::memcpy(board().failure_text, failure.text.data(), length);
         board().failure_text[length] = '\0';
@@ -168,7 +170,7 @@ void Segment::post_failure(const Failure& failure) {
 
 std::optional<Failure> Segment::failure() const {
     if (board().failure_state.load(std::memory_order_acquire) != kSet) return std::nullopt;  // pairs with post_failure
-    return Failure{board().failure_kind, board().failure_text};
+    return Failure{board().failure_kind, board().failure_text, board().failure_operation};
 }
 
 void Segment::note_called(int rank, uint64_t operation) {

@@ -1,0 +1,188 @@
+// What the survivors see: mismatches, ranks that do not come, leave, or abort. Kills of real processes are in tests/fault.
+#include <chrono>
+
+#include "group.h"
+#include "ring/base/error.h"
+
+namespace ring {
+namespace {
+
+using namespace ring::testing;
+using std::chrono::seconds;
+
+class Faults : public ::testing::TestWithParam<Hosts> {
+  protected:
+    int size() const {
+        int ranks = 0;
+        for (const int local : GetParam()) ranks += local;
+        return ranks;
+    }
+};
+
+template <typename Expected>
+std::string error_of(const std::function<void()>& body) {
+    try {
+        body();
+    } catch (const Expected& error) {
+        return error.what();
+    }
+    return "";
+}
+
+TEST_P(Faults, AMismatchIsAnErrorOnEveryRank) {
+    run_group(GetParam(), [&](Communicator& group) {
+        std::vector<float> data(10);
+        run(group, all_reduce_of(data, DType::kFloat32));
+        std::vector<float> wrong(group.layout().rank() == size() - 1 ? 12 : 10);
+        const auto start = Clock::now();
+        const std::string text =
+            error_of<MismatchError>([&] { run(group, all_reduce_of(wrong, DType::kFloat32)); });
+        EXPECT_LT(Clock::now() - start, seconds(1));
+        for (const char* part : {"all_reduce(float32[10])", "all_reduce(float32[12])", "operation 2"})
+            EXPECT_NE(text.find(part), std::string::npos) << text;
+        // The group is of no more use, and says so at once.
+        EXPECT_NE(error_of<MismatchError>([&] { run(group, all_reduce_of(data, DType::kFloat32)); }), "");
+    });
+}
+
+TEST_P(Faults, DifferentCollectivesAreAMismatchToo) {
+    run_group(GetParam(), [&](Communicator& group) {
+        std::vector<float> data(100'000);
+        EXPECT_THROW(
+            {
+                if (group.layout().rank() == 0) {
+                    run(group, {.signature = signature(Collective::kBarrier, DType::kUInt8, 0), .inputs = {}, .outputs = {}});
+                } else {
+                    run(group, all_reduce_of(data, DType::kFloat32));
+                }
+            },
+            MismatchError);
+    });
+}
+
+TEST_P(Faults, DifferentRootsAreAMismatchToo) {
+    run_group(GetParam(), [&](Communicator& group) {
+        std::vector<float> data(1000);
+        EXPECT_THROW(
+            {
+                run(group, {.signature = signature(Collective::kBroadcast, DType::kFloat32, data.size(), ReduceOp::kNone,
+                                                   group.layout().rank() == 0 ? 0 : 1),
+                            .output = data.data(),
+                            .inputs = {},
+                            .outputs = {}});
+                // Over several hosts a rank between two that agree with it may have its data before it hears of the
+                // mismatch; then the next call raises.
+                run(group, all_reduce_of(data, DType::kFloat32));
+            },
+            MismatchError);
+    });
+}
+
+TEST_P(Faults, ATimeoutNamesWhoDidNotCall) {
+    run_group(GetParam(), [&](Communicator& group) {
+        std::vector<float> data(100'000);
+        run(group, all_reduce_of(data, DType::kFloat32));
+        if (group.layout().rank() == size() - 1) {
+            std::this_thread::sleep_for(milliseconds(2500));
+            EXPECT_THROW(run(group, all_reduce_of(data, DType::kFloat32)), TimeoutError);
+            return;
+        }
+        const auto operation = group.post(all_reduce_of(data, DType::kFloat32), seconds(1));
+        const auto start = Clock::now();
+        const std::string text = error_of<TimeoutError>([&] { group.wait(operation); });
+        EXPECT_LT(Clock::now() - start, milliseconds(1900));
+        EXPECT_NE(text.find("rank " + std::to_string(size() - 1) + " (host"), std::string::npos) << text;
+        EXPECT_NE(text.find("did not call it"), std::string::npos) << text;
+        // Nobody who did call is blamed.
+        for (int r = 0; r < size() - 1; ++r)
+            EXPECT_EQ(text.find("rank " + std::to_string(r) + " (host"), std::string::npos) << text;
+    });
+}
+
+TEST_P(Faults, ARankThatLeavesFailsThoseWhoNeedIt) {
+    run_group(GetParam(), [&](Communicator& group) {
+        std::vector<float> data(1000);
+        run(group, all_reduce_of(data, DType::kFloat32));
+        if (group.layout().rank() == 1) {
+            group.shutdown();
+            return;
+        }
+        const std::string text = error_of<PeerError>([&] { run(group, all_reduce_of(data, DType::kFloat32)); });
+        EXPECT_NE(text.find("rank 1 (host"), std::string::npos) << text;
+        EXPECT_NE(text.find("left the group"), std::string::npos) << text;
+    });
+}
+
+TEST_P(Faults, AnAbortWakesWaitersOnEveryRank) {
+    run_group(GetParam(), [&](Communicator& group) {
+        std::vector<float> data(1000);
+        if (group.layout().rank() == 0) {
+            std::this_thread::sleep_for(milliseconds(100));
+            group.abort("the test says so");
+        }
+        const std::string text = error_of<AbortedError>([&] { run(group, all_reduce_of(data, DType::kFloat32)); });
+        EXPECT_NE(text.find("rank 0 aborted the group: the test says so"), std::string::npos) << text;
+    });
+}
+
+TEST_P(Faults, BadArgumentsSendNothing) {
+    run_group(GetParam(), [&](Communicator& group) {
+        std::vector<float> data(10, 1.0f);
+        const std::string text =
+            error_of<ConfigError>([&] { run(group, all_reduce_of(data, DType::kFloat32, ReduceOp::kBxor)); });
+        EXPECT_NE(text.find("BXOR is not defined for float32"), std::string::npos) << text;
+        run(group, all_reduce_of(data, DType::kFloat32));
+        EXPECT_EQ(data[0], static_cast<float>(size()));
+    });
+}
+
+TEST_P(Faults, AWaitMayGiveUpWhileTheOperationGoesOn) {
+    run_group(GetParam(), [&](Communicator& group) {
+        std::vector<float> data(1000, 1.0f);
+        const bool late = group.layout().rank() == 0;
+        if (late) std::this_thread::sleep_for(milliseconds(200));
+        const auto operation = group.post(all_reduce_of(data, DType::kFloat32));
+        if (!late) {
+            EXPECT_THROW(group.wait(operation, milliseconds(20)), TimeoutError);
+        }
+        group.wait(operation);
+        EXPECT_EQ(data[999], static_cast<float>(size()));
+    });
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, Faults,
+                         ::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{1, 1, 1, 1}, Hosts{2, 2}, Hosts{2, 1},
+                                           Hosts{3, 1, 2}),
+                         [](const auto& info) { return "hosts_" + name_of_layout(info.param); });
+
+TEST(Bootstrap, NamesTheRanksThatDoNotCome) {
+    const TemporaryFolder folder;
+    FileStore store(folder.path());
+    Engine engine;
+    try {
+        Communicator::create(engine, store, {.rank = 1, .size = 4, .timeout = milliseconds(300), .store_host = "",
+                                             .host_id = "h", .algorithm = std::nullopt});
+        FAIL() << "no error";
+    } catch (const TimeoutError& error) {
+        EXPECT_NE(std::string(error.what()).find("did not join in time: 0, 2, 3"), std::string::npos) << error.what();
+    }
+}
+
+TEST(Engine, AnIdleGroupSleeps) {
+    run_group({2, 1}, [](Communicator& group) {
+        std::vector<float> data(1000);
+        for (int k = 0; k < 20; ++k) run(group, all_reduce_of(data, DType::kFloat32));
+        std::this_thread::sleep_for(milliseconds(300));  // until the progress thread has taken over
+        const auto cpu = [] {
+            timespec spent{};
+            ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+            return seconds(spent.tv_sec) + std::chrono::nanoseconds(spent.tv_nsec);
+        };
+        const auto before = cpu();
+        std::this_thread::sleep_for(milliseconds(1000));
+        EXPECT_LT(cpu() - before, milliseconds(30));
+    });
+}
+
+}  // namespace
+}  // namespace ring
