@@ -253,7 +253,8 @@ void Communicator::explain_suspect() {
         return control->peer() == suspect_->rank && control->said_goodbye();
     });
     if (left) {
-        fail({FailureKind::kPeer, who + " left the group", 0});
+        // It had ended what came before, and so had this rank.
+        fail({FailureKind::kPeer, who + " left the group", active_ != nullptr ? active_->number : 0});
     } else if (Clock::now() >= suspect_->until) {
         fail({FailureKind::kPeer, who + " is gone: " + suspect_->why, 0});
     }
@@ -266,7 +267,7 @@ void Communicator::check_departures() {
     for (const int rank : strand_->awaited())
         for (size_t l = 0; l < local.size(); ++l)
             if (local[l] == rank && segment->departed(static_cast<int>(l)) && !strand_->ready())
-                fail({FailureKind::kPeer, layout_.describe(rank) + " left the group", 0});
+                fail({FailureKind::kPeer, layout_.describe(rank) + " left the group", active_->number});
 }
 
 void Communicator::read_controls() {
