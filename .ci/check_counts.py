@@ -16,7 +16,9 @@ def ran(report: Path) -> tuple[int, int]:
 
 
 def listed_cpp(binary: Path) -> int:
-    listing = subprocess.run([binary, "--gtest_list_tests"], check=True, capture_output=True, text=True).stdout
+    listing = subprocess.run(
+        [binary, "--gtest_list_tests"], check=True, capture_output=True, text=True
+    ).stdout
     return sum(line.startswith("  ") for line in listing.splitlines())
 
 

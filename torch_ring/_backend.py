@@ -55,7 +55,9 @@ def load() -> ModuleType:
     try:
         from torch_ring import _C
     except ImportError as error:
-        raise ImportError(f"the compiled module of torch_ring cannot be loaded: {error}. {_REBUILD}") from error
+        raise ImportError(
+            f"the compiled module of torch_ring cannot be loaded: {error}. {_REBUILD}"
+        ) from error
     for warning in _C.check_environment():
         warnings.warn(warning, UserWarning, stacklevel=2)
     # Peers that still wait for this rank learn that it left; without this they would learn that it died.

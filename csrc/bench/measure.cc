@@ -15,7 +15,8 @@ using ring::Collective;
 // Every element is 1 on every rank, so that each result is known for every dtype and op.
 void fill_with_ones(std::vector<std::byte>& data, ring::DType dtype) {
     const auto fill = [&](auto one) {
-        for (size_t at = 0; at + sizeof(one) <= data.size(); at += sizeof(one)) std::memcpy(&data[at], &one, sizeof(one));
+        for (size_t at = 0; at + sizeof(one) <= data.size(); at += sizeof(one))
+            std::memcpy(&data[at], &one, sizeof(one));
     };
     switch (dtype) {
         case ring::DType::kFloat16:
@@ -49,7 +50,8 @@ std::vector<std::byte> expected_element(const Options& options, int ranks) {
     if (options.collective == Collective::kAllReduce || options.collective == Collective::kReduceScatter) {
         const std::vector<const void*> sources(ranks, one.data());
         const size_t divisor = options.op == ring::ReduceOp::kAvg ? ranks : 1;
-        ring::reduce_function(options.dtype, options.op)(result.data(), sources.data(), sources.size(), 1, divisor);
+        ring::reduce_function(options.dtype, options.op)(result.data(), sources.data(), sources.size(), 1,
+                                                         divisor);
     }
     return result;
 }

@@ -7,9 +7,9 @@
 namespace ring_perf {
 
 struct Result {
-    size_t count = 0;        // elements, as nccl-tests counts them: of the larger of input and output
-    double seconds = 0;      // median of this rank's calls
-    size_t wrong = 0;        // elements
+    size_t count = 0;    // elements, as nccl-tests counts them: of the larger of input and output
+    double seconds = 0;  // median of this rank's calls
+    size_t wrong = 0;    // elements
 };
 
 // All ranks must call it alike.

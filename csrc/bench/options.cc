@@ -22,7 +22,8 @@ size_t size_value(char option, const std::string& text) {
     if (suffix == "K" || suffix == "k") unit = size_t{1} << 10;
     if (suffix == "M" || suffix == "m") unit = size_t{1} << 20;
     if (suffix == "G" || suffix == "g") unit = size_t{1} << 30;
-    if (error != std::errc() || (unit == 1 && !suffix.empty())) refuse(option, text, "sizes such as 4, 64K, 16M, 1G");
+    if (error != std::errc() || (unit == 1 && !suffix.empty()))
+        refuse(option, text, "sizes such as 4, 64K, 16M, 1G");
     return value * unit;
 }
 
@@ -49,7 +50,8 @@ Enum named(char option, const std::string& text, Enum first, Enum end) {
 std::string usage() {
     return "ring_perf: measures libring's collectives without torch\n"
            "  -n RANKS       ranks to start on this machine (2)\n"
-           "  -p RANKS       ranks per host: let them count as several hosts, over TCP on loopback (all on one host)\n"
+           "  -p RANKS       ranks per host: let them count as several hosts, over TCP on loopback (all on "
+           "one host)\n"
            "  -t COLLECTIVE  all_reduce, broadcast, all_gather, reduce_scatter, barrier (all_reduce)\n"
            "  -d DTYPE       float32, bfloat16, int64, ... (float32)\n"
            "  -o OP          SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR (SUM)\n"

@@ -47,15 +47,16 @@ void run_rank(const Options& options, int rank, const std::filesystem::path& fol
     const auto group = ring::Communicator::create(engine, store, settings);
     if (rank == 0)
         std::printf("# %s, %d ranks on %d hosts, reductions with %s\n%12s %12s %9s %8s %12s %9s %9s %7s\n",
-                    name_of(options.collective), options.ranks, group->layout().hosts(), ring::current_isa().c_str(),
-                    "size (B)", "count", "type", "redop", "time (us)", "algbw", "busbw", "#wrong");
+                    name_of(options.collective), options.ranks, group->layout().hosts(),
+                    ring::current_isa().c_str(), "size (B)", "count", "type", "redop", "time (us)", "algbw",
+                    "busbw", "#wrong");
     for (size_t bytes = options.min_bytes; bytes <= options.max_bytes; bytes *= options.factor) {
         const Result result = combined(*group, measure(*group, options, bytes));
         const double size = static_cast<double>(result.count * ring::size_of(options.dtype));
         const double algbw = size / result.seconds / 1e9;
         if (rank == 0) {
-            std::printf("%12.0f %12zu %9s %8s %12.2f %9.3f %9.3f %7zu\n", size, result.count, name_of(options.dtype),
-                        name_of(options.op), result.seconds * 1e6, algbw,
+            std::printf("%12.0f %12zu %9s %8s %12.2f %9.3f %9.3f %7zu\n", size, result.count,
+                        name_of(options.dtype), name_of(options.op), result.seconds * 1e6, algbw,
                         algbw * bus_factor(options.collective, options.ranks), result.wrong);
             std::fflush(stdout);
         }

@@ -21,10 +21,10 @@ ring::Signature signature(ring::Collective kind, ring::DType dtype, uint64_t cou
 }
 
 void check_alike(const at::Tensor& one, const at::Tensor& other, const char* collective) {
-    TORCH_CHECK_VALUE(one.scalar_type() == other.scalar_type(), "ring: ", collective, " of tensors of different dtypes, ",
-                      one.scalar_type(), " and ", other.scalar_type());
-    TORCH_CHECK_VALUE(one.numel() == other.numel(), "ring: ", collective, " of tensors of different sizes, ", one.numel(),
-                      " and ", other.numel(), " elements");
+    TORCH_CHECK_VALUE(one.scalar_type() == other.scalar_type(), "ring: ", collective,
+                      " of tensors of different dtypes, ", one.scalar_type(), " and ", other.scalar_type());
+    TORCH_CHECK_VALUE(one.numel() == other.numel(), "ring: ", collective, " of tensors of different sizes, ",
+                      one.numel(), " and ", other.numel(), " elements");
 }
 
 // Splits one contiguous tensor into the addresses of `ranks` equal parts.
@@ -61,7 +61,8 @@ void RingBackend::setTimeout(std::chrono::milliseconds timeout) {
 c10d::ErrorType RingBackend::getError() {
     const auto failure = group_->failure();
     if (!failure) return c10d::ErrorType::SUCCESS;
-    return failure->kind == ring::FailureKind::kTimeout ? c10d::ErrorType::TIMEOUT : c10d::ErrorType::COMM_ERROR;
+    return failure->kind == ring::FailureKind::kTimeout ? c10d::ErrorType::TIMEOUT
+                                                        : c10d::ErrorType::COMM_ERROR;
 }
 
 RingBackend::WorkPtr RingBackend::allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) {
@@ -75,7 +76,8 @@ RingBackend::WorkPtr RingBackend::allreduce(Tensors& tensors, const c10d::Allred
                         .async = options.asyncOp};
     const at::Tensor data = call.staging.write(tensor);
     auto& arguments = call.arguments;
-    arguments.signature = signature(ring::Collective::kAllReduce, reducible_dtype(tensor, kName), data.numel());
+    arguments.signature =
+        signature(ring::Collective::kAllReduce, reducible_dtype(tensor, kName), data.numel());
     arguments.signature.op = reduce_op(options.reduceOp, kName);
     arguments.input = arguments.output = data.data_ptr();
     return RingWork::start(group_, std::move(call));
@@ -126,10 +128,11 @@ RingBackend::WorkPtr RingBackend::_allgather_base(at::Tensor& output, at::Tensor
     constexpr const char* kName = "all_gather_into_tensor";
     check_tensor(input, kName);
     check_tensor(output, kName);
-    TORCH_CHECK_VALUE(output.scalar_type() == input.scalar_type() && output.numel() == input.numel() * getSize(),
-                      "ring: all_gather_into_tensor of ", input.scalar_type(), "[", input.numel(), "] on ", getSize(),
-                      " ranks needs an output of ", input.numel() * getSize(), " elements of the same dtype, not ",
-                      output.scalar_type(), "[", output.numel(), "]");
+    TORCH_CHECK_VALUE(
+        output.scalar_type() == input.scalar_type() && output.numel() == input.numel() * getSize(),
+        "ring: all_gather_into_tensor of ", input.scalar_type(), "[", input.numel(), "] on ", getSize(),
+        " ranks needs an output of ", input.numel() * getSize(), " elements of the same dtype, not ",
+        output.scalar_type(), "[", output.numel(), "]");
     RingWork::Call call{.outputs = {output},
                         .type = c10d::OpType::_ALLGATHER_BASE,
                         .title = "ring:all_gather",
@@ -160,7 +163,8 @@ RingBackend::WorkPtr RingBackend::reduce_scatter(Tensors& outputs, TensorLists& 
                         .timeout = options.timeout,
                         .async = options.asyncOp};
     auto& arguments = call.arguments;
-    arguments.signature = signature(ring::Collective::kReduceScatter, reducible_dtype(output, kName), output.numel());
+    arguments.signature =
+        signature(ring::Collective::kReduceScatter, reducible_dtype(output, kName), output.numel());
     arguments.signature.op = reduce_op(options.reduceOp, kName);
     for (const at::Tensor& input : list) arguments.inputs.push_back(call.staging.read(input).data_ptr());
     arguments.output = call.staging.write(output).data_ptr();
@@ -172,10 +176,11 @@ RingBackend::WorkPtr RingBackend::_reduce_scatter_base(at::Tensor& output, at::T
     constexpr const char* kName = "reduce_scatter_tensor";
     check_tensor(input, kName);
     check_tensor(output, kName);
-    TORCH_CHECK_VALUE(output.scalar_type() == input.scalar_type() && input.numel() == output.numel() * getSize(),
-                      "ring: reduce_scatter_tensor into ", output.scalar_type(), "[", output.numel(), "] on ", getSize(),
-                      " ranks needs an input of ", output.numel() * getSize(), " elements of the same dtype, not ",
-                      input.scalar_type(), "[", input.numel(), "]");
+    TORCH_CHECK_VALUE(
+        output.scalar_type() == input.scalar_type() && input.numel() == output.numel() * getSize(),
+        "ring: reduce_scatter_tensor into ", output.scalar_type(), "[", output.numel(), "] on ", getSize(),
+        " ranks needs an input of ", output.numel() * getSize(), " elements of the same dtype, not ",
+        input.scalar_type(), "[", input.numel(), "]");
     RingWork::Call call{.outputs = {output},
                         .type = c10d::OpType::_REDUCE_SCATTER_BASE,
                         .title = "ring:reduce_scatter",
@@ -183,7 +188,8 @@ RingBackend::WorkPtr RingBackend::_reduce_scatter_base(at::Tensor& output, at::T
                         .timeout = options.timeout,
                         .async = options.asyncOp};
     auto& arguments = call.arguments;
-    arguments.signature = signature(ring::Collective::kReduceScatter, reducible_dtype(output, kName), output.numel());
+    arguments.signature =
+        signature(ring::Collective::kReduceScatter, reducible_dtype(output, kName), output.numel());
     arguments.signature.op = reduce_op(options.reduceOp, kName);
     arguments.inputs = parts_of<const void*>(call.staging.read(input), getSize());
     arguments.output = call.staging.write(output).data_ptr();
@@ -205,14 +211,19 @@ RingBackend::WorkPtr RingBackend::allreduce_sparse(Tensors&, const c10d::Allredu
 RingBackend::WorkPtr RingBackend::allreduce_coalesced(Tensors&, const c10d::AllreduceCoalescedOptions&) {
     not_there_yet("all_reduce_coalesced");
 }
-RingBackend::WorkPtr RingBackend::reduce(Tensors&, const c10d::ReduceOptions&) { not_there_yet("reduce"); }
+RingBackend::WorkPtr RingBackend::reduce(Tensors&, const c10d::ReduceOptions&) {
+    not_there_yet("reduce");
+}
 RingBackend::WorkPtr RingBackend::allgather_coalesced(TensorLists&, Tensors&, const c10d::AllgatherOptions&) {
     not_there_yet("all_gather_coalesced");
 }
-RingBackend::WorkPtr RingBackend::allgather_into_tensor_coalesced(Tensors&, Tensors&, const c10d::AllgatherOptions&) {
+RingBackend::WorkPtr RingBackend::allgather_into_tensor_coalesced(Tensors&, Tensors&,
+                                                                  const c10d::AllgatherOptions&) {
     not_there_yet("all_gather_into_tensor_coalesced");
 }
-RingBackend::WorkPtr RingBackend::gather(TensorLists&, Tensors&, const c10d::GatherOptions&) { not_there_yet("gather"); }
+RingBackend::WorkPtr RingBackend::gather(TensorLists&, Tensors&, const c10d::GatherOptions&) {
+    not_there_yet("gather");
+}
 RingBackend::WorkPtr RingBackend::scatter(Tensors&, TensorLists&, const c10d::ScatterOptions&) {
     not_there_yet("scatter");
 }
@@ -220,16 +231,24 @@ RingBackend::WorkPtr RingBackend::reduce_scatter_tensor_coalesced(Tensors&, Tens
                                                                   const c10d::ReduceScatterOptions&) {
     not_there_yet("reduce_scatter_tensor_coalesced");
 }
-RingBackend::WorkPtr RingBackend::alltoall_base(at::Tensor&, at::Tensor&, std::vector<int64_t>&, std::vector<int64_t>&,
-                                                const c10d::AllToAllOptions&) {
+RingBackend::WorkPtr RingBackend::alltoall_base(at::Tensor&, at::Tensor&, std::vector<int64_t>&,
+                                                std::vector<int64_t>&, const c10d::AllToAllOptions&) {
     not_there_yet("all_to_all_single");
 }
 RingBackend::WorkPtr RingBackend::alltoall(Tensors&, Tensors&, const c10d::AllToAllOptions&) {
     not_there_yet("all_to_all");
 }
-void RingBackend::monitoredBarrier(const c10d::BarrierOptions&, bool) { not_there_yet("monitored_barrier"); }
-RingBackend::WorkPtr RingBackend::send(Tensors&, int, int) { not_there_yet("send"); }
-RingBackend::WorkPtr RingBackend::recv(Tensors&, int, int) { not_there_yet("recv"); }
-RingBackend::WorkPtr RingBackend::recvAnysource(Tensors&, int) { not_there_yet("recv from any source"); }
+void RingBackend::monitoredBarrier(const c10d::BarrierOptions&, bool) {
+    not_there_yet("monitored_barrier");
+}
+RingBackend::WorkPtr RingBackend::send(Tensors&, int, int) {
+    not_there_yet("send");
+}
+RingBackend::WorkPtr RingBackend::recv(Tensors&, int, int) {
+    not_there_yet("recv");
+}
+RingBackend::WorkPtr RingBackend::recvAnysource(Tensors&, int) {
+    not_there_yet("recv from any source");
+}
 
 }  // namespace torch_ring

@@ -20,7 +20,8 @@ class RingBackend : public c10d::Backend {
     using WorkPtr = c10::intrusive_ptr<c10d::Work>;
 
     // Forms the group; all ranks must call it. Throws typed errors that name the ranks that did not come.
-    RingBackend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size, std::chrono::milliseconds timeout);
+    RingBackend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
+                std::chrono::milliseconds timeout);
 
     const std::string getBackendName() const override { return kBackendName; }
     c10::intrusive_ptr<Options> getBackendOptions() override { return options_; }
@@ -34,8 +35,10 @@ class RingBackend : public c10d::Backend {
     WorkPtr allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) override;
     WorkPtr broadcast(Tensors& tensors, const c10d::BroadcastOptions& options) override;
     WorkPtr allgather(TensorLists& outputs, Tensors& inputs, const c10d::AllgatherOptions& options) override;
-    WorkPtr _allgather_base(at::Tensor& output, at::Tensor& input, const c10d::AllgatherOptions& options) override;
-    WorkPtr reduce_scatter(Tensors& outputs, TensorLists& inputs, const c10d::ReduceScatterOptions& options) override;
+    WorkPtr _allgather_base(at::Tensor& output, at::Tensor& input,
+                            const c10d::AllgatherOptions& options) override;
+    WorkPtr reduce_scatter(Tensors& outputs, TensorLists& inputs,
+                           const c10d::ReduceScatterOptions& options) override;
     WorkPtr _reduce_scatter_base(at::Tensor& output, at::Tensor& input,
                                  const c10d::ReduceScatterOptions& options) override;
     WorkPtr barrier(const c10d::BarrierOptions& options) override;

@@ -7,8 +7,8 @@
 
 namespace torch_ring {
 
-// The same error as a torch python_error that carries the typed Python exception: every way by which torch hands
-// exceptions to Python (pybind11, autograd, futures) keeps its type. Takes the GIL. Null stays null.
+// The same error as a torch python_error that carries the typed Python exception: every way by which torch
+// hands exceptions to Python (pybind11, autograd, futures) keeps its type. Takes the GIL. Null stays null.
 std::exception_ptr to_python(const std::exception_ptr& error);
 
 // Runs `body`, turning libring's errors into Python's.

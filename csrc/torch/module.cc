@@ -18,8 +18,9 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
     torch_ring::register_translators();
 
     py::class_<RingBackend, c10d::Backend, c10::intrusive_ptr<RingBackend>>(module, "RingBackend")
-        .def(py::init<const c10::intrusive_ptr<c10d::Store>&, int, int, std::chrono::milliseconds>(), py::arg("store"),
-             py::arg("rank"), py::arg("size"), py::arg("timeout"), py::call_guard<py::gil_scoped_release>());
+        .def(py::init<const c10::intrusive_ptr<c10d::Store>&, int, int, std::chrono::milliseconds>(),
+             py::arg("store"), py::arg("rank"), py::arg("size"), py::arg("timeout"),
+             py::call_guard<py::gil_scoped_release>());
 
     py::class_<ring::Parameter>(module, "Parameter")
         .def_readonly("name", &ring::Parameter::name)
@@ -35,6 +36,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
     });
     module.def("isa", [] { return ring::current_isa(); });
     // Called at the exit of the interpreter, when other threads may not take the GIL any more.
-    module.def("shutdown_all", [] { ring::Engine::of_process().shutdown_all(); },
-               py::call_guard<py::gil_scoped_release>());
+    module.def(
+        "shutdown_all", [] { ring::Engine::of_process().shutdown_all(); },
+        py::call_guard<py::gil_scoped_release>());
 }

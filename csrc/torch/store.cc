@@ -25,7 +25,9 @@ std::string TorchStore::get(const std::string& key, ring::Deadline deadline) {
     return {value.begin(), value.end()};
 }
 
-bool TorchStore::has(const std::string& key) { return store_->check({key}); }
+bool TorchStore::has(const std::string& key) {
+    return store_->check({key});
+}
 
 std::string TorchStore::host() const {
     const c10d::Store* store = store_.get();

@@ -43,12 +43,14 @@ std::optional<ring::DType> dtype_of(c10::ScalarType type) {
 
 ring::DType reducible_dtype(const at::Tensor& tensor, const char* collective) {
     const auto dtype = dtype_of(tensor.scalar_type());
-    TORCH_CHECK_TYPE(dtype.has_value(), "ring: ", collective, " cannot reduce tensors of dtype ", tensor.scalar_type());
+    TORCH_CHECK_TYPE(dtype.has_value(), "ring: ", collective, " cannot reduce tensors of dtype ",
+                     tensor.scalar_type());
     return *dtype;
 }
 
 Moved moved_as(const at::Tensor& tensor) {
-    if (const auto dtype = dtype_of(tensor.scalar_type())) return {*dtype, static_cast<uint64_t>(tensor.numel())};
+    if (const auto dtype = dtype_of(tensor.scalar_type()))
+        return {*dtype, static_cast<uint64_t>(tensor.numel())};
     return {ring::DType::kUInt8, static_cast<uint64_t>(tensor.nbytes())};
 }
 
@@ -71,22 +73,24 @@ ring::ReduceOp reduce_op(const c10d::ReduceOp& op, const char* collective) {
         case c10d::ReduceOp::BXOR:
             return ring::ReduceOp::kBxor;
         default:
-            C10_THROW_ERROR(NotImplementedError,
-                            std::string("ring: ") + collective + " does not have the reduce op PREMUL_SUM yet");
+            C10_THROW_ERROR(NotImplementedError, std::string("ring: ") + collective +
+                                                     " does not have the reduce op PREMUL_SUM yet");
     }
 }
 
 void check_tensor(const at::Tensor& tensor, const char* collective) {
     if (!tensor.device().is_cpu())
         C10_THROW_ERROR(NotImplementedError, std::string("ring: ") + collective + " of a tensor on " +
-                                                 tensor.device().str() + " is not there yet; CPU tensors only");
+                                                 tensor.device().str() +
+                                                 " is not there yet; CPU tensors only");
     if (tensor.layout() != c10::kStrided)
-        C10_THROW_ERROR(NotImplementedError,
-                        std::string("ring: ") + collective + " of sparse tensors is not there yet; dense tensors only");
+        C10_THROW_ERROR(NotImplementedError, std::string("ring: ") + collective +
+                                                 " of sparse tensors is not there yet; dense tensors only");
 }
 
 at::Tensor& only(std::vector<at::Tensor>& tensors, const char* collective) {
-    TORCH_CHECK_VALUE(tensors.size() == 1, "ring: ", collective, " takes one tensor per call, not ", tensors.size());
+    TORCH_CHECK_VALUE(tensors.size() == 1, "ring: ", collective, " takes one tensor per call, not ",
+                      tensors.size());
     check_tensor(tensors[0], collective);
     return tensors[0];
 }

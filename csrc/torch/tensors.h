@@ -27,7 +27,8 @@ ring::ReduceOp reduce_op(const c10d::ReduceOp& op, const char* collective);
 
 // Dense tensors of the CPU are what the collectives take now; throws otherwise, naming the collective.
 void check_tensor(const at::Tensor& tensor, const char* collective);
-// One tensor per call: the form with several belongs to several devices per process, which torch has left behind.
+// One tensor per call: the form with several belongs to several devices per process, which torch has left
+// behind.
 at::Tensor& only(std::vector<at::Tensor>& tensors, const char* collective);
 std::vector<at::Tensor>& only(std::vector<std::vector<at::Tensor>>& tensors, const char* collective);
 
@@ -41,7 +42,7 @@ class Staging {
     void write_back() const;
 
   private:
-    std::vector<at::Tensor> kept_;                             // stand-ins that are only read
+    std::vector<at::Tensor> kept_;                            // stand-ins that are only read
     std::vector<std::pair<at::Tensor, at::Tensor>> written_;  // the caller's, its stand-in
 };
 

@@ -49,7 +49,8 @@ bool RingWork::wait(std::chrono::milliseconds timeout) {
             try {
                 group_->wait(operation_, limit);
             } catch (...) {
-                // What the operation failed with comes from complete(), below; this is the limit of this wait.
+                // What the operation failed with comes from complete(), below; this is the limit of this
+                // wait.
                 if (!operation_->done()) throw;
             }
         });
@@ -61,7 +62,9 @@ bool RingWork::wait(std::chrono::milliseconds timeout) {
     return true;
 }
 
-void RingWork::abort() { group_->abort("the work of " + operation_->describe() + " was aborted"); }
+void RingWork::abort() {
+    group_->abort("the work of " + operation_->describe() + " was aborted");
+}
 
 c10::intrusive_ptr<c10::ivalue::Future> RingWork::getFuture() {
     std::unique_lock lock(future_mutex_);

@@ -20,9 +20,9 @@ class RingWork : public c10d::Work {
         Staging staging{};
         std::vector<at::Tensor> outputs{};  // the caller's, as result() and the future give them
         c10d::OpType type;
-        const char* title;                // of the profiler's span: "ring:all_reduce"
+        const char* title;                                // of the profiler's span: "ring:all_reduce"
         std::optional<std::vector<at::Tensor>> inputs{};  // for the profiler
-        std::chrono::milliseconds timeout;              // c10d::kUnsetTimeout: the group's
+        std::chrono::milliseconds timeout;                // c10d::kUnsetTimeout: the group's
         bool async;
     };
 

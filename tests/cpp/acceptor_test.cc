@@ -32,8 +32,12 @@ class AcceptorTest : public ::testing::Test {
         driver_.join();
     }
 
-    UniqueFd connect() const { return tcp_connect("127.0.0.1", acceptor_.address(), acceptor_.port(), deadline_); }
-    Hello hello(int from = 1) const { return {.purpose = Purpose::kData, .group = kGroup, .from = from, .to = 0}; }
+    UniqueFd connect() const {
+        return tcp_connect("127.0.0.1", acceptor_.address(), acceptor_.port(), deadline_);
+    }
+    Hello hello(int from = 1) const {
+        return {.purpose = Purpose::kData, .group = kGroup, .from = from, .to = 0};
+    }
     // Whether the acceptor closes the connection.
     bool is_closed(const UniqueFd& socket) const {
         char byte;
@@ -79,7 +83,8 @@ TEST_F(AcceptorTest, DropsAWrongSecret) {
     acceptor_.expect(kGroup, 0, kSecret);
     const UniqueFd client = connect();
     EXPECT_THROW(introduce(client, hello(), "wrong", deadline_), PeerError);
-    EXPECT_THROW(acceptor_.take(kGroup, 1, 0, Purpose::kData, Deadline::after(milliseconds(50))), TimeoutError);
+    EXPECT_THROW(acceptor_.take(kGroup, 1, 0, Purpose::kData, Deadline::after(milliseconds(50))),
+                 TimeoutError);
 }
 
 TEST_F(AcceptorTest, DropsAClientThatAnswersTheChallengeWrongly) {

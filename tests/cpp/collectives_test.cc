@@ -22,7 +22,9 @@ class Collectives : public ::testing::TestWithParam<std::tuple<Hosts, Algorithm>
 constexpr uint64_t kCounts[] = {0, 1, 2, 63, 1000, 2048, 2049, 8192, 8193, 100'003, 700'001};
 
 // Integers small enough for every sum to be exact.
-float value(int rank, uint64_t i) { return static_cast<float>((i * 7 + static_cast<uint64_t>(rank) * 13) % 101); }
+float value(int rank, uint64_t i) {
+    return static_cast<float>((i * 7 + static_cast<uint64_t>(rank) * 13) % 101);
+}
 
 TEST_P(Collectives, AllReduceSums) {
     in_group([&](Communicator& group) {
@@ -66,7 +68,8 @@ TEST_P(Collectives, BroadcastFromEveryRoot) {
                 std::vector<int64_t> data(count, -1);
                 if (group.layout().rank() == root)
                     for (uint64_t i = 0; i < count; ++i) data[i] = static_cast<int64_t>(i) * 3 + root;
-                run(group, {.signature = signature(Collective::kBroadcast, DType::kInt64, count, ReduceOp::kNone, root),
+                run(group, {.signature = signature(Collective::kBroadcast, DType::kInt64, count,
+                                                   ReduceOp::kNone, root),
                             .output = data.data(),
                             .inputs = {},
                             .outputs = {}});
@@ -79,7 +82,8 @@ TEST_P(Collectives, AllGather) {
     in_group([&](Communicator& group) {
         for (const uint64_t count : kCounts) {
             std::vector<uint16_t> input(count);
-            for (uint64_t i = 0; i < count; ++i) input[i] = static_cast<uint16_t>(i + group.layout().rank() * 1000);
+            for (uint64_t i = 0; i < count; ++i)
+                input[i] = static_cast<uint16_t>(i + group.layout().rank() * 1000);
             std::vector<std::vector<uint16_t>> outputs(size(), std::vector<uint16_t>(count));
             Arguments arguments{.signature = signature(Collective::kAllGather, DType::kUInt16, count),
                                 .input = input.data(),
@@ -88,7 +92,8 @@ TEST_P(Collectives, AllGather) {
             for (auto& output : outputs) arguments.outputs.push_back(output.data());
             run(group, arguments);
             for (int r = 0; r < size(); ++r)
-                for (uint64_t i = 0; i < count; ++i) ASSERT_EQ(outputs[r][i], static_cast<uint16_t>(i + r * 1000));
+                for (uint64_t i = 0; i < count; ++i)
+                    ASSERT_EQ(outputs[r][i], static_cast<uint16_t>(i + r * 1000));
         }
     });
 }
@@ -98,9 +103,10 @@ TEST_P(Collectives, ReduceScatter) {
         const int me = group.layout().rank();
         for (const uint64_t count : kCounts) {
             std::vector<std::vector<float>> inputs(size(), std::vector<float>(count));
-            Arguments arguments{.signature = signature(Collective::kReduceScatter, DType::kFloat32, count, ReduceOp::kSum),
-                                .inputs = {},
-                                .outputs = {}};
+            Arguments arguments{
+                .signature = signature(Collective::kReduceScatter, DType::kFloat32, count, ReduceOp::kSum),
+                .inputs = {},
+                .outputs = {}};
             for (int r = 0; r < size(); ++r) {
                 for (uint64_t i = 0; i < count; ++i) inputs[r][i] = value(me, i + r);
                 arguments.inputs.push_back(inputs[r].data());
@@ -125,7 +131,9 @@ TEST_P(Collectives, BarrierWaitsForTheLast) {
         for (int round = 1; round <= 5; ++round) {
             if (group.layout().rank() == round % size()) std::this_thread::sleep_for(milliseconds(10));
             entered.fetch_add(1);
-            run(group, {.signature = signature(Collective::kBarrier, DType::kUInt8, 0), .inputs = {}, .outputs = {}});
+            run(group, {.signature = signature(Collective::kBarrier, DType::kUInt8, 0),
+                        .inputs = {},
+                        .outputs = {}});
             EXPECT_GE(entered.load(), round * size());
         }
     });
@@ -146,7 +154,8 @@ TEST_P(Collectives, ManyInFlightCompleteInAnyOrderOfWaiting) {
         for (int k = 0; k < kOperations; ++k)
             for (const float x : data[k]) ASSERT_EQ(x, static_cast<float>(k * size()));
         // The callbacks of operations that another thread drove may come a moment after wait() has returned.
-        for (const auto until = Clock::now() + std::chrono::seconds(5); called_back < kOperations && Clock::now() < until;)
+        for (const auto until = Clock::now() + std::chrono::seconds(5);
+             called_back < kOperations && Clock::now() < until;)
             std::this_thread::yield();
         EXPECT_EQ(called_back, kOperations);
     });
@@ -162,15 +171,15 @@ TEST_P(Collectives, ThousandSmallOnes) {
     });
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Layouts, Collectives,
-    ::testing::Combine(::testing::Values(Hosts{1}, Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{1, 1, 1, 1}, Hosts{2, 2},
-                                         Hosts{2, 1}, Hosts{1, 2}, Hosts{3, 1, 2}, Hosts{2, 2, 2}),
-                       ::testing::Values(Algorithm::kHierarchical, Algorithm::kRing)),
-    [](const auto& info) {
-        return "hosts_" + name_of_layout(std::get<0>(info.param)) +
-               (std::get<1>(info.param) == Algorithm::kRing ? "_flat" : "");
-    });
+INSTANTIATE_TEST_SUITE_P(Layouts, Collectives,
+                         ::testing::Combine(::testing::Values(Hosts{1}, Hosts{2}, Hosts{4}, Hosts{1, 1},
+                                                              Hosts{1, 1, 1, 1}, Hosts{2, 2}, Hosts{2, 1},
+                                                              Hosts{1, 2}, Hosts{3, 1, 2}, Hosts{2, 2, 2}),
+                                            ::testing::Values(Algorithm::kHierarchical, Algorithm::kRing)),
+                         [](const auto& info) {
+                             return "hosts_" + name_of_layout(std::get<0>(info.param)) +
+                                    (std::get<1>(info.param) == Algorithm::kRing ? "_flat" : "");
+                         });
 
 }  // namespace
 }  // namespace ring

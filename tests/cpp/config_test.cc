@@ -53,7 +53,8 @@ TEST(Config, RefusesWrongValuesByNameWithWhatIsAllowed) {
           std::tuple{"TORCH_RING_ALGORITHM", "tree", "hierarchical, ring"},
           std::tuple{"TORCH_RING_SECRET_FILE", "/nonexistent", "a readable file"}}) {
         const Variable variable(name, value);
-        for (const char* part : {name, value, allowed}) EXPECT_NE(refusal().find(part), std::string::npos) << refusal();
+        for (const char* part : {name, value, allowed})
+            EXPECT_NE(refusal().find(part), std::string::npos) << refusal();
     }
 }
 

@@ -1,4 +1,5 @@
-// What the survivors see: mismatches, ranks that do not come, leave, or abort. Kills of real processes are in tests/fault.
+// What the survivors see: mismatches, ranks that do not come, leave, or abort. Kills of real processes are in
+// tests/fault.
 #include <chrono>
 
 #include "group.h"
@@ -51,7 +52,9 @@ TEST_P(Faults, DifferentCollectivesAreAMismatchToo) {
         EXPECT_THROW(
             {
                 if (group.layout().rank() == 0) {
-                    run(group, {.signature = signature(Collective::kBarrier, DType::kUInt8, 0), .inputs = {}, .outputs = {}});
+                    run(group, {.signature = signature(Collective::kBarrier, DType::kUInt8, 0),
+                                .inputs = {},
+                                .outputs = {}});
                 } else {
                     run(group, all_reduce_of(data, DType::kFloat32));
                 }
@@ -65,13 +68,13 @@ TEST_P(Faults, DifferentRootsAreAMismatchToo) {
         std::vector<float> data(1000);
         EXPECT_THROW(
             {
-                run(group, {.signature = signature(Collective::kBroadcast, DType::kFloat32, data.size(), ReduceOp::kNone,
-                                                   group.layout().rank() == 0 ? 0 : 1),
+                run(group, {.signature = signature(Collective::kBroadcast, DType::kFloat32, data.size(),
+                                                   ReduceOp::kNone, group.layout().rank() == 0 ? 0 : 1),
                             .output = data.data(),
                             .inputs = {},
                             .outputs = {}});
-                // Over several hosts a rank between two that agree with it may have its data before it hears of the
-                // mismatch; then the next call raises.
+                // Over several hosts a rank between two that agree with it may have its data before it hears
+                // of the mismatch; then the next call raises.
                 run(group, all_reduce_of(data, DType::kFloat32));
             },
             MismatchError);
@@ -107,7 +110,8 @@ TEST_P(Faults, ARankThatLeavesFailsThoseWhoNeedIt) {
             group.shutdown();
             return;
         }
-        const std::string text = error_of<PeerError>([&] { run(group, all_reduce_of(data, DType::kFloat32)); });
+        const std::string text =
+            error_of<PeerError>([&] { run(group, all_reduce_of(data, DType::kFloat32)); });
         EXPECT_NE(text.find("rank 1 (host"), std::string::npos) << text;
         EXPECT_NE(text.find("left the group"), std::string::npos) << text;
     });
@@ -120,7 +124,8 @@ TEST_P(Faults, AnAbortWakesWaitersOnEveryRank) {
             std::this_thread::sleep_for(milliseconds(100));
             group.abort("the test says so");
         }
-        const std::string text = error_of<AbortedError>([&] { run(group, all_reduce_of(data, DType::kFloat32)); });
+        const std::string text =
+            error_of<AbortedError>([&] { run(group, all_reduce_of(data, DType::kFloat32)); });
         EXPECT_NE(text.find("rank 0 aborted the group: the test says so"), std::string::npos) << text;
     });
 }
@@ -151,8 +156,8 @@ TEST_P(Faults, AWaitMayGiveUpWhileTheOperationGoesOn) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, Faults,
-                         ::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{1, 1, 1, 1}, Hosts{2, 2}, Hosts{2, 1},
-                                           Hosts{3, 1, 2}),
+                         ::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{1, 1, 1, 1}, Hosts{2, 2},
+                                           Hosts{2, 1}, Hosts{3, 1, 2}),
                          [](const auto& info) { return "hosts_" + name_of_layout(info.param); });
 
 TEST(Bootstrap, NamesTheRanksThatDoNotCome) {
@@ -160,11 +165,17 @@ TEST(Bootstrap, NamesTheRanksThatDoNotCome) {
     FileStore store(folder.path());
     Engine engine;
     try {
-        Communicator::create(engine, store, {.rank = 1, .size = 4, .timeout = milliseconds(300), .store_host = "",
-                                             .host_id = "h", .algorithm = std::nullopt});
+        Communicator::create(engine, store,
+                             {.rank = 1,
+                              .size = 4,
+                              .timeout = milliseconds(300),
+                              .store_host = "",
+                              .host_id = "h",
+                              .algorithm = std::nullopt});
         FAIL() << "no error";
     } catch (const TimeoutError& error) {
-        EXPECT_NE(std::string(error.what()).find("did not join in time: 0, 2, 3"), std::string::npos) << error.what();
+        EXPECT_NE(std::string(error.what()).find("did not join in time: 0, 2, 3"), std::string::npos)
+            << error.what();
     }
 }
 

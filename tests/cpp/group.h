@@ -1,4 +1,5 @@
-// Threads as ranks: forms a group of them over real shared memory and real sockets, in a layout of hosts that the test says.
+// Threads as ranks: forms a group of them over real shared memory and real sockets, in a layout of hosts that
+// the test says.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -42,8 +43,8 @@ inline std::string name_of_layout(const Hosts& hosts) {
     return text;
 }
 
-// Runs `body` once per rank, each in a thread with an engine of its own, all in one group. The first exception that a rank
-// does not catch is rethrown here.
+// Runs `body` once per rank, each in a thread with an engine of its own, all in one group. The first
+// exception that a rank does not catch is rethrown here.
 inline void run_group(const Hosts& hosts, const std::function<void(Communicator&)>& body,
                       milliseconds timeout = std::chrono::seconds(20),
                       std::optional<Algorithm> algorithm = std::nullopt) {
@@ -78,9 +79,12 @@ inline void run_group(const Hosts& hosts, const std::function<void(Communicator&
 }
 
 // What most tests call: post, then wait.
-inline void run(Communicator& group, Arguments arguments) { group.wait(group.post(std::move(arguments))); }
+inline void run(Communicator& group, Arguments arguments) {
+    group.wait(group.post(std::move(arguments)));
+}
 
-inline Signature signature(Collective kind, DType dtype, uint64_t count, ReduceOp op = ReduceOp::kNone, int root = -1) {
+inline Signature signature(Collective kind, DType dtype, uint64_t count, ReduceOp op = ReduceOp::kNone,
+                           int root = -1) {
     Signature made;
     made.kind = kind;
     made.dtype = dtype;

@@ -32,7 +32,8 @@ class TcpEnds : public Ends {
         auto client = std::async(std::launch::async,
                                  [&] { return tcp_connect(address, address, tcp_port(listener), deadline); });
         int accepted = -1;
-        while (accepted < 0 && !deadline.passed()) accepted = ::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK);
+        while (accepted < 0 && !deadline.passed())
+            accepted = ::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK);
         a = std::make_unique<TcpPipe>(client.get());
         b = std::make_unique<TcpPipe>(UniqueFd(accepted));
     }
@@ -47,7 +48,8 @@ class ShmEnds : public Ends {
         auto leader = std::async(std::launch::async, [&] {
             return std::make_unique<Segment>(0, std::vector<int>{0, 1}, 2, bell_a_, names, "token", deadline);
         });
-        segment_b_ = std::make_unique<Segment>(1, std::vector<int>{0, 1}, 2, bell_b_, names, "token", deadline);
+        segment_b_ =
+            std::make_unique<Segment>(1, std::vector<int>{0, 1}, 2, bell_b_, names, "token", deadline);
         segment_a_ = leader.get();
         a = std::make_unique<ShmPipe>(*segment_a_, 1);
         b = std::make_unique<ShmPipe>(*segment_b_, 0);
@@ -78,7 +80,9 @@ std::vector<std::byte> pattern(size_t bytes, int seed) {
     return data;
 }
 
-iovec piece(std::vector<std::byte>& data, size_t from, size_t bytes) { return {data.data() + from, bytes}; }
+iovec piece(std::vector<std::byte>& data, size_t from, size_t bytes) {
+    return {data.data() + from, bytes};
+}
 
 TEST_P(PipeConformance, ReadsNothingWhereNothingWasWritten) {
     std::vector<std::byte> room(10);
@@ -130,8 +134,7 @@ TEST_P(PipeConformance, WhatWasWrittenBeforeLeavingIsDeliveredThenThePeerIsGone)
     }
     EXPECT_EQ(got, data);
     const iovec more = piece(got, 0, 1);
-    EXPECT_THROW(
-        while (!deadline_.passed()) ends_->a->read(&more, 1), PeerGone);
+    EXPECT_THROW(while (!deadline_.passed()) ends_->a->read(&more, 1), PeerGone);
 }
 
 TEST_P(PipeConformance, LinkDeliversFramesOfAllSizesAndTicketsCount) {
@@ -144,7 +147,8 @@ TEST_P(PipeConformance, LinkDeliversFramesOfAllSizesAndTicketsCount) {
     for (size_t i = 0; i < std::size(sizes); ++i) {
         sent.push_back(pattern(sizes[i], static_cast<int>(i)));
         got.emplace_back(sizes[i]);
-        FrameHeader header{.group = 9, .operation = 3, .signature = signature(Collective::kAllReduce, DType::kUInt8, 5)};
+        FrameHeader header{
+            .group = 9, .operation = 3, .signature = signature(Collective::kAllReduce, DType::kUInt8, 5)};
         header.index = i;
         header.length = sizes[i];
         last_sent = sender.post_send(header, sent.back().data());
@@ -163,7 +167,8 @@ TEST_P(PipeConformance, LinkDeliversFramesOfAllSizesAndTicketsCount) {
 TEST_P(PipeConformance, LinkNamesBothSidesOfAMismatch) {
     Link sender(2, 0, std::move(ends_->a));
     Link receiver(0, 2, std::move(ends_->b));
-    FrameHeader header{.group = 9, .operation = 7, .signature = signature(Collective::kAllReduce, DType::kFloat32, 10)};
+    FrameHeader header{
+        .group = 9, .operation = 7, .signature = signature(Collective::kAllReduce, DType::kFloat32, 10)};
     FrameHeader expected = header;
     expected.signature.count = 12;
     sender.post_send(header, nullptr);
@@ -175,8 +180,9 @@ TEST_P(PipeConformance, LinkNamesBothSidesOfAMismatch) {
         }
         FAIL() << "no error";
     } catch (const MismatchError& error) {
-        EXPECT_NE(std::string(error.what()).find("rank 2 called all_reduce(float32[10]), rank 0 all_reduce(float32[12]), "
-                                                 "operation 7"),
+        EXPECT_NE(std::string(error.what())
+                      .find("rank 2 called all_reduce(float32[10]), rank 0 all_reduce(float32[12]), "
+                            "operation 7"),
                   std::string::npos)
             << error.what();
     }
@@ -188,12 +194,12 @@ TEST_P(PipeConformance, LinkRefusesWhatIsNotAFrame) {
     ASSERT_EQ(ends_->a->write(&whole, 1), garbage.size());
     Link receiver(1, 0, std::move(ends_->b));
     receiver.post_recv(FrameHeader{}, nullptr);
-    EXPECT_THROW(
-        while (!deadline_.passed()) receiver.progress(), Error);
+    EXPECT_THROW(while (!deadline_.passed()) receiver.progress(), Error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Transports, PipeConformance,
-                         ::testing::Values(Transport{"tcp4", [] { return std::make_unique<TcpEnds>("127.0.0.1"); }},
+                         ::testing::Values(Transport{"tcp4",
+                                                     [] { return std::make_unique<TcpEnds>("127.0.0.1"); }},
                                            Transport{"tcp6", [] { return std::make_unique<TcpEnds>("::1"); }},
                                            Transport{"shm", [] { return std::make_unique<ShmEnds>(); }}),
                          [](const auto& info) { return info.param.name; });

@@ -24,28 +24,32 @@ struct Row {
 };
 
 [[noreturn]] void refuse(const Parameter& row, const std::string& value) {
-    throw ConfigError(row.name + "='" + value + "' is not allowed; allowed: " + row.allowed + " (default: " +
-                      (row.default_value.empty() ? "unset" : row.default_value) + "). It means: " + row.meaning);
+    throw ConfigError(row.name + "='" + value + "' is not allowed; allowed: " + row.allowed +
+                      " (default: " + (row.default_value.empty() ? "unset" : row.default_value) +
+                      "). It means: " + row.meaning);
 }
 
 template <typename Number>
-Row number(const char* name, Number Config::* field, Number low, Number high, Number standard, const char* unit,
-           const char* meaning) {
-    Parameter text{name, std::to_string(low) + " .. " + std::to_string(high), std::to_string(standard), unit, meaning};
-    return {text, [=](Config& config, const std::string& value) {
-                Number parsed{};
-                const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), parsed);
-                if (error != std::errc() || end != value.data() + value.size() || parsed < low || parsed > high)
-                    refuse(text, value);
-                config.*field = parsed;
-            }};
+Row number(const char* name, Number Config::* field, Number low, Number high, Number standard,
+           const char* unit, const char* meaning) {
+    Parameter text{name, std::to_string(low) + " .. " + std::to_string(high), std::to_string(standard), unit,
+                   meaning};
+    return {
+        text, [=](Config& config, const std::string& value) {
+            Number parsed{};
+            const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), parsed);
+            if (error != std::errc() || end != value.data() + value.size() || parsed < low || parsed > high)
+                refuse(text, value);
+            config.*field = parsed;
+        }};
 }
 
 template <typename Value>
 Row choice(const char* name, Value Config::* field, std::vector<std::pair<const char*, Value>> values,
            const char* standard, const char* meaning) {
     Parameter text{name, "", standard, "", meaning};
-    for (const auto& [word, _] : values) text.allowed += (text.allowed.empty() ? "" : ", ") + std::string(word);
+    for (const auto& [word, _] : values)
+        text.allowed += (text.allowed.empty() ? "" : ", ") + std::string(word);
     return {text, [=](Config& config, const std::string& value) {
                 for (const auto& [word, meant] : values)
                     if (value == word) {
@@ -57,7 +61,8 @@ Row choice(const char* name, Value Config::* field, std::vector<std::pair<const 
 }
 
 Row word(const char* name, std::string Config::* field, const char* allowed, const char* meaning) {
-    return {{name, allowed, "", "", meaning}, [=](Config& config, const std::string& value) { config.*field = value; }};
+    return {{name, allowed, "", "", meaning},
+            [=](Config& config, const std::string& value) { config.*field = value; }};
 }
 
 Row secret_file() {
@@ -69,22 +74,26 @@ Row secret_file() {
                 while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
                 if (secret.empty()) refuse(text, value);
                 if (!config.secret.empty())
-                    throw ConfigError("TORCH_RING_SECRET and TORCH_RING_SECRET_FILE are both set; unset one of them");
+                    throw ConfigError(
+                        "TORCH_RING_SECRET and TORCH_RING_SECRET_FILE are both set; unset one of them");
                 config.secret = secret;
             }};
 }
 
 const std::vector<Row>& table() {
     static const std::vector<Row> rows = {
-        choice<Algorithm>("TORCH_RING_ALGORITHM", &Config::algorithm,
-                          {{"hierarchical", Algorithm::kHierarchical}, {"ring", Algorithm::kRing}}, "hierarchical",
-                          "hierarchical: shared memory inside each host, rings between hosts; ring: one flat ring over all "
-                          "ranks. The same on every rank"),
+        choice<Algorithm>(
+            "TORCH_RING_ALGORITHM", &Config::algorithm,
+            {{"hierarchical", Algorithm::kHierarchical}, {"ring", Algorithm::kRing}}, "hierarchical",
+            "hierarchical: shared memory inside each host, rings between hosts; ring: one flat ring over all "
+            "ranks. The same on every rank"),
         number<size_t>("TORCH_RING_CHUNK_BYTES", &Config::chunk_bytes, 4096, 16 << 20, 128 << 10, "bytes",
                        "payload of one frame between hosts, the grain of pipelining. The same on every rank"),
-        number<size_t>("TORCH_RING_HOST_SMALL_BYTES", &Config::host_small_bytes, 0, 64 << 10, 32 << 10, "bytes",
+        number<size_t>("TORCH_RING_HOST_SMALL_BYTES", &Config::host_small_bytes, 0, 64 << 10, 32 << 10,
+                       "bytes",
                        "up to here an all_reduce inside one host is one-shot. The same on every rank"),
-        number<size_t>("TORCH_RING_RING_SMALL_BYTES", &Config::ring_small_bytes, 0, 64 << 10, 8 << 10, "bytes",
+        number<size_t>("TORCH_RING_RING_SMALL_BYTES", &Config::ring_small_bytes, 0, 64 << 10, 8 << 10,
+                       "bytes",
                        "up to here an all_reduce over several hosts is one-shot. The same on every rank"),
         number<int>("TORCH_RING_SPIN_US", &Config::spin_us, 0, 1'000'000, 50, "microseconds",
                     "how long a waiting rank polls before it sleeps in the kernel"),
@@ -100,10 +109,13 @@ const std::vector<Row>& table() {
              "the instruction set of the reductions, instead of the best one"),
         word("TORCH_RING_HOST_ID", &Config::host_id, "any text",
              "ranks with equal values count as one host, instead of those that can share memory"),
-        word("TORCH_RING_IFNAME", &Config::ifname, "prefixes (eth,ib), exact names (=eth0) or exclusions (^lo,docker)",
-             "the network interface for traffic between hosts, instead of the one by which the store is reached"),
+        word("TORCH_RING_IFNAME", &Config::ifname,
+             "prefixes (eth,ib), exact names (=eth0) or exclusions (^lo,docker)",
+             "the network interface for traffic between hosts, instead of the one by which the store is "
+             "reached"),
         word("TORCH_RING_SECRET", &Config::secret, "any text, the same on every rank",
-             "what connections prove knowledge of, instead of a random secret that rank 0 shares through the store"),
+             "what connections prove knowledge of, instead of a random secret that rank 0 shares through the "
+             "store"),
         secret_file(),
     };
     return rows;
@@ -159,11 +171,14 @@ std::vector<std::string> unknown_variables() {
         const std::string name = text.substr(0, text.find('='));
         if (!name.starts_with(kPrefix)) continue;
         const auto& rows = parameters();
-        if (std::any_of(rows.begin(), rows.end(), [&](const Parameter& row) { return row.name == name; })) continue;
-        const auto nearest = std::min_element(rows.begin(), rows.end(), [&](const Parameter& a, const Parameter& b) {
-            return edit_distance(a.name, name) < edit_distance(b.name, name);
-        });
-        warnings.push_back(name + " is not a setting of torch_ring and has no effect; did you mean " + nearest->name + "?");
+        if (std::any_of(rows.begin(), rows.end(), [&](const Parameter& row) { return row.name == name; }))
+            continue;
+        const auto nearest =
+            std::min_element(rows.begin(), rows.end(), [&](const Parameter& a, const Parameter& b) {
+                return edit_distance(a.name, name) < edit_distance(b.name, name);
+            });
+        warnings.push_back(name + " is not a setting of torch_ring and has no effect; did you mean " +
+                           nearest->name + "?");
     }
     return warnings;
 }

@@ -15,16 +15,16 @@ enum class Algorithm { kHierarchical, kRing };
 
 struct Config {
     Algorithm algorithm = Algorithm::kHierarchical;
-    size_t chunk_bytes = 0;          // payload of one frame between hosts
-    size_t host_small_bytes = 0;     // one-shot all_reduce inside a host up to here
-    size_t ring_small_bytes = 0;     // one-shot all_reduce between hosts up to here
-    int spin_us = 0;                 // a waiting rank polls for so long before it sleeps
-    int connect_timeout_s = 0;       // for one handshake of an incoming connection
+    size_t chunk_bytes = 0;       // payload of one frame between hosts
+    size_t host_small_bytes = 0;  // one-shot all_reduce inside a host up to here
+    size_t ring_small_bytes = 0;  // one-shot all_reduce between hosts up to here
+    int spin_us = 0;              // a waiting rank polls for so long before it sleeps
+    int connect_timeout_s = 0;    // for one handshake of an incoming connection
     LogLevel log_level = LogLevel::kWarning;
-    std::string isa;                 // "" = the best one
-    std::string host_id;             // "" = found out
-    std::string ifname;              // "" = the interface by which the store is reached
-    std::string secret;              // "" = a random one of rank 0
+    std::string isa;      // "" = the best one
+    std::string host_id;  // "" = found out
+    std::string ifname;   // "" = the interface by which the store is reached
+    std::string secret;   // "" = a random one of rank 0
 };
 
 // A row of the table: what the variable is called, and how to describe it to a user.
@@ -45,7 +45,8 @@ const Config& config();
 // Parses again (the environment of a test, or of a process that sets variables before its first group).
 Config parse_config();
 
-// One warning for each TORCH_RING_* name in the environment that is not in the table, with the nearest that is.
+// One warning for each TORCH_RING_* name in the environment that is not in the table, with the nearest that
+// is.
 std::vector<std::string> unknown_variables();
 
 }  // namespace ring

@@ -8,13 +8,15 @@
 
 namespace ring {
 
-// The ancestor of all of them: something went wrong that has no type of its own (a system call, a broken invariant).
+// The ancestor of all of them: something went wrong that has no type of its own (a system call, a broken
+// invariant).
 class Error : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
 };
 
-// A wrong setting: a TORCH_RING_* value, an argument, a pair of dtype and op that makes no sense. Nothing was sent.
+// A wrong setting: a TORCH_RING_* value, an argument, a pair of dtype and op that makes no sense. Nothing was
+// sent.
 class ConfigError : public Error {
   public:
     using Error::Error;

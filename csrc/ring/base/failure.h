@@ -1,4 +1,5 @@
-// Why a group failed, as a value that can be stored in shared memory, sent to peers, and thrown on every rank.
+// Why a group failed, as a value that can be stored in shared memory, sent to peers, and thrown on every
+// rank.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ struct Failure {
     // Operations before this one may still end well: whoever failed had ended them. 0: none may.
     uint64_t operation = 0;
 
-    // The exception of the matching type from error.h; `operation` says what was in flight here ("" for none).
+    // The exception of the matching type from error.h; `operation` says what was in flight here ("" for
+    // none).
     std::exception_ptr exception(const std::string& operation) const;
     // From an exception that this process caught.
     static Failure of(std::exception_ptr error);

@@ -20,8 +20,12 @@ struct Registry {
 
 Registry& registry();
 
-void lock_registry() { registry().mutex.lock(); }
-void unlock_registry() { registry().mutex.unlock(); }
+void lock_registry() {
+    registry().mutex.lock();
+}
+void unlock_registry() {
+    registry().mutex.unlock();
+}
 
 void close_in_child() {
     for (const int fd : registry().open) ::close(fd);
@@ -49,7 +53,8 @@ UniqueFd::UniqueFd(int fd) : fd_(fd) {
 void UniqueFd::reset() {
     if (fd_ < 0) return;
     const std::lock_guard lock(registry().mutex);
-    // Not in the set: this is a forked child, where it is closed already and the number may belong to somebody else.
+    // Not in the set: this is a forked child, where it is closed already and the number may belong to
+    // somebody else.
     if (registry().open.erase(fd_) > 0) ::close(fd_);
     fd_ = -1;
 }

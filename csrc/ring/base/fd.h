@@ -5,8 +5,8 @@
 
 namespace ring {
 
-// Descriptors are registered so that a fork() of the process closes them in the child: a forked data loader that kept a
-// copy of a connection open would hide the death of its parent from the peers.
+// Descriptors are registered so that a fork() of the process closes them in the child: a forked data loader
+// that kept a copy of a connection open would hide the death of its parent from the peers.
 class UniqueFd {
   public:
     UniqueFd() = default;

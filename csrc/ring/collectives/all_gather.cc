@@ -1,4 +1,5 @@
-// all_gather: each host gathers its own shares, each rail carries them round the hosts, each host hands out what came.
+// all_gather: each host gathers its own shares, each rail carries them round the hosts, each host hands out
+// what came.
 #include <cstring>
 
 #include "ring/collectives/collectives.h"
@@ -31,7 +32,8 @@ Task all_gather(Context& context) {
     };
     if (layout.on_rail()) {
         std::vector<Extents> parts;
-        for (int cell = 0; cell < layout.cells(); ++cell) parts.push_back(shares_on_rail(cell, layout.local_rank()));
+        for (int cell = 0; cell < layout.cells(); ++cell)
+            parts.push_back(shares_on_rail(cell, layout.local_rank()));
         co_await run_ring(context, ring_all_gather(context, parts));
     }
     std::vector<Extents> remote(layout.rails());

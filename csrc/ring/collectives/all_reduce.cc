@@ -47,8 +47,9 @@ Task all_reduce(Context& context) {
     if (layout.on_rail()) {
         std::vector<Extents> parts;
         for (int position = 0; position < layout.cells(); ++position)
-            parts.push_back({slice_extent(context, own[0].data, own[0].bytes / context.element_bytes(),
-                                          static_cast<size_t>(layout.cells()), static_cast<size_t>(position))});
+            parts.push_back(
+                {slice_extent(context, own[0].data, own[0].bytes / context.element_bytes(),
+                              static_cast<size_t>(layout.cells()), static_cast<size_t>(position))});
         co_await run_ring(context, ring_all_reduce(context, parts, context.divisor()));
     }
     co_await host_share(context, slices);

@@ -1,4 +1,5 @@
-// broadcast: the root shares with its host, each rail carries its slice from host to host, each host shares the slices.
+// broadcast: the root shares with its host, each rail carries its slice from host to host, each host shares
+// the slices.
 #include "ring/collectives/collectives.h"
 #include "ring/collectives/host.h"
 #include "ring/collectives/ring.h"
@@ -33,8 +34,10 @@ Task broadcast(Context& context) {
 
     std::vector<Extents> slices;
     for (int j = 0; j < layout.rails(); ++j) {
-        const Slice slice = slice_of(context.signature().count, layout.rails(), j, kGrainBytes / context.element_bytes());
-        slices.push_back({{data + slice.begin * context.element_bytes(), slice.count * context.element_bytes()}});
+        const Slice slice =
+            slice_of(context.signature().count, layout.rails(), j, kGrainBytes / context.element_bytes());
+        slices.push_back(
+            {{data + slice.begin * context.element_bytes(), slice.count * context.element_bytes()}});
     }
     if (layout.on_rail())
         co_await run_ring(context, ring_broadcast(context, root_cell, slices[layout.local_rank()]));

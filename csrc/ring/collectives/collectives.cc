@@ -6,7 +6,9 @@
 
 namespace ring {
 
-Task barrier(Context& context) { return one_shot(context); }
+Task barrier(Context& context) {
+    return one_shot(context);
+}
 
 Task run_collective(Context& context) {
     switch (context.signature().kind) {
@@ -33,7 +35,8 @@ void check_arguments(const Arguments& arguments, int group_size) {
     if (called.op != ReduceOp::kNone && reduce_function(called.dtype, called.op) == nullptr)
         throw ConfigError(what + ": " + name_of(called.op) + " is not defined for " + name_of(called.dtype));
     if (called.kind == Collective::kBroadcast && (called.root < 0 || called.root >= group_size))
-        throw ConfigError(what + ": the root must be a rank of the group, 0 .. " + std::to_string(group_size - 1));
+        throw ConfigError(what + ": the root must be a rank of the group, 0 .. " +
+                          std::to_string(group_size - 1));
     const auto ranks = static_cast<size_t>(group_size);
     if (called.kind == Collective::kAllGather && arguments.outputs.size() != ranks)
         throw ConfigError(what + ": " + std::to_string(arguments.outputs.size()) + " outputs for " +

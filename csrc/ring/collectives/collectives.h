@@ -1,7 +1,8 @@
-// The collectives: one file each, composed of the stages inside the host (host.h) and the ring between hosts (ring.h).
+// The collectives: one file each, composed of the stages inside the host (host.h) and the ring between hosts
+// (ring.h).
 //
-// One host, one rank per host and hosts of unequal size are the same code: a stage with nobody to work with does nothing.
-// Called by the engine, one at a time per group.
+// One host, one rank per host and hosts of unequal size are the same code: a stage with nobody to work with
+// does nothing. Called by the engine, one at a time per group.
 #pragma once
 
 #include "ring/collectives/context.h"
@@ -17,8 +18,8 @@ Task barrier(Context& context);
 // The one that context.signature().kind names.
 Task run_collective(Context& context);
 
-// Throws ConfigError, before anything is sent, where arguments make no sense: a reduce op on a dtype it is not defined for,
-// a root outside the group.
+// Throws ConfigError, before anything is sent, where arguments make no sense: a reduce op on a dtype it is
+// not defined for, a root outside the group.
 void check_arguments(const Arguments& arguments, int group_size);
 
 }  // namespace ring

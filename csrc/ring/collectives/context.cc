@@ -49,7 +49,8 @@ void check_announcements(const Context& context) {
         const auto other = segment.announced(l, context.operation);
         if (other.operation != reference.operation || other.signature != reference.signature)
             throw MismatchError(describe_mismatch(segment.rank_of(l), other.operation, other.signature,
-                                                  segment.rank_of(0), reference.operation, reference.signature));
+                                                  segment.rank_of(0), reference.operation,
+                                                  reference.signature));
     }
 }
 

@@ -58,7 +58,8 @@ struct Context {
 
     uint64_t operation = 0;
     const Arguments* arguments = nullptr;
-    uint64_t phase = 0;  // of this rank in the segment, at the end of the last stage; the same on all local ranks
+    uint64_t phase =
+        0;  // of this rank in the segment, at the end of the last stage; the same on all local ranks
     uint64_t frames_sent = 0;
     uint64_t frames_received = 0;
     Scratch scratch{};
@@ -67,7 +68,9 @@ struct Context {
     size_t element_bytes() const { return size_of(signature().dtype); }
     size_t bytes() const { return signature().count * element_bytes(); }
     // Of the call that completes a sum: the number of ranks for AVG, else 1.
-    size_t divisor() const { return signature().op == ReduceOp::kAvg ? static_cast<size_t>(layout.size()) : 1; }
+    size_t divisor() const {
+        return signature().op == ReduceOp::kAvg ? static_cast<size_t>(layout.size()) : 1;
+    }
     ReduceFn reduce() const { return reduce_function(signature().dtype, signature().op); }
 
     // Post the next frame of this operation on the rail.
@@ -75,8 +78,8 @@ struct Context {
     uint64_t recv_prev(std::byte* data, size_t bytes);
 };
 
-// Announces the operation to the other ranks of the host, waits until all have entered it, and compares what they called.
-// Uses one phase. Throws MismatchError. Nothing to do for a rank that is alone in its cell.
+// Announces the operation to the other ranks of the host, waits until all have entered it, and compares what
+// they called. Uses one phase. Throws MismatchError. Nothing to do for a rank that is alone in its cell.
 Task enter(Context& context);
 // The comparison alone, once all have announced.
 void check_announcements(const Context& context);

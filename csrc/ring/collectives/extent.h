@@ -21,7 +21,8 @@ inline size_t total_bytes(const Extents& extents) {
     return sum;
 }
 
-// Calls visit(pointer, bytes, offset from `begin`) for the parts of [begin, begin + length) of the concatenation.
+// Calls visit(pointer, bytes, offset from `begin`) for the parts of [begin, begin + length) of the
+// concatenation.
 template <typename Visit>
 void for_each_part(const Extents& extents, size_t begin, size_t length, Visit visit) {
     const size_t end = begin + length;
@@ -29,7 +30,8 @@ void for_each_part(const Extents& extents, size_t begin, size_t length, Visit vi
     for (const Extent& extent : extents) {
         const size_t from = std::max(begin, at);
         const size_t to = std::min(end, at + extent.bytes);
-        if (from < to) visit(extent.data == nullptr ? nullptr : extent.data + (from - at), to - from, from - begin);
+        if (from < to)
+            visit(extent.data == nullptr ? nullptr : extent.data + (from - at), to - from, from - begin);
         at += extent.bytes;
         if (at >= end) break;
     }
@@ -43,8 +45,9 @@ inline size_t chunk_length(size_t total, size_t chunk, size_t index) {
 
 // Copies chunk `index` out of the list, to `to`, or into it, from `from`.
 inline void copy_chunk_out(const Extents& extents, size_t chunk, size_t index, std::byte* to) {
-    for_each_part(extents, index * chunk, chunk,
-                  [&](const std::byte* part, size_t bytes, size_t offset) { std::memcpy(to + offset, part, bytes); });
+    for_each_part(extents, index * chunk, chunk, [&](const std::byte* part, size_t bytes, size_t offset) {
+        std::memcpy(to + offset, part, bytes);
+    });
 }
 
 inline void copy_chunk_in(const Extents& extents, size_t chunk, size_t index, const std::byte* from) {

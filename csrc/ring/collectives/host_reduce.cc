@@ -1,16 +1,17 @@
 // See host.h. Each rank reads its input once and writes its output once; what lies between stays in cache.
 //
-// Nomenclature: each owner's part is cut into *chunks*, K of them for the longest part. Chunk k of all parts passes through
-// three steps, which overlap for successive chunks:
+// Nomenclature: each owner's part is cut into *chunks*, K of them for the longest part. Chunk k of all parts
+// passes through three steps, which overlap for successive chunks:
 //   stage   copy the contributions to the other owners' chunk k into one's in-slot
-//   reduce  the owner sums chunk k over all ranks' in-slots (its own contribution directly from the input) into its result
-//   gather  copy the other owners' results out of their out-slots
-// Iteration k of the loop stages chunk k, reduces chunk k-1, gathers chunk k-2 and then publishes one phase. It waits once,
-// between stage and reduce, for everyone to have published iteration k-1; so a rank only ever waits for work that had a
-// whole iteration's time to be done.
+//   reduce  the owner sums chunk k over all ranks' in-slots (its own contribution directly from the input)
+//   into its result gather  copy the other owners' results out of their out-slots
+// Iteration k of the loop stages chunk k, reduces chunk k-1, gathers chunk k-2 and then publishes one phase.
+// It waits once, between stage and reduce, for everyone to have published iteration k-1; so a rank only ever
+// waits for work that had a whole iteration's time to be done.
 //
-// Why kInSlots = 3: stage(k) runs when all have ended iteration k-2, the last to read chunk k-3. Two out-slots suffice:
-// reduce(k-1) runs when all have ended iteration k-1, the last to read the result of chunk k-3.
+// Why kInSlots = 3: stage(k) runs when all have ended iteration k-2, the last to read chunk k-3. Two
+// out-slots suffice: reduce(k-1) runs when all have ended iteration k-1, the last to read the result of chunk
+// k-3.
 #include <array>
 
 #include "ring/collectives/host.h"
@@ -20,7 +21,8 @@ namespace {
 
 constexpr size_t kLine = 64;
 
-// This rank's part of chunk k: the sum over all ranks, in order of local rank, so that the bits do not depend on timing.
+// This rank's part of chunk k: the sum over all ranks, in order of local rank, so that the bits do not depend
+// on timing.
 void reduce_chunk(const Context& context, const Extents& own, const Extents& result, size_t chunk, size_t k,
                   size_t divisor) {
     const Segment& segment = *context.segment;

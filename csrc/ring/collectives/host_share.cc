@@ -1,8 +1,9 @@
 // See host.h.
 //
-// Nomenclature: each owner's part is cut into *chunks*, K of them for the longest part. Iteration k puts chunk k of one's
-// own part into an out-slot, waits until everyone has published iteration k-1, copies chunk k-1 of the others' parts, and
-// publishes. Why kOutSlots = 3: put(k) runs when all have ended iteration k-2, the last to read chunk k-3.
+// Nomenclature: each owner's part is cut into *chunks*, K of them for the longest part. Iteration k puts
+// chunk k of one's own part into an out-slot, waits until everyone has published iteration k-1, copies chunk
+// k-1 of the others' parts, and publishes. Why kOutSlots = 3: put(k) runs when all have ended iteration k-2,
+// the last to read chunk k-3.
 #include "ring/collectives/host.h"
 
 namespace ring {
@@ -20,7 +21,8 @@ Task host_share(Context& context, std::vector<Extents> shared) {
     PhaseReached previous_stage(segment, base);
     co_await until(previous_stage);
     for (size_t k = 0; k < iterations; ++k) {
-        if (k < chunks && me < shared.size()) copy_chunk_out(shared[me], kStageBytes, k, segment.out_slot(me, k));
+        if (k < chunks && me < shared.size())
+            copy_chunk_out(shared[me], kStageBytes, k, segment.out_slot(me, k));
         PhaseReached previous(segment, base + k);
         co_await until(previous);
         if (k >= 1)

@@ -1,7 +1,7 @@
 // See one_shot.h.
 //
-// The buffers are double-buffered by operation. That suffices: a rank that is in operation k+2 has seen everyone in k+1, so
-// everyone has ended k and reads its buffers no more.
+// The buffers are double-buffered by operation. That suffices: a rank that is in operation k+2 has seen
+// everyone in k+1, so everyone has ended k and reads its buffers no more.
 #include "ring/collectives/one_shot.h"
 
 #include <cstring>
@@ -54,7 +54,8 @@ Task one_shot(Context& context) {
         co_await until(all_there);
         check_announcements(context);
         std::vector<const void*> sources;
-        for (int l = 0; l < segment->local_size(); ++l) sources.push_back(segment->small(l, context.operation));
+        for (int l = 0; l < segment->local_size(); ++l)
+            sources.push_back(segment->small(l, context.operation));
         if (cells == 1) {
             combine(context, output, sources, context.divisor());
             co_return;

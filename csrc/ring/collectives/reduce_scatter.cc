@@ -1,5 +1,5 @@
-// reduce_scatter: each host reduces its ranks' shards to the rail that carries them, each rail reduces them round the
-// hosts, and where a host has more ranks than there are rails, the rail's rank hands the shards on.
+// reduce_scatter: each host reduces its ranks' shards to the rail that carries them, each rail reduces them
+// round the hosts, and where a host has more ranks than there are rails, the rail's rank hands the shards on.
 //
 // Over several hosts the shards pass in pieces, which bounds the temporary memory.
 #include "ring/collectives/collectives.h"
@@ -72,7 +72,8 @@ Task reduce_scatter(Context& context) {
     co_await enter(context);
     if (layout.cells() == 1) {
         std::vector<Extents> contributions;
-        for (const int rank : layout.my_cell()) contributions.push_back({{shard(context, rank, {0, bytes}), bytes}});
+        for (const int rank : layout.my_cell())
+            contributions.push_back({{shard(context, rank, {0, bytes}), bytes}});
         Extents result{{static_cast<std::byte*>(context.arguments->output), bytes}};
         co_await host_reduce(context, contributions, result, context.divisor());
         co_return;

@@ -27,7 +27,9 @@ Extents frames_of(const Context& context, const Extents& part) {
     return frames;
 }
 
-int modulo(int value, int n) { return ((value % n) + n) % n; }
+int modulo(int value, int n) {
+    return ((value % n) + n) % n;
+}
 
 void append_gather(const Context& context, const std::vector<Extents>& parts, RingSchedule& schedule) {
     const int n = context.layout.cells();
@@ -83,8 +85,8 @@ RingSchedule ring_reduce_scatter(const Context& context, const std::vector<Exten
         const Extents local = frames_of(context, parts[position]);
         const Extents to = frames_of(context, last ? result : sums[position]);
         for (size_t i = 0; i < local.size(); ++i)
-            schedule.receives.push_back({RingSchedule::Action::kReduce, local[i].bytes, to[i].data, local[i].data,
-                                         last ? divisor : 1, !last});
+            schedule.receives.push_back({RingSchedule::Action::kReduce, local[i].bytes, to[i].data,
+                                         local[i].data, last ? divisor : 1, !last});
     }
     return schedule;
 }
@@ -99,7 +101,8 @@ RingSchedule ring_all_reduce(const Context& context, const std::vector<Extents>&
     RingSchedule schedule =
         ring_reduce_scatter(context, parts, parts, parts[context.layout.my_cell_index()], divisor);
     // The part that is complete here is the first that the all-gather sends.
-    for (size_t i = schedule.receives.size() - frames_of(context, parts[context.layout.my_cell_index()]).size();
+    for (size_t i =
+             schedule.receives.size() - frames_of(context, parts[context.layout.my_cell_index()]).size();
          i < schedule.receives.size(); ++i)
         schedule.receives[i].forward = true;
     append_gather(context, parts, schedule);
@@ -112,11 +115,13 @@ RingSchedule ring_broadcast(const Context& context, int root, const Extents& dat
     const Extent nothing{nullptr, 0};
     if (me == root)
         return {frames_of(context, data), {{RingSchedule::Action::kStore, 0, nullptr, nullptr, 1, false}}};
-    // The rank before the root sends it an empty frame at once, so that the root too sees what its neighbour called.
+    // The rank before the root sends it an empty frame at once, so that the root too sees what its neighbour
+    // called.
     const bool last = modulo(me + 1, n) == root;
     RingSchedule schedule{last ? Extents{nothing} : Extents{}, {}};
     for (const Extent& frame : frames_of(context, data))
-        schedule.receives.push_back({RingSchedule::Action::kStore, frame.bytes, frame.data, nullptr, 1, !last});
+        schedule.receives.push_back(
+            {RingSchedule::Action::kStore, frame.bytes, frame.data, nullptr, 1, !last});
     return schedule;
 }
 

@@ -1,8 +1,9 @@
-// The ring between hosts: every ring collective is a list of what to send first and what to do with each frame received.
+// The ring between hosts: every ring collective is a list of what to send first and what to do with each
+// frame received.
 //
-// Ring reduce-scatter and all-gather after Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for clusters of
-// workstations" (2009), as Baidu's baidu-allreduce (2017) made them known; here cut into chunks that are forwarded as soon
-// as they are reduced, so that the steps overlap.
+// Ring reduce-scatter and all-gather after Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for
+// clusters of workstations" (2009), as Baidu's baidu-allreduce (2017) made them known; here cut into chunks
+// that are forwarded as soon as they are reduced, so that the steps overlap.
 #pragma once
 
 #include <vector>
@@ -17,13 +18,13 @@ struct RingSchedule {
     struct Receive {
         Action action;
         size_t bytes;
-        std::byte* to;                  // where the frame, or the sum, goes
-        const std::byte* local;         // kReduce: this rank's contribution; may be `to`
-        size_t divisor;                 // kReduce: as for ReduceFn
-        bool forward;                   // send `to` on to the next rank of the rail
+        std::byte* to;           // where the frame, or the sum, goes
+        const std::byte* local;  // kReduce: this rank's contribution; may be `to`
+        size_t divisor;          // kReduce: as for ReduceFn
+        bool forward;            // send `to` on to the next rank of the rail
     };
-    Extents first;                      // frames to send before anything is received
-    std::vector<Receive> receives;      // in the order in which the previous rank sends them
+    Extents first;                  // frames to send before anything is received
+    std::vector<Receive> receives;  // in the order in which the previous rank sends them
 };
 
 // Runs a schedule on this rank's rail. Every rank of the rail must run the schedule that matches.
@@ -31,8 +32,9 @@ Task run_ring(Context& context, RingSchedule schedule);
 
 // What each cell of the rail owns: parts[position], the same lengths on every rank.
 //
-// After reduce_scatter, results[] (cut like parts[own position]) holds the sum of everyone's parts[own position], divided
-// by `divisor`; `sums` has the shape of parts and holds partial sums on the way (it may be parts itself).
+// After reduce_scatter, results[] (cut like parts[own position]) holds the sum of everyone's parts[own
+// position], divided by `divisor`; `sums` has the shape of parts and holds partial sums on the way (it may be
+// parts itself).
 RingSchedule ring_reduce_scatter(const Context& context, const std::vector<Extents>& parts,
                                  const std::vector<Extents>& sums, const Extents& result, size_t divisor);
 // After all_gather, every rank holds parts[p] of position p, for all p.

@@ -1,8 +1,9 @@
 // Collectives are coroutines: they read like straight code, and suspend where they would wait.
 //
-// A Task is one coroutine, which may co_await other Tasks and Waitables. A Strand is a Task that is being run: it knows
-// what the innermost coroutine waits for, and goes on when that is ready. No thread belongs to it: whoever drives the
-// group advances it. Destroying a Strand destroys the whole suspended chain, which is how an operation is abandoned.
+// A Task is one coroutine, which may co_await other Tasks and Waitables. A Strand is a Task that is being
+// run: it knows what the innermost coroutine waits for, and goes on when that is ready. No thread belongs to
+// it: whoever drives the group advances it. Destroying a Strand destroys the whole suspended chain, which is
+// how an operation is abandoned.
 #pragma once
 
 #include <coroutine>
@@ -78,7 +79,8 @@ class Strand {
 
     bool done() const { return root_.done(); }
 
-    // Runs as far as possible without waiting; true if it moved. Throws what the collective, or a Waitable, threw.
+    // Runs as far as possible without waiting; true if it moved. Throws what the collective, or a Waitable,
+    // threw.
     bool advance() {
         if (waiting_ != nullptr && !waiting_->ready()) return false;
         waiting_ = nullptr;
@@ -97,7 +99,9 @@ class Strand {
 
     // Whether what it waits for is there; only meaningful while not done().
     bool ready() const { return waiting_ == nullptr || waiting_->ready(); }
-    std::vector<int> awaited() const { return waiting_ != nullptr ? waiting_->awaited() : std::vector<int>{}; }
+    std::vector<int> awaited() const {
+        return waiting_ != nullptr ? waiting_->awaited() : std::vector<int>{};
+    }
 
   private:
     static Strand*& current() {

@@ -30,7 +30,8 @@ Card decode(const std::string& text) {
     Card card;
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);)
-        if (const size_t at = line.find('='); at != std::string::npos) card[line.substr(0, at)] = line.substr(at + 1);
+        if (const size_t at = line.find('='); at != std::string::npos)
+            card[line.substr(0, at)] = line.substr(at + 1);
     return card;
 }
 
@@ -50,12 +51,15 @@ std::string boot_id() {
     return id;
 }
 
-std::string key_of(const char* what, int rank) { return std::string("ring/") + what + "/" + std::to_string(rank); }
+std::string key_of(const char* what, int rank) {
+    return std::string("ring/") + what + "/" + std::to_string(rank);
+}
 
 // What must be the same on every rank for their schedules to fit together.
 std::string settings() {
     const Config& values = config();
-    return std::string("TORCH_RING_ALGORITHM=") + (values.algorithm == Algorithm::kRing ? "ring" : "hierarchical") +
+    return std::string("TORCH_RING_ALGORITHM=") +
+           (values.algorithm == Algorithm::kRing ? "ring" : "hierarchical") +
            " TORCH_RING_CHUNK_BYTES=" + std::to_string(values.chunk_bytes) +
            " TORCH_RING_HOST_SMALL_BYTES=" + std::to_string(values.host_small_bytes) +
            " TORCH_RING_RING_SMALL_BYTES=" + std::to_string(values.ring_small_bytes);
@@ -79,8 +83,8 @@ void require_equal(const std::vector<Card>& cards, const char* field, const std:
 
 }  // namespace
 
-Roster exchange_cards(Store& store, int rank, int size, const std::string& host_id, const std::string& doorbell,
-                      Deadline deadline) {
+Roster exchange_cards(Store& store, int rank, int size, const std::string& host_id,
+                      const std::string& doorbell, Deadline deadline) {
     const std::string& own_secret = config().secret;
     Card mine{{"protocol", std::to_string(kProtocolVersion)},
               {"host_id", host_id.empty() ? host_identity() : host_id},
@@ -111,8 +115,8 @@ Roster exchange_cards(Store& store, int rank, int size, const std::string& host_
     require_equal(cards, "secret", "TORCH_RING_SECRET: set the same secret on every rank, or on none");
     for (int r = 1; r < size; ++r)
         if (cards[r].at("settings") != cards[0].at("settings"))
-            throw ConfigError("rank " + std::to_string(r) + " has " + cards[r].at("settings") + ", rank 0 has " +
-                              cards[0].at("settings") + ": set them alike on every rank");
+            throw ConfigError("rank " + std::to_string(r) + " has " + cards[r].at("settings") +
+                              ", rank 0 has " + cards[0].at("settings") + ": set them alike on every rank");
 
     Roster roster;
     roster.group = std::stoull(cards[0].at("group"));
@@ -134,7 +138,8 @@ Endpoint address_of(Store& store, int rank, Deadline deadline) {
         const Card card = decode(store.get(key_of("address", rank), deadline));
         return {card.at("address"), static_cast<uint16_t>(std::stoi(card.at("port")))};
     } catch (const TimeoutError&) {
-        throw TimeoutError("rank " + std::to_string(rank) + " has not published its address in time; it failed to start");
+        throw TimeoutError("rank " + std::to_string(rank) +
+                           " has not published its address in time; it failed to start");
     }
 }
 

@@ -13,17 +13,18 @@
 namespace ring {
 
 struct Roster {
-    uint64_t group = 0;     // a random number that rank 0 drew
-    std::string secret;     // what connections prove knowledge of
+    uint64_t group = 0;  // a random number that rank 0 drew
+    std::string secret;  // what connections prove knowledge of
     std::vector<Member> members;
     std::vector<std::string> doorbells;  // by rank
     std::vector<std::string> boots;      // boot id of the machine, by rank
 };
 
-// Publishes this rank's card and reads all others'. `host_id` stands for this host, "" for host_identity(). Throws TimeoutError that names the ranks that did not come, and
-// ConfigError, on every rank, where the ranks' settings, secrets or versions differ.
-Roster exchange_cards(Store& store, int rank, int size, const std::string& host_id, const std::string& doorbell,
-                      Deadline deadline);
+// Publishes this rank's card and reads all others'. `host_id` stands for this host, "" for host_identity().
+// Throws TimeoutError that names the ranks that did not come, and ConfigError, on every rank, where the
+// ranks' settings, secrets or versions differ.
+Roster exchange_cards(Store& store, int rank, int size, const std::string& host_id,
+                      const std::string& doorbell, Deadline deadline);
 
 // The second round, only where ranks must connect over the network.
 void publish_address(Store& store, int rank, const std::string& address, uint16_t port);

@@ -1,5 +1,5 @@
-// The life of a group: how it is formed, what is posted to it, how it fails and ends. See communicator.h; how it is driven
-// is in drive.cc.
+// The life of a group: how it is formed, what is posted to it, how it fails and ends. See communicator.h; how
+// it is driven is in drive.cc.
 #include "ring/engine/communicator.h"
 
 #include <sys/epoll.h>
@@ -32,7 +32,8 @@ void watch(const UniqueFd& epoll, int fd) {
 std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store, const Settings& settings) {
     const Deadline deadline = Deadline::after(settings.timeout);
     auto doorbell = std::make_unique<Doorbell>();
-    Roster roster = exchange_cards(store, settings.rank, settings.size, settings.host_id, doorbell->name(), deadline);
+    Roster roster =
+        exchange_cards(store, settings.rank, settings.size, settings.host_id, doorbell->name(), deadline);
     Layout layout(settings.rank, roster.members,
                   settings.algorithm.value_or(config().algorithm) == Algorithm::kRing);
     Acceptor* acceptor = nullptr;
@@ -48,11 +49,13 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
         throw;
     }
     if (settings.rank == 0)
-        log(LogLevel::kInfo, "group of " + std::to_string(layout.size()) + " ranks on " + std::to_string(layout.hosts()) +
-                                 " hosts, " + std::to_string(layout.rails()) + " rings between them, reductions with " +
+        log(LogLevel::kInfo, "group of " + std::to_string(layout.size()) + " ranks on " +
+                                 std::to_string(layout.hosts()) + " hosts, " +
+                                 std::to_string(layout.rails()) + " rings between them, reductions with " +
                                  current_isa());
-    std::shared_ptr<Communicator> group(new Communicator(engine, std::move(layout), std::move(roster), std::move(doorbell),
-                                                         std::move(connections), acceptor, settings.timeout));
+    std::shared_ptr<Communicator> group(new Communicator(engine, std::move(layout), std::move(roster),
+                                                         std::move(doorbell), std::move(connections),
+                                                         acceptor, settings.timeout));
     std::map<int, int> pid_of_rank;
     for (const int rank : group->layout_.host_ranks())
         if (rank != settings.rank) pid_of_rank[rank] = group->layout_.member(rank).pid;
@@ -82,7 +85,9 @@ Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::un
     for (const auto& control : connections_.controls) watch(epoll_, control->fd());
 }
 
-Communicator::~Communicator() { shutdown(); }
+Communicator::~Communicator() {
+    shutdown();
+}
 
 void Communicator::set_timeout(milliseconds timeout) {
     const std::lock_guard lock(queue_mutex_);
@@ -96,11 +101,12 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
     std::exception_ptr refused;
     {
         const std::lock_guard lock(queue_mutex_);
-        operation = std::make_shared<Operation>(std::move(arguments), Deadline::after(timeout.value_or(timeout_)),
-                                                std::move(on_done));
+        operation = std::make_shared<Operation>(
+            std::move(arguments), Deadline::after(timeout.value_or(timeout_)), std::move(on_done));
         operation->number = ++posted_;
         if (closed_) {
-            refused = Failure{FailureKind::kAborted, "the group was shut down"}.exception(operation->describe());
+            refused =
+                Failure{FailureKind::kAborted, "the group was shut down"}.exception(operation->describe());
         } else if (failure_) {
             refused = failure_->exception(operation->describe());
         } else {
@@ -115,7 +121,9 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
     return operation;
 }
 
-void Communicator::hand_over() { engine_.kick(); }
+void Communicator::hand_over() {
+    engine_.kick();
+}
 
 void Communicator::abort(const std::string& why) {
     fail({FailureKind::kAborted, "rank " + std::to_string(layout_.rank()) + " aborted the group: " + why, 0});
@@ -125,7 +133,8 @@ void Communicator::fail(Failure failure) {
     {
         const std::lock_guard lock(queue_mutex_);
         if (closed_) return;
-        // Release: pairs with step(). A later failure may end more operations, but the first one stays the reason.
+        // Release: pairs with step(). A later failure may end more operations, but the first one stays the
+        // reason.
         fails_from_.store(std::min(fails_from_.load(std::memory_order_relaxed), failure.operation),
                           std::memory_order_release);
         if (!failure_) {

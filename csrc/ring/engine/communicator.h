@@ -1,8 +1,9 @@
 // A group of ranks, as this rank sees it: its connections, its queue of operations, and who drives them.
 //
-// Posting never blocks. Operations run in the order in which they were posted. Whoever waits drives: wait() runs the
-// operations in the caller's thread; those that nobody waits for are run by the engine's progress thread. A failure ends
-// the group: it is flooded to all ranks, every operation ends with it, and so does each later one, at once.
+// Posting never blocks. Operations run in the order in which they were posted. Whoever waits drives: wait()
+// runs the operations in the caller's thread; those that nobody waits for are run by the engine's progress
+// thread. A failure ends the group: it is flooded to all ranks, every operation ends with it, and so does
+// each later one, at once.
 #pragma once
 
 #include <atomic>
@@ -31,10 +32,11 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     struct Settings {
         int rank = 0;
         int size = 1;
-        milliseconds timeout{30 * 60 * 1000};  // for forming the group, and for each operation unless told otherwise
-        std::string store_host;                // where the store runs, for choosing an interface; "" if unknown
-        std::string host_id;                   // instead of this process's host_identity(); "" = that
-        std::optional<Algorithm> algorithm;    // instead of config().algorithm
+        milliseconds timeout{30 * 60 *
+                             1000};  // for forming the group, and for each operation unless told otherwise
+        std::string store_host;      // where the store runs, for choosing an interface; "" if unknown
+        std::string host_id;         // instead of this process's host_identity(); "" = that
+        std::optional<Algorithm> algorithm;  // instead of config().algorithm
     };
 
     // Forms the group; all ranks must call it. Throws what exchange_cards() and connect_group() throw.
@@ -44,18 +46,21 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     const Layout& layout() const { return layout_; }
     void set_timeout(milliseconds timeout);
 
-    // Throws ConfigError where the arguments make no sense. After a failure the operation that it returns has failed.
+    // Throws ConfigError where the arguments make no sense. After a failure the operation that it returns has
+    // failed.
     std::shared_ptr<Operation> post(Arguments arguments, std::optional<milliseconds> timeout = std::nullopt,
                                     Operation::OnDone on_done = nullptr);
     // Lets the progress thread run what was posted, for a caller that does not wait now.
     void hand_over();
-    // Returns when the operation is done; drives it. Throws what it failed with, or TimeoutError after `timeout`, in which
-    // case the operation goes on.
-    void wait(const std::shared_ptr<Operation>& operation, std::optional<milliseconds> timeout = std::nullopt);
+    // Returns when the operation is done; drives it. Throws what it failed with, or TimeoutError after
+    // `timeout`, in which case the operation goes on.
+    void wait(const std::shared_ptr<Operation>& operation,
+              std::optional<milliseconds> timeout = std::nullopt);
 
     // Ends the group on all ranks with AbortedError.
     void abort(const std::string& why);
-    // Leaves the group in good order: peers that do not wait for this rank are not disturbed. Called by the destructor.
+    // Leaves the group in good order: peers that do not wait for this rank are not disturbed. Called by the
+    // destructor.
     void shutdown();
     // What ended the group, if something did.
     std::optional<Failure> failure() const;
@@ -67,8 +72,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // The process of a rank on this host is no more.
     void process_ended(int rank);
     int epoll_fd() const { return epoll_.get(); }
-    // Runs what nobody else drives, as far as it goes without waiting. Afterwards the descriptor is armed, unless a waiter
-    // drives the group: then false, and the engine asks again later.
+    // Runs what nobody else drives, as far as it goes without waiting. Afterwards the descriptor is armed,
+    // unless a waiter drives the group: then false, and the engine asks again later.
     bool serve(bool woken);
     // When serve() must be called at the latest.
     Clock::time_point next_deadline() const;
@@ -76,25 +81,25 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   private:
     using Lock = std::unique_lock<std::timed_mutex>;
 
-    Communicator(Engine& engine, Layout layout, Roster roster, std::unique_ptr<Doorbell> doorbell, Connections connections,
-                 Acceptor* acceptor, milliseconds timeout);
+    Communicator(Engine& engine, Layout layout, Roster roster, std::unique_ptr<Doorbell> doorbell,
+                 Connections connections, Acceptor* acceptor, milliseconds timeout);
 
     // All of these under drive_mutex_.
-    bool step();                         // true if anything moved
+    bool step();  // true if anything moved
     bool start_next();
     bool progress_links();
     void finish_active(std::exception_ptr error);
-    void flood();                        // the failure, to the neighbours on other hosts
+    void flood();  // the failure, to the neighbours on other hosts
     void abandon_all();
-    uint64_t next_number() const;        // of the operation that is active, or will be next; kNone for none
+    uint64_t next_number() const;  // of the operation that is active, or will be next; kNone for none
     void check_deadline();
     void explain_suspect();
     void check_departures();
     void sleep(Clock::time_point until);
     void handle_events(int timeout_ms);
     void read_controls();
-    bool nothing_to_wait_for() const;    // what the active operation waits for is there, or it has failed
-    void run_callbacks(Lock& lock);      // releases the lock meanwhile
+    bool nothing_to_wait_for() const;  // what the active operation waits for is there, or it has failed
+    void run_callbacks(Lock& lock);    // releases the lock meanwhile
     Clock::time_point share_time() const;
     Clock::time_point wake_time() const;
 

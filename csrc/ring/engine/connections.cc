@@ -21,7 +21,8 @@ int local_index(const Layout& layout, int rank) {
     return static_cast<int>(std::find(ranks.begin(), ranks.end(), rank) - ranks.begin());
 }
 
-// Connects and proves itself, again while the peer drops it (it may be flooded by strangers) and time is left.
+// Connects and proves itself, again while the peer drops it (it may be flooded by strangers) and time is
+// left.
 UniqueFd call(const Endpoint& peer, const std::string& source, const Hello& hello, const std::string& secret,
               Deadline deadline) {
     while (true) {
@@ -40,15 +41,21 @@ class Connector {
   public:
     Connector(Store& store, const Layout& layout, const Roster& roster, Acceptor* acceptor, Deadline deadline,
               Connections& made)
-        : store_(store), layout_(layout), roster_(roster), acceptor_(acceptor), deadline_(deadline), made_(made) {}
+        : store_(store),
+          layout_(layout),
+          roster_(roster),
+          acceptor_(acceptor),
+          deadline_(deadline),
+          made_(made) {}
 
     std::unique_ptr<Link> to_next(int peer) {
         if (layout_.same_host(peer, layout_.rank())) return over_memory(peer);
         const Endpoint there = address_of(store_, peer, deadline_);
         if (is_loopback(there.address) && roster_.boots[peer] != roster_.boots[layout_.rank()])
-            throw ConfigError(layout_.describe(peer) + " can only be reached at " + there.address +
-                              ", which means another machine here; set TORCH_RING_IFNAME on it, and give the store "
-                              "(MASTER_ADDR) an address that all machines can reach");
+            throw ConfigError(
+                layout_.describe(peer) + " can only be reached at " + there.address +
+                ", which means another machine here; set TORCH_RING_IFNAME on it, and give the store "
+                "(MASTER_ADDR) an address that all machines can reach");
         Hello hello{.group = roster_.group, .from = layout_.rank(), .to = peer};
         try {
             hello.purpose = Purpose::kControl;
@@ -104,8 +111,8 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
     if (local.size() > 1) {
         std::vector<std::string> names;
         for (const int rank : local) names.push_back(roster.doorbells[rank]);
-        made.segment = std::make_unique<Segment>(local_index(layout, layout.rank()), local, layout.size(), doorbell, names,
-                                                 std::to_string(roster.group), deadline);
+        made.segment = std::make_unique<Segment>(local_index(layout, layout.rank()), local, layout.size(),
+                                                 doorbell, names, std::to_string(roster.group), deadline);
     }
     if (layout.cells() > 1 && layout.on_rail()) {
         Connector connector(store, layout, roster, acceptor, deadline, made);

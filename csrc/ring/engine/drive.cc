@@ -1,8 +1,8 @@
 // How a group is driven: by the thread that waits for an operation, else by the engine's progress thread.
 //
-// Whoever holds drive_mutex_ drives. A waiter takes it from the progress thread, which gives way as soon as it sees that
-// somebody waits. A driver that finds nothing to do spins for a moment and then sleeps in the group's epoll: on its
-// sockets, and on the doorbell that the ranks of its host ring.
+// Whoever holds drive_mutex_ drives. A waiter takes it from the progress thread, which gives way as soon as
+// it sees that somebody waits. A driver that finds nothing to do spins for a moment and then sleeps in the
+// group's epoll: on its sockets, and on the doorbell that the ranks of its host ring.
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -18,7 +18,8 @@
 namespace ring {
 namespace {
 
-// How long a rank waits before it tells the others how far it is, and how often it looks for news from then on.
+// How long a rank waits before it tells the others how far it is, and how often it looks for news from then
+// on.
 constexpr milliseconds kShareAfter{1000};
 constexpr milliseconds kShareEvery{100};
 // How long a peer whose data connection ended may take to say why on its control connection.
@@ -46,7 +47,8 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
             lock.lock();
         }
         if (lock.owns_lock()) {
-            if (connections_.segment != nullptr) connections_.segment->sleep_end();  // the progress thread may have slept
+            if (connections_.segment != nullptr)
+                connections_.segment->sleep_end();  // the progress thread may have slept
             Spinner spinner(config().spin_us, oversubscribed_);
             while (!operation->done() && Clock::now() < limit) {
                 if (step()) {
@@ -99,7 +101,8 @@ bool Communicator::serve(bool woken) {
 }
 
 Clock::time_point Communicator::next_deadline() const {
-    if (waiters_.load(std::memory_order_relaxed) > 0) return Clock::time_point::max();  // they look themselves
+    if (waiters_.load(std::memory_order_relaxed) > 0)
+        return Clock::time_point::max();  // they look themselves
     Lock lock(drive_mutex_, std::try_to_lock);
     return lock.owns_lock() ? wake_time() : Clock::now() + kShareEvery;
 }
@@ -117,7 +120,8 @@ void Communicator::arm() {
 // ---- one step ----
 
 bool Communicator::step() {
-    if (connections_.segment != nullptr && fails_from_.load(std::memory_order_relaxed) == kNone)  // looked at again below
+    if (connections_.segment != nullptr &&
+        fails_from_.load(std::memory_order_relaxed) == kNone)  // looked at again below
         if (auto failure = connections_.segment->failure()) fail(std::move(*failure));
     const uint64_t fails_from = fails_from_.load(std::memory_order_acquire);  // pairs with fail()
     if (fails_from != kNone) {
@@ -237,7 +241,8 @@ void Communicator::check_deadline() {
     if (now >= share_time()) called_.share(connections_.controls);
     if (!active_->deadline.passed()) return;
     const auto missing = called_.missing(active_->number);
-    std::string text = active_->describe() + " did not end in time on rank " + std::to_string(layout_.rank()) + ": ";
+    std::string text =
+        active_->describe() + " did not end in time on rank " + std::to_string(layout_.rank()) + ": ";
     if (!missing.empty()) {
         text += list(missing, layout_) + " did not call it";
     } else {
@@ -249,9 +254,9 @@ void Communicator::check_deadline() {
 void Communicator::explain_suspect() {
     if (!suspect_) return;
     const std::string who = layout_.describe(suspect_->rank);
-    const bool left = std::any_of(connections_.controls.begin(), connections_.controls.end(), [&](const auto& control) {
-        return control->peer() == suspect_->rank && control->said_goodbye();
-    });
+    const bool left = std::any_of(
+        connections_.controls.begin(), connections_.controls.end(),
+        [&](const auto& control) { return control->peer() == suspect_->rank && control->said_goodbye(); });
     if (left) {
         // It had ended what came before, and so had this rank.
         fail({FailureKind::kPeer, who + " left the group", active_ != nullptr ? active_->number : 0});
@@ -278,13 +283,16 @@ void Communicator::read_controls() {
             if (message.type == Control::Type::kFailure) {
                 fail(decode_failure(message.payload));
             } else if (message.type == Control::Type::kProgress) {
-                for (const CallProgress& one : decode_progress(message.payload)) called_.note(one.rank, one.operation);
+                for (const CallProgress& one : decode_progress(message.payload))
+                    called_.note(one.rank, one.operation);
                 called_.share(connections_.controls);
             }
         }
-        // A rank may leave in good order while others still work: only who needs it fails, in explain_suspect().
+        // A rank may leave in good order while others still work: only who needs it fails, in
+        // explain_suspect().
         if (control->closed() && !control->said_goodbye())
-            fail({FailureKind::kPeer, layout_.describe(control->peer()) + " died: " + control->why_closed(), 0});
+            fail({FailureKind::kPeer, layout_.describe(control->peer()) + " died: " + control->why_closed(),
+                  0});
     }
     explain_suspect();
 }
@@ -305,7 +313,8 @@ Clock::time_point Communicator::wake_time() const {
 }
 
 bool Communicator::nothing_to_wait_for() const {
-    if (next_number() >= fails_from_.load(std::memory_order_acquire)) return active_ != nullptr;  // pairs with fail()
+    if (next_number() >= fails_from_.load(std::memory_order_acquire))
+        return active_ != nullptr;  // pairs with fail()
     if (connections_.segment != nullptr && connections_.segment->failure()) return true;
     return strand_ && strand_->ready();
 }

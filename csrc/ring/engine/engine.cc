@@ -24,7 +24,9 @@ enum class Source : uint64_t { kKick = 1, kAcceptor, kProcess, kGroup };
 constexpr int kTagShift = 56;
 constexpr uint64_t kValueMask = (uint64_t{1} << kTagShift) - 1;
 
-uint64_t tagged(Source source, uint64_t value) { return (static_cast<uint64_t>(source) << kTagShift) | value; }
+uint64_t tagged(Source source, uint64_t value) {
+    return (static_cast<uint64_t>(source) << kTagShift) | value;
+}
 
 void control(const UniqueFd& epoll, int operation, int fd, uint32_t events, uint64_t tag) {
     epoll_event event{.events = events, .data = {.u64 = tag}};
@@ -54,8 +56,8 @@ Engine& Engine::of_process() {
     static Engine* engine = nullptr;
     static pid_t owner = 0;
     const std::lock_guard lock(mutex);
-    // Never destroyed: at the end of the process other threads may still be in it. A forked child has neither the thread
-    // nor the descriptors of its parent, so it starts anew.
+    // Never destroyed: at the end of the process other threads may still be in it. A forked child has neither
+    // the thread nor the descriptors of its parent, so it starts anew.
     if (engine == nullptr || owner != ::getpid()) {
         engine = std::make_unique<Engine>().release();
         owner = ::getpid();
@@ -111,7 +113,8 @@ void Engine::remove(Communicator* group) {
     std::erase_if(pidfds_, [&](const auto& watched) {
         return std::none_of(groups_.begin(), groups_.end(), [&](const auto& entry) {
             const auto& pids = entry.second.pid_of_rank;
-            return std::any_of(pids.begin(), pids.end(), [&](const auto& one) { return one.second == watched.first; });
+            return std::any_of(pids.begin(), pids.end(),
+                               [&](const auto& one) { return one.second == watched.first; });
         });
     });
 }
@@ -143,7 +146,8 @@ void Engine::report_death(int pid) {
         for (const auto& [_, group] : groups_)
             for (const auto& [rank, rank_pid] : group.pid_of_rank)
                 if (rank_pid == pid)
-                    if (auto communicator = group.communicator.lock()) bereaved.emplace_back(communicator, rank);
+                    if (auto communicator = group.communicator.lock())
+                        bereaved.emplace_back(communicator, rank);
     }
     for (const auto& [communicator, rank] : bereaved) communicator->process_ended(rank);
 }
@@ -152,7 +156,8 @@ void Engine::run() {
     std::array<epoll_event, 64> events;
     milliseconds timeout{-1};
     while (!stop_.load(std::memory_order_acquire)) {  // pairs with the destructor
-        const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), static_cast<int>(timeout.count()));
+        const int count =
+            ::epoll_wait(epoll_.get(), events.data(), events.size(), static_cast<int>(timeout.count()));
         std::set<Communicator*> woken;
         bool knocking = false;
         for (int i = 0; i < count; ++i) {
@@ -190,7 +195,8 @@ void Engine::run() {
             if (!group->serve(woken.count(group.get()) != 0)) next = std::min(next, Clock::now() + kTakeOver);
             next = std::min(next, group->next_deadline());
         }
-        timeout = next == Clock::time_point::max() ? milliseconds(-1) : milliseconds(Deadline(next).poll_ms());
+        timeout =
+            next == Clock::time_point::max() ? milliseconds(-1) : milliseconds(Deadline(next).poll_ms());
     }
 }
 

@@ -1,8 +1,8 @@
-// What a process has once, whatever the number of its groups: the progress thread, the listening socket, the watch over
-// the other processes of the host.
+// What a process has once, whatever the number of its groups: the progress thread, the listening socket, the
+// watch over the other processes of the host.
 //
-// The progress thread sleeps in epoll. It drives what nobody waits for, takes incoming connections, and notices at once
-// when a process of this host dies, by its pidfd.
+// The progress thread sleeps in epoll. It drives what nobody waits for, takes incoming connections, and
+// notices at once when a process of this host dies, by its pidfd.
 #pragma once
 
 #include <atomic>
@@ -35,7 +35,8 @@ class Engine {
     // The listener on this address, made when first asked for.
     Acceptor& acceptor(const std::string& address);
 
-    // The communicator is served, and failed when the process of one of its ranks on this host ends, until it is removed.
+    // The communicator is served, and failed when the process of one of its ranks on this host ends, until it
+    // is removed.
     void add(const std::shared_ptr<Communicator>& group, const std::map<int, int>& pid_of_rank);
     void remove(Communicator* group);
     // Makes the group's descriptor wake the progress thread, once.

@@ -34,7 +34,8 @@ void Control::send(Type type, const std::string& payload) {
 
 void Control::flush() {
     while (!outgoing_.empty() && !closed_) {
-        const ssize_t sent = ::send(socket_.get(), outgoing_.data(), outgoing_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        const ssize_t sent =
+            ::send(socket_.get(), outgoing_.data(), outgoing_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent > 0) {
             outgoing_.erase(0, static_cast<size_t>(sent));
         } else if (errno == EAGAIN || errno == EINTR) {

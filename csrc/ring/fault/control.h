@@ -1,7 +1,7 @@
 // The control connection to a neighbour on another host: small messages that must not wait behind data.
 //
-// A failure is flooded along them, a departure announced, a stuck rank tells how far it has come. Their end without a
-// goodbye means that the peer died. The engine reads and writes them while it drives a group.
+// A failure is flooded along them, a departure announced, a stuck rank tells how far it has come. Their end
+// without a goodbye means that the peer died. The engine reads and writes them while it drives a group.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,8 @@
 // Which operation each rank is known to have called, so that a timeout can name who is missing.
 //
-// A rank that has waited for a while tells its neighbours on other hosts how far it is, and passes on what it hears; the
-// ranks of one host share one table in their segment. Only growth is sent, so the gossip dies down by itself.
+// A rank that has waited for a while tells its neighbours on other hosts how far it is, and passes on what it
+// hears; the ranks of one host share one table in their segment. Only growth is sent, so the gossip dies down
+// by itself.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@ namespace ring {
 
 class ProgressTable {
   public:
-    ProgressTable(int size, Segment* segment) : segment_(segment), own_(segment == nullptr ? size : 0), sent_(size) {}
+    ProgressTable(int size, Segment* segment)
+        : segment_(segment), own_(segment == nullptr ? size : 0), sent_(size) {}
 
     void note(int rank, uint64_t operation);
     uint64_t called(int rank) const;
@@ -26,7 +28,7 @@ class ProgressTable {
 
   private:
     Segment* segment_;
-    std::vector<uint64_t> own_;   // without a segment
+    std::vector<uint64_t> own_;  // without a segment
     std::vector<uint64_t> sent_;
 };
 

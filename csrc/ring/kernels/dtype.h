@@ -1,7 +1,7 @@
 // The element types and reduce operations that libring moves and reduces.
 //
-// Used by every layer above: kernels dispatch on them, frame headers carry them on the wire (so the numeric values
-// are part of the protocol and must not be reordered), csrc/torch maps torch's scalar types onto them.
+// Used by every layer above: kernels dispatch on them, frame headers carry them on the wire (so the numeric
+// values are part of the protocol and must not be reordered), csrc/torch maps torch's scalar types onto them.
 #pragma once
 
 #include <cstddef>
@@ -65,7 +65,8 @@ constexpr size_t size_of(DType dtype) {
     return 0;
 }
 
-// torch's names: "float32", "bfloat16", "int64", "bool"; "unknown" for a value off the wire that is none of them.
+// torch's names: "float32", "bfloat16", "int64", "bool"; "unknown" for a value off the wire that is none of
+// them.
 constexpr const char* name_of(DType dtype) {
     constexpr const char* kNames[] = {"uint8", "int8",    "uint16",   "int16",   "uint32",  "int32", "uint64",
                                       "int64", "float16", "bfloat16", "float32", "float64", "bool"};

@@ -1,7 +1,8 @@
 // Elementwise reduction of several buffers into one: the arithmetic of every reducing collective.
 //
-// One source (reduce_isa.inc) is compiled once per instruction set (portable, AVX2, AVX-512); the best one that this
-// CPU runs is chosen at first use, or the one that TORCH_RING_ISA names. All of them give bit-identical results.
+// One source (reduce_isa.inc) is compiled once per instruction set (portable, AVX2, AVX-512); the best one
+// that this CPU runs is chosen at first use, or the one that TORCH_RING_ISA names. All of them give
+// bit-identical results.
 #pragma once
 
 #include <cstddef>
@@ -12,29 +13,33 @@
 
 namespace ring {
 
-// dst[i] = srcs[0][i] op srcs[1][i] op ... op srcs[n_srcs-1][i], i < count, evaluated from left to right in the order of
-// `srcs`, so that every rank that reduces the same buffers in the same order ends with the same bits.
+// dst[i] = srcs[0][i] op srcs[1][i] op ... op srcs[n_srcs-1][i], i < count, evaluated from left to right in
+// the order of `srcs`, so that every rank that reduces the same buffers in the same order ends with the same
+// bits.
 //
-// float16 and bfloat16 accumulate in float32 and are rounded once, at the end (round to nearest even, NaN stays NaN).
-// MIN and MAX of floating types give NaN where any input is NaN. Integers wrap around.
-// `divisor` > 1 divides the result by it before it is stored (AVG: pass the number of ranks in the call that completes
-// the sum, 1 otherwise); integers are truncated towards zero. SUM and AVG are the same function: only `divisor` differs.
-// bool: SUM, MAX and BOR are "or"; PRODUCT, MIN and BAND are "and"; BXOR is "xor".
+// float16 and bfloat16 accumulate in float32 and are rounded once, at the end (round to nearest even, NaN
+// stays NaN). MIN and MAX of floating types give NaN where any input is NaN. Integers wrap around. `divisor`
+// > 1 divides the result by it before it is stored (AVG: pass the number of ranks in the call that completes
+// the sum, 1 otherwise); integers are truncated towards zero. SUM and AVG are the same function: only
+// `divisor` differs. bool: SUM, MAX and BOR are "or"; PRODUCT, MIN and BAND are "and"; BXOR is "xor".
 //
-// `dst` may be one of `srcs`, or overlap none of them. n_srcs >= 1. No alignment is required beyond the element's.
-// Thread-safe.
+// `dst` may be one of `srcs`, or overlap none of them. n_srcs >= 1. No alignment is required beyond the
+// element's. Thread-safe.
 using ReduceFn = void (*)(void* dst, const void* const* srcs, size_t n_srcs, size_t count, size_t divisor);
 
-// The function for a pair, or nullptr where the pair makes no sense (bitwise ops on floating types, AVG of bool).
+// The function for a pair, or nullptr where the pair makes no sense (bitwise ops on floating types, AVG of
+// bool).
 ReduceFn reduce_function(DType dtype, ReduceOp op);
 
 // Instruction sets compiled in that this CPU can run, slowest first: {"portable", "avx2", "avx512"}.
 std::vector<std::string> supported_isas();
 
-// The one in use. Chosen once, thread-safely: TORCH_RING_ISA if set (must be one of supported_isas()), else the best.
+// The one in use. Chosen once, thread-safely: TORCH_RING_ISA if set (must be one of supported_isas()), else
+// the best.
 const std::string& current_isa();
 
-// The same as reduce_function, of a given instruction set; nullptr if `isa` is not supported. For tests and benchmarks.
+// The same as reduce_function, of a given instruction set; nullptr if `isa` is not supported. For tests and
+// benchmarks.
 ReduceFn reduce_function_of(const std::string& isa, DType dtype, ReduceOp op);
 
 }  // namespace ring

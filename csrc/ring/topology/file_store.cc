@@ -23,21 +23,25 @@ void FileStore::set(const std::string& key, const std::string& value) {
     // Written beside and renamed, so that a reader never sees half a value.
     static std::atomic<int> counter{0};
     const auto temporary =
-        folder_ / (".tmp." + std::to_string(::getpid()) + "." +
-                   std::to_string(counter.fetch_add(1, std::memory_order_relaxed)));  // only uniqueness matters
+        folder_ /
+        (".tmp." + std::to_string(::getpid()) + "." +
+         std::to_string(counter.fetch_add(1, std::memory_order_relaxed)));  // only uniqueness matters
     std::ofstream(temporary, std::ios::binary) << value;
     std::filesystem::rename(temporary, path_of(key));
 }
 
 std::string FileStore::get(const std::string& key, Deadline deadline) {
     while (!has(key)) {
-        if (deadline.passed()) throw TimeoutError("nobody has set the key '" + key + "' in " + folder_.string());
+        if (deadline.passed())
+            throw TimeoutError("nobody has set the key '" + key + "' in " + folder_.string());
         std::this_thread::sleep_for(milliseconds(1));
     }
     std::ifstream file(path_of(key), std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-bool FileStore::has(const std::string& key) { return std::filesystem::exists(path_of(key)); }
+bool FileStore::has(const std::string& key) {
+    return std::filesystem::exists(path_of(key));
+}
 
 }  // namespace ring

@@ -1,4 +1,5 @@
-// A Store in a folder: one file per key. For ranks that share a file system and have no torch: ring_perf, the C++ tests.
+// A Store in a folder: one file per key. For ranks that share a file system and have no torch: ring_perf, the
+// C++ tests.
 #pragma once
 
 #include <filesystem>

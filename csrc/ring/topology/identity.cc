@@ -30,7 +30,8 @@ std::string namespace_of(const char* kind) {
 std::string host_identity() {
     if (!config().host_id.empty()) return "named:" + config().host_id;
     const std::string boot = boot_id();
-    if (boot.empty()) throw Error("this host has no /proc/sys/kernel/random/boot_id; set TORCH_RING_HOST_ID on every rank");
+    if (boot.empty())
+        throw Error("this host has no /proc/sys/kernel/random/boot_id; set TORCH_RING_HOST_ID on every rank");
     return boot + ":" + namespace_of("net") + ":" + namespace_of("pid");
 }
 

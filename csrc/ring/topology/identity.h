@@ -5,8 +5,9 @@
 
 namespace ring {
 
-// Equal for two processes exactly when they can share memory and watch each other: same boot of the same kernel, same
-// network namespace (the sockets that pass the memory live in it), same pid namespace. TORCH_RING_HOST_ID overrides it.
+// Equal for two processes exactly when they can share memory and watch each other: same boot of the same
+// kernel, same network namespace (the sockets that pass the memory live in it), same pid namespace.
+// TORCH_RING_HOST_ID overrides it.
 std::string host_identity();
 
 // What to call this host in messages: TORCH_RING_HOST_ID or the host's name.

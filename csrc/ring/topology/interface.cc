@@ -43,7 +43,8 @@ std::vector<Interface> interfaces() {
             if (entry->ifa_addr == nullptr || entry->ifa_addr->sa_family != family) continue;
             if ((entry->ifa_flags & IFF_UP) == 0) continue;
             const socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-            found.push_back({entry->ifa_name, numeric(entry->ifa_addr, length), (entry->ifa_flags & IFF_LOOPBACK) != 0});
+            found.push_back(
+                {entry->ifa_name, numeric(entry->ifa_addr, length), (entry->ifa_flags & IFF_LOOPBACK) != 0});
         }
     return found;
 }
@@ -87,17 +88,22 @@ std::string choose_address(const std::string& store_host) {
         for (const Interface& one : all)
             if (matches(wanted, one.name)) return one.address;
         std::string names;
-        for (const Interface& one : all) names += (names.empty() ? "" : ", ") + one.name + " (" + one.address + ")";
-        throw ConfigError("TORCH_RING_IFNAME='" + wanted + "' matches no interface that is up; there are: " + names);
+        for (const Interface& one : all)
+            names += (names.empty() ? "" : ", ") + one.name + " (" + one.address + ")";
+        throw ConfigError("TORCH_RING_IFNAME='" + wanted +
+                          "' matches no interface that is up; there are: " + names);
     }
     if (!store_host.empty())
         if (auto address = source_address_towards(store_host)) return *address;
-    const auto outside = std::find_if(all.begin(), all.end(), [](const Interface& one) { return !one.loopback; });
+    const auto outside =
+        std::find_if(all.begin(), all.end(), [](const Interface& one) { return !one.loopback; });
     if (outside != all.end()) return outside->address;
     if (!all.empty()) return all.front().address;
     throw Error("this host has no network interface that is up");
 }
 
-bool is_loopback(const std::string& address) { return address.starts_with("127.") || address == "::1"; }
+bool is_loopback(const std::string& address) {
+    return address.starts_with("127.") || address == "::1";
+}
 
 }  // namespace ring

@@ -34,7 +34,8 @@ int Layout::rail_rank(int position) const {
 
 std::string Layout::describe(int rank) const {
     const Member& who = members_[rank];
-    return "rank " + std::to_string(rank) + " (host " + who.host_name + ", pid " + std::to_string(who.pid) + ")";
+    return "rank " + std::to_string(rank) + " (host " + who.host_name + ", pid " + std::to_string(who.pid) +
+           ")";
 }
 
 }  // namespace ring

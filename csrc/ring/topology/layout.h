@@ -1,6 +1,7 @@
 // Who runs where: the ranks of a group, sorted into hosts, and the rails between the hosts.
 //
-// Built once per group from what the ranks published; the algorithms read it and know nothing else of the machines.
+// Built once per group from what the ranks published; the algorithms read it and know nothing else of the
+// machines.
 #pragma once
 
 #include <string>
@@ -15,10 +16,11 @@ struct Member {
     int pid = 0;
 };
 
-// A *cell* is a set of ranks that work together through shared memory: the ranks of one host (or a single rank each where
-// the flat ring was asked for). Cells are ordered by their lowest rank. A *rail* is a ring that joins one rank of each
-// cell: rail j runs through the rank with local rank j of every cell. There are as many rails as the smallest cell has
-// ranks, so cells of unequal size need no special case: ranks beyond the last rail only work inside their cell.
+// A *cell* is a set of ranks that work together through shared memory: the ranks of one host (or a single
+// rank each where the flat ring was asked for). Cells are ordered by their lowest rank. A *rail* is a ring
+// that joins one rank of each cell: rail j runs through the rank with local rank j of every cell. There are
+// as many rails as the smallest cell has ranks, so cells of unequal size need no special case: ranks beyond
+// the last rail only work inside their cell.
 class Layout {
   public:
     Layout(int rank, std::vector<Member> members, bool flat);

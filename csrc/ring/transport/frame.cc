@@ -19,8 +19,10 @@ std::string describe_mismatch(int rank_a, uint64_t op_a, const Signature& a, int
     std::string text = "rank " + std::to_string(rank_a) + " called " + describe(a);
     if (op_a != op_b) text += " as operation " + std::to_string(op_a);
     text += ", rank " + std::to_string(rank_b) + " " + describe(b);
-    if (op_a != op_b) return text + " as operation " + std::to_string(op_b) + ". Every rank must call the same";
-    return text + ", operation " + std::to_string(op_b) + ". Every rank must call the same collectives in the same order";
+    if (op_a != op_b)
+        return text + " as operation " + std::to_string(op_b) + ". Every rank must call the same";
+    return text + ", operation " + std::to_string(op_b) +
+           ". Every rank must call the same collectives in the same order";
 }
 
 }  // namespace ring

@@ -1,6 +1,8 @@
-// What goes over a link: frames. A fixed header, checked field by field against what the receiver expects, then payload.
+// What goes over a link: frames. A fixed header, checked field by field against what the receiver expects,
+// then payload.
 //
-// The signature in it is what all ranks must agree on for one operation; inside a host it travels through shared memory.
+// The signature in it is what all ranks must agree on for one operation; inside a host it travels through
+// shared memory.
 #pragma once
 
 #include <cstdint>
@@ -25,12 +27,13 @@ enum class Collective : uint8_t {
 };
 
 constexpr const char* name_of(Collective kind) {
-    constexpr const char* kNames[] = {"nothing", "all_reduce", "broadcast", "all_gather", "reduce_scatter", "barrier"};
+    constexpr const char* kNames[] = {"nothing",    "all_reduce",     "broadcast",
+                                      "all_gather", "reduce_scatter", "barrier"};
     return kind < Collective::kCount ? kNames[static_cast<size_t>(kind)] : "unknown";
 }
 
-// What one rank called. `count` is in elements: of the tensor (all_reduce, broadcast), of one rank's share (all_gather,
-// reduce_scatter). No padding bytes, so that it can be compared and sent as it lies in memory.
+// What one rank called. `count` is in elements: of the tensor (all_reduce, broadcast), of one rank's share
+// (all_gather, reduce_scatter). No padding bytes, so that it can be compared and sent as it lies in memory.
 struct Signature {
     uint64_t count = 0;
     int32_t root = -1;
@@ -46,7 +49,8 @@ static_assert(sizeof(Signature) == 16);
 // "all_reduce(float32[10])", "all_reduce(int64[3], MAX)", "broadcast(bfloat16[7], root 2)", "barrier()"
 std::string describe(const Signature& signature);
 
-// The text of a MismatchError: "rank 2 called all_reduce(float32[10]), rank 0 all_reduce(float32[12]), operation 7".
+// The text of a MismatchError: "rank 2 called all_reduce(float32[10]), rank 0 all_reduce(float32[12]),
+// operation 7".
 std::string describe_mismatch(int rank_a, uint64_t op_a, const Signature& a, int rank_b, uint64_t op_b,
                               const Signature& b);
 
@@ -64,6 +68,7 @@ struct FrameHeader {
     bool operator==(const FrameHeader&) const = default;
 };
 static_assert(sizeof(FrameHeader) == 64);
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are sent as they lie in memory, little-endian");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+              "frames are sent as they lie in memory, little-endian");
 
 }  // namespace ring

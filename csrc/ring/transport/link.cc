@@ -9,7 +9,8 @@ namespace ring {
 namespace {
 
 constexpr size_t kHeaderBytes = sizeof(FrameHeader);
-// Frames gathered into one system call: enough for small frames to share one, few enough for the kernel's limit.
+// Frames gathered into one system call: enough for small frames to share one, few enough for the kernel's
+// limit.
 constexpr size_t kMaxPieces = 32;
 
 }  // namespace
@@ -44,7 +45,8 @@ bool Link::progress_sends() {
         for (Posted& frame : sends_) {
             if (count + 2 > kMaxPieces) break;
             if (frame.moved < kHeaderBytes)
-                pieces[count++] = {reinterpret_cast<std::byte*>(&frame.header) + frame.moved, kHeaderBytes - frame.moved};
+                pieces[count++] = {reinterpret_cast<std::byte*>(&frame.header) + frame.moved,
+                                   kHeaderBytes - frame.moved};
             const size_t payload_moved = frame.moved > kHeaderBytes ? frame.moved - kHeaderBytes : 0;
             if (payload_moved < frame.header.length)
                 pieces[count++] = {frame.data + payload_moved, frame.header.length - payload_moved};
@@ -73,12 +75,13 @@ bool Link::progress_recvs() {
     while (!recvs_.empty()) {
         Posted& frame = recvs_.front();
         const size_t total = kHeaderBytes + frame.header.length;
-        // Header and payload in one call: the payload is where it belongs before the header has been looked at, which is
-        // safe because the buffer is this frame's own and a wrong header fails the operation.
+        // Header and payload in one call: the payload is where it belongs before the header has been looked
+        // at, which is safe because the buffer is this frame's own and a wrong header fails the operation.
         std::array<iovec, 2> pieces;
         int count = 0;
         if (frame.moved < kHeaderBytes)
-            pieces[count++] = {reinterpret_cast<std::byte*>(&incoming_) + frame.moved, kHeaderBytes - frame.moved};
+            pieces[count++] = {reinterpret_cast<std::byte*>(&incoming_) + frame.moved,
+                               kHeaderBytes - frame.moved};
         const size_t payload_moved = frame.moved > kHeaderBytes ? frame.moved - kHeaderBytes : 0;
         if (payload_moved < frame.header.length)
             pieces[count++] = {frame.data + payload_moved, frame.header.length - payload_moved};
@@ -98,15 +101,17 @@ bool Link::progress_recvs() {
 void Link::check(const FrameHeader& expected) const {
     if (incoming_ == expected) return;
     const std::string from = "rank " + std::to_string(peer_);
-    if (incoming_.magic != kFrameMagic) throw Error(from + " sent something that is not a frame of torch_ring");
+    if (incoming_.magic != kFrameMagic)
+        throw Error(from + " sent something that is not a frame of torch_ring");
     if (incoming_.version != kProtocolVersion)
         throw Error(from + " speaks protocol version " + std::to_string(incoming_.version) + ", this rank " +
                     std::to_string(kProtocolVersion) + ": install the same torch_ring everywhere");
     if (incoming_.operation != expected.operation || incoming_.signature != expected.signature)
-        throw MismatchError(describe_mismatch(peer_, incoming_.operation, incoming_.signature, self_, expected.operation,
-                                              expected.signature));
-    throw Error(from + " sent frame " + std::to_string(incoming_.index) + " of " + std::to_string(incoming_.length) +
-                " bytes where frame " + std::to_string(expected.index) + " of " + std::to_string(expected.length) +
+        throw MismatchError(describe_mismatch(peer_, incoming_.operation, incoming_.signature, self_,
+                                              expected.operation, expected.signature));
+    throw Error(from + " sent frame " + std::to_string(incoming_.index) + " of " +
+                std::to_string(incoming_.length) + " bytes where frame " + std::to_string(expected.index) +
+                " of " + std::to_string(expected.length) +
                 " bytes was due: torch_ring is broken, please report it");
 }
 

@@ -1,4 +1,5 @@
-// Frames over a pipe: posts sends and receives, moves them when driven, checks each header against what is expected.
+// Frames over a pipe: posts sends and receives, moves them when driven, checks each header against what is
+// expected.
 //
 // Both directions are in order. The algorithms post; the engine calls progress() while anything is posted.
 #pragma once
@@ -22,8 +23,8 @@ class Link {
 
     // Posts a frame; `data` stays untouched and alive until sent() has reached the returned ticket.
     uint64_t post_send(const FrameHeader& header, const std::byte* data);
-    // Posts the receipt of the next frame, which must carry exactly this header; its payload goes to `data`, which is
-    // complete when received() has reached the returned ticket.
+    // Posts the receipt of the next frame, which must carry exactly this header; its payload goes to `data`,
+    // which is complete when received() has reached the returned ticket.
     uint64_t post_recv(const FrameHeader& expected, std::byte* data);
 
     uint64_t sent() const { return sent_; }
@@ -34,7 +35,8 @@ class Link {
     // Throws MismatchError (the peer called something else), PeerGone, or Error (not our protocol).
     bool progress();
 
-    // Forgets everything that is posted: its memory is not touched any more. The link is of no use afterwards.
+    // Forgets everything that is posted: its memory is not touched any more. The link is of no use
+    // afterwards.
     void abort();
 
   private:

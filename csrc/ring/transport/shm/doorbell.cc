@@ -51,13 +51,15 @@ Doorbell::Doorbell()
     const Address address(name_);
     if (::bind(socket_.get(), address.get(), address.length) != 0) throw_errno("bind of the doorbell");
     const int on = 1;
-    if (::setsockopt(socket_.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0) throw_errno("SO_PASSCRED");
+    if (::setsockopt(socket_.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0)
+        throw_errno("SO_PASSCRED");
 }
 
 void Doorbell::ring(const std::string& name) const {
     const Address address(name);
     const char wake = 1;
-    // Failures need no handling: full means pending, refused means that the peer is gone, which its watchers report.
+    // Failures need no handling: full means pending, refused means that the peer is gone, which its watchers
+    // report.
     (void)::sendto(socket_.get(), &wake, 1, MSG_DONTWAIT | MSG_NOSIGNAL, address.get(), address.length);
 }
 
@@ -100,7 +102,8 @@ UniqueFd Doorbell::receive_fd(const std::string& token, Deadline deadline) const
         const int ready = ::poll(&waiting, 1, deadline.poll_ms());
         if (ready < 0 && errno != EINTR) throw_errno("poll");
         if (ready <= 0) {
-            if (deadline.passed()) throw TimeoutError("the first rank of this host has not passed its shared memory");
+            if (deadline.passed())
+                throw TimeoutError("the first rank of this host has not passed its shared memory");
             continue;
         }
         char text[kTokenBytes] = {};
@@ -118,7 +121,8 @@ UniqueFd Doorbell::receive_fd(const std::string& token, Deadline deadline) const
         }
         UniqueFd fd;
         bool same_user = false;
-        for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+        for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+             header = CMSG_NXTHDR(&message, header)) {
             if (header->cmsg_level != SOL_SOCKET) continue;
             if (header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int))) {
                 int number = -1;
@@ -130,7 +134,8 @@ UniqueFd Doorbell::receive_fd(const std::string& token, Deadline deadline) const
                 same_user = who.uid == ::geteuid() || who.uid == 0;
             }
         }
-        if (fd && same_user && length == sizeof(text) && std::memcmp(text, wanted, sizeof(text)) == 0) return fd;
+        if (fd && same_user && length == sizeof(text) && std::memcmp(text, wanted, sizeof(text)) == 0)
+            return fd;
     }
 }
 

@@ -1,7 +1,7 @@
 // Wakes a rank of the same host that sleeps in epoll, and hands it the shared memory at the start.
 //
-// A datagram socket with an abstract name (nothing in the file system, nothing to leak), one per group and rank, whatever
-// the number of peers: a ring is sent from one's own doorbell to the name of another's.
+// A datagram socket with an abstract name (nothing in the file system, nothing to leak), one per group and
+// rank, whatever the number of peers: a ring is sent from one's own doorbell to the name of another's.
 #pragma once
 
 #include <cstddef>
@@ -16,16 +16,20 @@ class Doorbell {
   public:
     Doorbell();  // binds to a random name
 
-    int fd() const { return socket_.get(); }  // readable when rung; edge-triggered use needs drain() after each event
+    int fd() const {
+        return socket_.get();
+    }  // readable when rung; edge-triggered use needs drain() after each event
     const std::string& name() const { return name_; }
 
-    // Wakes the owner of `name`. Never blocks; a full queue means that a wake-up is pending already. Thread-safe.
+    // Wakes the owner of `name`. Never blocks; a full queue means that a wake-up is pending already.
+    // Thread-safe.
     void ring(const std::string& name) const;
     void drain() const;
 
     // Passes a descriptor to the owner of `name`; `token` tells the group. Throws Error, or TimeoutError.
     void send_fd(const std::string& name, int fd, const std::string& token, Deadline deadline) const;
-    // Waits for the descriptor with that token. What comes from another user or with another token is dropped.
+    // Waits for the descriptor with that token. What comes from another user or with another token is
+    // dropped.
     UniqueFd receive_fd(const std::string& token, Deadline deadline) const;
 
   private:

@@ -7,8 +7,8 @@
 namespace ring {
 namespace {
 
-// Calls copy(position in the channel, pointer into the pieces, bytes) for up to `room` bytes of the pieces, never across
-// the end of the channel. Returns the bytes copied.
+// Calls copy(position in the channel, pointer into the pieces, bytes) for up to `room` bytes of the pieces,
+// never across the end of the channel. Returns the bytes copied.
 template <typename Copy>
 size_t spread(uint64_t position, size_t room, const iovec* pieces, int count, Copy copy) {
     size_t moved = 0;
@@ -27,10 +27,11 @@ size_t spread(uint64_t position, size_t room, const iovec* pieces, int count, Co
 }  // namespace
 
 size_t ShmPipe::write(const iovec* pieces, int count) {
-    const uint64_t written = out_.written.load(std::memory_order_relaxed);     // only this rank writes it
-    const uint64_t read = out_.read.load(std::memory_order_acquire);           // the reader is done with those bytes
-    const size_t moved = spread(written, kChannelBytes - (written - read), pieces, count,
-                                [&](size_t at, std::byte* piece, size_t n) { std::memcpy(out_.data + at, piece, n); });
+    const uint64_t written = out_.written.load(std::memory_order_relaxed);  // only this rank writes it
+    const uint64_t read = out_.read.load(std::memory_order_acquire);  // the reader is done with those bytes
+    const size_t moved =
+        spread(written, kChannelBytes - (written - read), pieces, count,
+               [&](size_t at, std::byte* piece, size_t n) { std::memcpy(out_.data + at, piece, n); });
     if (moved == 0) {
         if (segment_.departed(peer_)) throw PeerGone("left the group");
         return 0;
@@ -45,8 +46,9 @@ size_t ShmPipe::read(const iovec* pieces, int count) {
     const bool departed = segment_.departed(peer_);
     const uint64_t read = in_.read.load(std::memory_order_relaxed);        // only this rank writes it
     const uint64_t written = in_.written.load(std::memory_order_acquire);  // pairs with write()
-    const size_t moved = spread(read, written - read, pieces, count,
-                                [&](size_t at, std::byte* piece, size_t n) { std::memcpy(piece, in_.data + at, n); });
+    const size_t moved =
+        spread(read, written - read, pieces, count,
+               [&](size_t at, std::byte* piece, size_t n) { std::memcpy(piece, in_.data + at, n); });
     if (moved == 0) {
         if (departed) throw PeerGone("left the group");
         return 0;

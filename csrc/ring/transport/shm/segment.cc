@@ -21,11 +21,14 @@ constexpr uint32_t kBeingWritten = 1;
 constexpr uint32_t kSet = 2;
 constexpr size_t kBuffersPerRank = 4 * kSmallBytes + (kInSlots + kOutSlots) * kStageBytes;
 
-constexpr size_t round_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
+constexpr size_t round_up(size_t value, size_t to) {
+    return (value + to - 1) / to * to;
+}
 
 }  // namespace
 
-// Lies at the start of the segment. A fresh memfd is all zeros, which is the initial state of everything in it.
+// Lies at the start of the segment. A fresh memfd is all zeros, which is the initial state of everything in
+// it.
 struct Segment::Board {
     alignas(kLine) std::atomic<uint32_t> failure_state;
     FailureKind failure_kind;
@@ -48,7 +51,11 @@ struct Segment::RankBlock {
 
 Segment::Segment(int local_rank, std::vector<int> ranks, int world, const Doorbell& doorbell,
                  std::vector<std::string> names, const std::string& token, Deadline deadline)
-    : local_rank_(local_rank), ranks_(std::move(ranks)), world_(world), doorbell_(doorbell), names_(std::move(names)) {
+    : local_rank_(local_rank),
+      ranks_(std::move(ranks)),
+      world_(world),
+      doorbell_(doorbell),
+      names_(std::move(names)) {
     const size_t n = ranks_.size();
     blocks_at_ = round_up(sizeof(Board), kPage);
     called_at_ = blocks_at_ + round_up(n * sizeof(RankBlock), kPage);
@@ -59,7 +66,8 @@ Segment::Segment(int local_rank, std::vector<int> ranks, int world, const Doorbe
     UniqueFd memory;
     if (local_rank_ == 0) {
         memory = checked_fd(::memfd_create("torch_ring", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create");
-        if (::ftruncate(memory.get(), static_cast<off_t>(bytes)) != 0) throw_errno("sizing the shared memory");
+        if (::ftruncate(memory.get(), static_cast<off_t>(bytes)) != 0)
+            throw_errno("sizing the shared memory");
         // Nobody can shrink it under the others' feet.
         if (::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
             throw_errno("sealing the shared memory");
@@ -69,19 +77,24 @@ Segment::Segment(int local_rank, std::vector<int> ranks, int world, const Doorbe
         struct stat info{};
         if (::fstat(memory.get(), &info) != 0) throw_errno("fstat of the shared memory");
         if (static_cast<size_t>(info.st_size) != bytes)
-            throw Error("the shared memory of this host has " + std::to_string(info.st_size) + " bytes, not " +
-                        std::to_string(bytes) + ": its ranks run different builds of torch_ring");
+            throw Error("the shared memory of this host has " + std::to_string(info.st_size) +
+                        " bytes, not " + std::to_string(bytes) +
+                        ": its ranks run different builds of torch_ring");
     }
     mapping_ = Mapping(memory.get(), bytes);
 }
 
-Segment::Board& Segment::board() const { return *reinterpret_cast<Board*>(mapping_.data()); }
+Segment::Board& Segment::board() const {
+    return *reinterpret_cast<Board*>(mapping_.data());
+}
 
 Segment::RankBlock& Segment::block(int local) const {
     return reinterpret_cast<RankBlock*>(mapping_.data() + blocks_at_)[local];
 }
 
-std::byte* Segment::buffers(int local) const { return mapping_.data() + buffers_at_ + local * kBuffersPerRank; }
+std::byte* Segment::buffers(int local) const {
+    return mapping_.data() + buffers_at_ + local * kBuffersPerRank;
+}
 
 std::byte* Segment::small(int local, uint64_t operation) const {
     return buffers(local) + (operation % 2) * kSmallBytes;
@@ -101,7 +114,8 @@ std::byte* Segment::out_slot(int local, uint64_t chunk) const {
 
 Channel& Segment::channel(int from, int to) const {
     const size_t index = static_cast<size_t>(from) * ranks_.size() + to;
-    return *reinterpret_cast<Channel*>(mapping_.data() + channels_at_ + index * round_up(sizeof(Channel), kPage));
+    return *reinterpret_cast<Channel*>(mapping_.data() + channels_at_ +
+                                       index * round_up(sizeof(Channel), kPage));
 }
 
 void Segment::publish(uint64_t phase) {
@@ -123,8 +137,8 @@ Segment::Announcement Segment::announced(int local, uint64_t operation) const {
 }
 
 void Segment::sleep_begin() {
-    // Sequentially consistent with the fence in wake_all(): either this rank sees the change when it looks once more, or
-    // whoever made the change sees the flag.
+    // Sequentially consistent with the fence in wake_all(): either this rank sees the change when it looks
+    // once more, or whoever made the change sees the flag.
     block(local_rank_).sleeping.store(1, std::memory_order_seq_cst);
     std::atomic_thread_fence(std::memory_order_seq_cst);
 }
@@ -154,8 +168,8 @@ void Segment::wake_all() {
 
 void Segment::post_failure(const Failure& failure) {
     uint32_t none = 0;
-    // Acquire/release: whoever sees kSet sees the text. A writer that dies between the two leaves kBeingWritten, which
-    // nobody reads; its death is then reported by the watchers of every rank.
+    // Acquire/release: whoever sees kSet sees the text. A writer that dies between the two leaves
+    // kBeingWritten, which nobody reads; its death is then reported by the watchers of every rank.
     if (board().failure_state.compare_exchange_strong(none, kBeingWritten, std::memory_order_acq_rel)) {
         board().failure_kind = failure.kind;
         board().failure_operation = failure.operation;
@@ -169,7 +183,8 @@ void Segment::post_failure(const Failure& failure) {
 }
 
 std::optional<Failure> Segment::failure() const {
-    if (board().failure_state.load(std::memory_order_acquire) != kSet) return std::nullopt;  // pairs with post_failure
+    if (board().failure_state.load(std::memory_order_acquire) != kSet)
+        return std::nullopt;  // pairs with post_failure
     return Failure{board().failure_kind, board().failure_text, board().failure_operation};
 }
 
@@ -215,7 +230,8 @@ bool PhaseReached::ready() {
 std::vector<int> PhaseReached::awaited() const {
     std::vector<int> missing;
     for (int l = next_; l < end_; ++l)
-        if (l != segment_.local_rank() && !segment_.reached(l, phase_)) missing.push_back(segment_.rank_of(l));
+        if (l != segment_.local_rank() && !segment_.reached(l, phase_))
+            missing.push_back(segment_.rank_of(l));
     return missing;
 }
 

@@ -1,12 +1,13 @@
-// The memory that the ranks of one host share for one group: flags, staging buffers, channels, a notice board.
+// The memory that the ranks of one host share for one group: flags, staging buffers, channels, a notice
+// board.
 //
-// The local leader makes it (an unnamed memfd: nothing in /dev/shm, nothing to leak), the others get it through their
-// doorbells. Pages cost memory only once they are touched. The in-host algorithms (collectives/host_*.cc) work on it
-// directly; ShmPipe makes a byte stream out of one channel.
+// The local leader makes it (an unnamed memfd: nothing in /dev/shm, nothing to leak), the others get it
+// through their doorbells. Pages cost memory only once they are touched. The in-host algorithms
+// (collectives/host_*.cc) work on it directly; ShmPipe makes a byte stream out of one channel.
 //
-// The protocol of the flags: each rank has one counter, its *phase*, which only grows. All local ranks run the same
-// sequence of operations, each of which uses the same number of phases on every rank, so that "rank r has published phase
-// p" says exactly which data of r are in place and which of ours it has read.
+// The protocol of the flags: each rank has one counter, its *phase*, which only grows. All local ranks run
+// the same sequence of operations, each of which uses the same number of phases on every rank, so that "rank
+// r has published phase p" says exactly which data of r are in place and which of ours it has read.
 #pragma once
 
 #include <atomic>
@@ -25,10 +26,10 @@
 
 namespace ring {
 
-constexpr size_t kSmallBytes = 64 << 10;     // capacity of a one-shot buffer
-constexpr size_t kStageBytes = 256 << 10;    // one chunk of a large collective inside the host
-constexpr int kInSlots = 3;                  // chunks that a rank may have staged; why three: see host_reduce.cc
-constexpr int kOutSlots = 3;                 // chunks of results; why three: see host_share.cc
+constexpr size_t kSmallBytes = 64 << 10;   // capacity of a one-shot buffer
+constexpr size_t kStageBytes = 256 << 10;  // one chunk of a large collective inside the host
+constexpr int kInSlots = 3;   // chunks that a rank may have staged; why three: see host_reduce.cc
+constexpr int kOutSlots = 3;  // chunks of results; why three: see host_share.cc
 constexpr size_t kChannelBytes = 256 << 10;  // capacity of one direction between two ranks
 
 // One direction between two local ranks: a ring buffer with one writer and one reader.
@@ -48,8 +49,8 @@ class Segment {
 
     // `names[l]` is the doorbell of local rank l, `token` names the group. `world` ranks in the whole group.
     // Throws TimeoutError when the leader, or its memory, does not come.
-    Segment(int local_rank, std::vector<int> ranks, int world, const Doorbell& doorbell, std::vector<std::string> names,
-            const std::string& token, Deadline deadline);
+    Segment(int local_rank, std::vector<int> ranks, int world, const Doorbell& doorbell,
+            std::vector<std::string> names, const std::string& token, Deadline deadline);
 
     int local_rank() const { return local_rank_; }
     int local_size() const { return static_cast<int>(ranks_.size()); }
@@ -71,8 +72,8 @@ class Segment {
     Channel& channel(int from, int to) const;
 
     // ---- sleeping ----
-    // Between begin and end, whoever changes shared memory rings this rank's doorbell. After begin, look once more at
-    // what is waited for before sleeping.
+    // Between begin and end, whoever changes shared memory rings this rank's doorbell. After begin, look once
+    // more at what is waited for before sleeping.
     void sleep_begin();
     void sleep_end();
     void wake(int local);  // if it sleeps

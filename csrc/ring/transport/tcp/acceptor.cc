@@ -138,7 +138,8 @@ bool Acceptor::advance(Visitor& visitor) {
             const auto secret = secrets_.find({visitor.hello.group, visitor.hello.to});
             if (secret == secrets_.end()) return true;
             visitor.nonce = random_nonce();
-            const Challenge challenge{visitor.nonce, server_proof(secret->second, visitor.hello, visitor.nonce)};
+            const Challenge challenge{visitor.nonce,
+                                      server_proof(secret->second, visitor.hello, visitor.nonce)};
             visitor.write(&challenge, sizeof(challenge));
             visitor.state = Visitor::State::kProof;
         }
@@ -152,7 +153,8 @@ bool Acceptor::advance(Visitor& visitor) {
         const Key key{visitor.hello.group, visitor.hello.from, visitor.hello.to, visitor.hello.purpose};
         if (ready_.count(key) != 0) throw PeerError("came twice for the same thing");
         visitor.write(&kWelcomeMagic, sizeof(kWelcomeMagic));
-        if (::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, visitor.socket.get(), nullptr) != 0) throw_errno("epoll_ctl");
+        if (::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, visitor.socket.get(), nullptr) != 0)
+            throw_errno("epoll_ctl");
         ready_[key] = std::move(visitor.socket);
         arrived_.notify_all();
     } catch (const Error& error) {
@@ -163,12 +165,14 @@ bool Acceptor::advance(Visitor& visitor) {
 
 void Acceptor::drop(Visitor& visitor, const char* why) {
     ++dropped_;
-    log(LogLevel::kInfo, "dropped a connection to " + address_ + " port " + std::to_string(port_) + ": it " + why);
+    log(LogLevel::kInfo,
+        "dropped a connection to " + address_ + " port " + std::to_string(port_) + ": it " + why);
     visitor.socket.reset();
 }
 
 void Acceptor::erase(Visitor* visitor) {
-    const auto at = std::find_if(visitors_.begin(), visitors_.end(), [=](const auto& v) { return v.get() == visitor; });
+    const auto at =
+        std::find_if(visitors_.begin(), visitors_.end(), [=](const auto& v) { return v.get() == visitor; });
     if (at != visitors_.end()) visitors_.erase(at);
 }
 
@@ -177,7 +181,8 @@ void Acceptor::expect(uint64_t group, int to, const std::string& secret) {
     secrets_[{group, to}] = secret;
     std::vector<Visitor*> over;
     for (const auto& visitor : visitors_)
-        if (visitor->state == Visitor::State::kUnknownGroup && visitor->hello.group == group && visitor->hello.to == to)
+        if (visitor->state == Visitor::State::kUnknownGroup && visitor->hello.group == group &&
+            visitor->hello.to == to)
             if (!advance(*visitor)) over.push_back(visitor.get());
     for (Visitor* visitor : over) erase(visitor);
 }

@@ -1,7 +1,9 @@
-// The listening socket of a process: takes connections, lets them prove themselves, hands them to the group they are for.
+// The listening socket of a process: takes connections, lets them prove themselves, hands them to the group
+// they are for.
 //
-// Strangers cost little: nothing is allocated from what they say, a fixed number of bytes is read, each has a deadline, and
-// their number is bounded. They are dropped and counted; the job does not notice. Driven by the engine's progress thread.
+// Strangers cost little: nothing is allocated from what they say, a fixed number of bytes is read, each has a
+// deadline, and their number is bounded. They are dropped and counted; the job does not notice. Driven by the
+// engine's progress thread.
 #pragma once
 
 #include <condition_variable>

@@ -24,7 +24,8 @@ Digest hmac(const std::string& secret, const std::string& message) {
     Digest digest;
     unsigned int length = 0;
     if (HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
-             reinterpret_cast<const unsigned char*>(message.data()), message.size(), digest.data(), &length) == nullptr ||
+             reinterpret_cast<const unsigned char*>(message.data()), message.size(), digest.data(),
+             &length) == nullptr ||
         length != digest.size())
         throw Error("OpenSSL cannot compute HMAC-SHA-256");
     return digest;

@@ -1,4 +1,5 @@
-// The first bytes on every connection: both ends prove that they know the group's secret, before anything else is read.
+// The first bytes on every connection: both ends prove that they know the group's secret, before anything
+// else is read.
 //
 //   client -> server  Hello      who I am, what this connection is for, a nonce
 //   server -> client  Challenge  another nonce, and HMAC(secret, "server", hello, nonce)

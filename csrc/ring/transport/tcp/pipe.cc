@@ -16,7 +16,9 @@ msghdr message_of(const iovec* pieces, int count) {
     return message;
 }
 
-bool would_block(int code) { return code == EAGAIN || code == EINTR || code == ENOBUFS; }
+bool would_block(int code) {
+    return code == EAGAIN || code == EINTR || code == ENOBUFS;
+}
 
 }  // namespace
 

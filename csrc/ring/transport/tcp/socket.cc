@@ -17,7 +17,8 @@ namespace ring {
 namespace {
 
 constexpr milliseconds kConnectRetry{20};
-// Beyond it the kernel drops new connections, which their clients retry: room for a burst of strays and peers together.
+// Beyond it the kernel drops new connections, which their clients retry: room for a burst of strays and peers
+// together.
 constexpr int kBacklog = 1024;
 
 struct Endpoint {
@@ -80,21 +81,24 @@ UniqueFd tcp_listen(const std::string& address) {
 uint16_t tcp_port(const UniqueFd& socket) {
     sockaddr_storage storage{};
     socklen_t length = sizeof(storage);
-    if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&storage), &length) != 0) throw_errno("getsockname");
+    if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&storage), &length) != 0)
+        throw_errno("getsockname");
     const in_port_t port = storage.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(storage).sin6_port
                                                          : reinterpret_cast<sockaddr_in&>(storage).sin_port;
     return ntohs(port);
 }
 
-UniqueFd tcp_connect(const std::string& source, const std::string& address, uint16_t port, Deadline deadline) {
+UniqueFd tcp_connect(const std::string& source, const std::string& address, uint16_t port,
+                     Deadline deadline) {
     const Endpoint peer = endpoint(address, port);
     const Endpoint here = endpoint(source, 0);
     const std::string where = address + " port " + std::to_string(port);
     while (true) {
         UniqueFd socket = open_socket(peer.storage.ss_family);
         if (here.storage.ss_family != peer.storage.ss_family)
-            throw PeerError("cannot connect from " + source + " to " + where +
-                            ": one is IPv4, the other IPv6; set TORCH_RING_IFNAME to interfaces of one family");
+            throw PeerError(
+                "cannot connect from " + source + " to " + where +
+                ": one is IPv4, the other IPv6; set TORCH_RING_IFNAME to interfaces of one family");
         // From the chosen interface; the port is chosen at connect, when the kernel knows the peer.
         const int on = 1;
         (void)::setsockopt(socket.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
@@ -104,8 +108,10 @@ UniqueFd tcp_connect(const std::string& source, const std::string& address, uint
             tcp_configure(socket);
             return socket;
         }
-        if (deadline.passed()) throw TimeoutError("cannot connect to " + where + " in time: " + std::strerror(code));
-        if (code != ECONNREFUSED && code != ETIMEDOUT && code != EAGAIN && code != ECONNRESET && code != EINTR)
+        if (deadline.passed())
+            throw TimeoutError("cannot connect to " + where + " in time: " + std::strerror(code));
+        if (code != ECONNREFUSED && code != ETIMEDOUT && code != EAGAIN && code != ECONNRESET &&
+            code != EINTR)
             throw PeerError("cannot connect from " + source + " to " + where + ": " + std::strerror(code) +
                             "; if that is the wrong interface, set TORCH_RING_IFNAME");
         std::this_thread::sleep_for(kConnectRetry);
@@ -114,7 +120,8 @@ UniqueFd tcp_connect(const std::string& source, const std::string& address, uint
 
 void tcp_configure(const UniqueFd& socket) {
     const int on = 1;
-    if (::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) throw_errno("TCP_NODELAY");
+    if (::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0)
+        throw_errno("TCP_NODELAY");
 }
 
 void tcp_write_all(const UniqueFd& socket, const void* data, size_t bytes, Deadline deadline) {

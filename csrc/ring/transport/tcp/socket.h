@@ -18,14 +18,15 @@ UniqueFd tcp_listen(const std::string& address);
 // The port that a socket is bound to.
 uint16_t tcp_port(const UniqueFd& socket);
 
-// Connects from the numeric address `source` to `address`, retrying until the deadline while the peer refuses.
-// The socket is non-blocking. Throws PeerError that says what the kernel said, or TimeoutError.
+// Connects from the numeric address `source` to `address`, retrying until the deadline while the peer
+// refuses. The socket is non-blocking. Throws PeerError that says what the kernel said, or TimeoutError.
 UniqueFd tcp_connect(const std::string& source, const std::string& address, uint16_t port, Deadline deadline);
 
 // Options that every data and control socket has.
 void tcp_configure(const UniqueFd& socket);
 
-// All bytes, in the calling thread. Throw PeerError when the peer closes, TimeoutError when the deadline passes.
+// All bytes, in the calling thread. Throw PeerError when the peer closes, TimeoutError when the deadline
+// passes.
 void tcp_write_all(const UniqueFd& socket, const void* data, size_t bytes, Deadline deadline);
 void tcp_read_all(const UniqueFd& socket, void* data, size_t bytes, Deadline deadline);
 
