@@ -1,7 +1,7 @@
 """Builds torch_ring._C with CMake; everything else is in pyproject.toml.
 
-`pip install --no-build-isolation -e .` builds against the torch that is installed, in build/, where the next build finds
-what has not changed.
+`pip install --no-build-isolation -e .` builds against the torch that is installed, in build/, where the
+next build finds what has not changed.
 """
 
 import os

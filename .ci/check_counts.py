@@ -1,4 +1,4 @@
-"""Fails where fewer tests ran than the suite holds: what is listed must have run, and nothing may be skipped."""
+"""Fails where fewer tests ran than the suite holds: what is listed must have run, nothing may be skipped."""
 
 import re
 import subprocess

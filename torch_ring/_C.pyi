@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-import torch.distributed as dist
+from torch._C._distributed_c10d import Backend, Store
 
-class RingBackend(dist.Backend):  # type: ignore[misc]
-    def __init__(self, store: dist.Store, rank: int, size: int, timeout: timedelta) -> None:
+class RingBackend(Backend):
+    def __init__(self, store: Store, rank: int, size: int, timeout: timedelta) -> None:
         """Form the group; all ranks must call it. Raises the errors of torch_ring.errors."""
 
 class Parameter:
@@ -26,7 +26,10 @@ def parameters() -> list[Parameter]:
     """The table of all settings."""
 
 def check_environment() -> list[str]:
-    """Raise RingConfigError for a TORCH_RING_* value that is not allowed; return warnings for unknown names."""
+    """Raise RingConfigError for a TORCH_RING_* value that is not allowed; return warnings for unknown names.
+
+    Reads the environment; the values of the first call stay for the life of the process.
+    """
 
 def isa() -> str:
     """The instruction set of the reductions: "portable", "avx2" or "avx512"."""

@@ -1,7 +1,7 @@
 """torch_ring: the backend `ring` of torch.distributed.
 
-`torch.distributed.init_process_group("ring")` works without importing this package; import it for the types of its errors,
-or where TORCH_DEVICE_BACKEND_AUTOLOAD=0 keeps torch from finding it.
+`torch.distributed.init_process_group("ring")` works without importing this package; import it for the types
+of its errors, or where TORCH_DEVICE_BACKEND_AUTOLOAD=0 keeps torch from finding it.
 """
 
 from torch_ring._backend import register as _register

@@ -1,6 +1,7 @@
 """Registers the backend and makes process groups of it; loads the compiled module when the first one is made.
 
-No torch at module scope: `import torch_ring` and `import torch` each lead into the other, whichever comes first.
+No torch at module scope: `import torch_ring` and `import torch` each lead into the other, whichever comes
+first.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def register() -> None:
 
     if not dist.is_available() or NAME.upper() in dist.Backend._plugins:
         return
-    # On a torch without CUDA, naming cuda would make some of torch's helpers prefer a device that is not there.
+    # On a torch without CUDA, naming cuda would make some of torch's helpers prefer a device it does not have.
     devices = ["cpu", "cuda"] if torch.version.cuda or torch.version.hip else ["cpu"]
     dist.Backend.register_backend(NAME, _create, extended_api=True, devices=devices)
 
@@ -31,8 +32,8 @@ def register() -> None:
 def check_torch_version(built: str, running: str) -> None:
     """Raise ImportError where `_C` was built for another torch than the one that runs.
 
-    c10d has no stable binary interface: a module for another release of torch crashes, sooner or later. Builds of one
-    release for CPU and for CUDA are interchangeable, so what follows "+" does not matter.
+    c10d has no stable binary interface: a module for another release of torch crashes, sooner or later. Builds
+    of one release for CPU and for CUDA are interchangeable, so what follows "+" does not matter.
     """
     if built.split("+")[0] != running.split("+")[0]:
         raise ImportError(
@@ -42,7 +43,10 @@ def check_torch_version(built: str, running: str) -> None:
 
 @functools.cache
 def load() -> ModuleType:
-    """Load torch_ring._C, check the environment, and see to an orderly end. Raises ImportError or RingConfigError."""
+    """Load torch_ring._C, check the environment, and see to an orderly end.
+
+    Raises ImportError or RingConfigError.
+    """
     import torch
 
     try:

@@ -1,7 +1,7 @@
 """What torch calls at the end of `import torch`, by the entry point group `torch.backends`.
 
-An exception here would break `import torch` for everybody, so this does next to nothing and never raises: it registers the
-name, and the compiled module is loaded when the first group is made.
+An exception here would break `import torch` for everybody, so this does next to nothing and never raises: it
+registers the name, and the compiled module is loaded when the first group is made.
 """
 
 

@@ -1,8 +1,8 @@
 """The errors of the backend `ring`. Each says what happened, where, and what to do.
 
-All of them derive from torch.distributed.DistBackendError. After any of them but RingConfigError the group is of no more
-use: every later collective on it raises the same error at once, on every rank. The group can be destroyed, and a new one
-made.
+All of them derive from torch.distributed.DistBackendError. After any of them but RingConfigError the group is of
+no more use: every later collective on it raises the same error at once, on every rank. The group can be
+destroyed, and a new one made.
 """
 
 from torch.distributed import DistBackendError
@@ -17,11 +17,17 @@ class RingConfigError(RingError, ValueError):
 
 
 class RingMismatchError(RingError):
-    """The ranks called different collectives, or the same with different arguments. Says what each side called."""
+    """The ranks called different collectives, or the same with different arguments.
+
+    Says what each side called.
+    """
 
 
 class RingPeerError(RingError):
-    """A peer died, left the group, or cannot be reached. Names the rank, its host, and the operation in flight."""
+    """A peer died, left the group, or cannot be reached.
+
+    Names the rank, its host, and the operation in flight.
+    """
 
 
 class RingTimeoutError(RingError):
