@@ -24,7 +24,7 @@ def register() -> None:
 
     if not dist.is_available() or NAME.upper() in dist.Backend._plugins:
         return
-    # On a torch without CUDA, naming cuda would make some of torch's helpers prefer a device it does not have.
+    # On a torch without CUDA, naming cuda would make some of torch's helpers prefer a missing device.
     devices = ["cpu", "cuda"] if torch.version.cuda or torch.version.hip else ["cpu"]
     dist.Backend.register_backend(NAME, _create, extended_api=True, devices=devices)
 
@@ -32,8 +32,8 @@ def register() -> None:
 def check_torch_version(built: str, running: str) -> None:
     """Raise ImportError where `_C` was built for another torch than the one that runs.
 
-    c10d has no stable binary interface: a module for another release of torch crashes, sooner or later. Builds
-    of one release for CPU and for CUDA are interchangeable, so what follows "+" does not matter.
+    c10d has no stable binary interface: a module for another release of torch crashes, sooner or later.
+    Builds of one release for CPU and for CUDA are interchangeable, so what follows "+" does not matter.
     """
     if built.split("+")[0] != running.split("+")[0]:
         raise ImportError(

@@ -1,7 +1,7 @@
 """The errors of the backend `ring`. Each says what happened, where, and what to do.
 
-All of them derive from torch.distributed.DistBackendError. After any of them but RingConfigError the group is of
-no more use: every later collective on it raises the same error at once, on every rank. The group can be
+All of them derive from torch.distributed.DistBackendError. After any of them but RingConfigError the group
+is of no more use: every later collective on it raises the same error at once, on every rank. The group can be
 destroyed, and a new one made.
 """
 
