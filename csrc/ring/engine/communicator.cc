@@ -170,23 +170,22 @@ uint64_t Communicator::operations_posted() const {
 }
 
 void Communicator::shutdown() {
-    bool failed_before = false;
     {
         const std::lock_guard lock(queue_mutex_);
         if (closed_) return;
         closed_ = true;
-        failed_before = failure_.has_value();
-        if (!failure_) failure_ = Failure{FailureKind::kAborted, "the group was shut down", 0};
+        if (!failure_) {
+            failure_ = Failure{FailureKind::kAborted, "the group was shut down", 0};
+            flooded_.store(
+                true,
+                std::memory_order_relaxed);  // the peers learn by a goodbye; the release below orders it
+        }
         fails_from_.store(0, std::memory_order_release);  // pairs with step()
     }
     engine_.remove(this);
     doorbell_->ring(doorbell_->name());
     Lock lock(drive_mutex_);
-    if (failed_before) {
-        flood();
-    } else {
-        flooded_ = true;  // the peers learn by a goodbye
-    }
+    flood();
     abandon_all();
     if (connections_.segment != nullptr) connections_.segment->depart();
     for (const auto& control : connections_.controls) {

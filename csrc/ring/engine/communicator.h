@@ -79,7 +79,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     Clock::time_point next_deadline() const;
 
   private:
-    using Lock = std::unique_lock<std::timed_mutex>;
+    using Lock = std::unique_lock<std::mutex>;
 
     Communicator(Engine& engine, Layout layout, Roster roster, std::unique_ptr<Doorbell> doorbell,
                  Connections connections, Acceptor* acceptor, milliseconds timeout);
@@ -129,7 +129,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::atomic<int> waiters_{0};
     std::atomic<bool> armed_{false};
 
-    mutable std::timed_mutex drive_mutex_;  // guards what follows: whoever holds it drives
+    mutable std::mutex drive_mutex_;  // guards what follows: whoever holds it drives
     Context context_;
     std::shared_ptr<Operation> active_;
     std::optional<Strand> strand_;
@@ -143,7 +143,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
         Clock::time_point until;
     };
     std::optional<Suspect> suspect_;  // its data connection ended; its control connection may say why
-    bool flooded_ = false;
+    // The neighbours know of the failure, or need not. Atomic: shutdown() sets it before it has the lock.
+    std::atomic<bool> flooded_{false};
 };
 
 }  // namespace ring

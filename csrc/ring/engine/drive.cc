@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <thread>
 
 #include "ring/base/config.h"
 #include "ring/base/error.h"
@@ -42,7 +43,9 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
         waiters_.fetch_add(1, std::memory_order_relaxed);
         Lock lock(drive_mutex_, std::defer_lock);
         if (timeout) {
-            (void)lock.try_lock_until(limit);
+            // Whoever drives meanwhile may end the operation too.
+            while (!lock.try_lock() && !operation->done() && Clock::now() < limit)
+                std::this_thread::sleep_for(milliseconds(1));
         } else {
             lock.lock();
         }
@@ -212,7 +215,8 @@ void Communicator::run_callbacks(Lock& lock) {
 // ---- failures ----
 
 void Communicator::flood() {
-    if (std::exchange(flooded_, true)) return;
+    if (flooded_.exchange(true, std::memory_order_relaxed))
+        return;  // under the lock; shutdown() only needs to be first
     const std::string payload = encode(failure().value_or(Failure{}));
     for (const auto& control : connections_.controls) control->send(Control::Type::kFailure, payload);
 }
