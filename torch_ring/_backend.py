@@ -14,7 +14,10 @@ from types import ModuleType
 from typing import Any
 
 NAME = "ring"
-_REBUILD = "Rebuild it for the torch you use: pip install --no-build-isolation --no-deps --force-reinstall <torch_ring>"
+_REBUILD = (
+    "Rebuild it for the torch you use: "
+    "pip install --no-build-isolation --no-deps --force-reinstall <torch_ring>"
+)
 
 
 def register() -> None:
