@@ -1,5 +1,7 @@
 // What the survivors see: mismatches, ranks that do not come, leave, or abort. Kills of real processes are in
 // tests/fault.
+#include <sys/wait.h>
+
 #include <chrono>
 
 #include "group.h"
@@ -159,6 +161,26 @@ INSTANTIATE_TEST_SUITE_P(Layouts, Faults,
                          ::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{1, 1, 1, 1}, Hosts{2, 2},
                                            Hosts{2, 1}, Hosts{3, 1, 2}),
                          [](const auto& info) { return "hosts_" + name_of_layout(info.param); });
+
+TEST_P(Faults, AForkedChildLeavesTheGroupOfItsParentAlone) {
+    run_group(GetParam(), [&](Communicator& group) {
+        std::vector<float> data(1000, 1.0f);
+        if (group.layout().rank() == 0) {
+            const pid_t child = ::fork();
+            if (child == 0) {
+                const std::string text =
+                    error_of<ConfigError>([&] { run(group, all_reduce_of(data, DType::kFloat32)); });
+                group.shutdown();
+                ::_exit(text.find("belongs to the parent") == std::string::npos ? 1 : 0);
+            }
+            int status = -1;
+            ASSERT_EQ(::waitpid(child, &status, 0), child);
+            EXPECT_EQ(status, 0);
+        }
+        run(group, all_reduce_of(data, DType::kFloat32));
+        EXPECT_EQ(data[0], static_cast<float>(size()));
+    });
+}
 
 TEST(Bootstrap, NamesTheRanksThatDoNotCome) {
     const TemporaryFolder folder;

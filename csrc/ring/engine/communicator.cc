@@ -9,6 +9,7 @@
 
 #include "ring/base/config.h"
 #include "ring/base/error.h"
+#include "ring/base/fork.h"
 #include "ring/base/log.h"
 #include "ring/collectives/collectives.h"
 #include "ring/engine/engine.h"
@@ -73,6 +74,7 @@ Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::un
       acceptor_(acceptor),
       epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       oversubscribed_(static_cast<int>(layout_.host_ranks().size()) > usable_cpus()),
+      forks_(fork_count()),
       timeout_(timeout),
       context_{.layout = layout_},
       called_(layout_.size(), connections_.segment.get()) {
@@ -97,6 +99,10 @@ void Communicator::set_timeout(milliseconds timeout) {
 std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional<milliseconds> timeout,
                                               Operation::OnDone on_done) {
     check_arguments(arguments, layout_.size());
+    if (fork_count() != forks_)
+        throw ConfigError(
+            describe(arguments.signature) +
+            ": the group belongs to the parent of this forked process; make a group of its own");
     std::shared_ptr<Operation> operation;
     std::exception_ptr refused;
     {
@@ -170,6 +176,7 @@ uint64_t Communicator::operations_posted() const {
 }
 
 void Communicator::shutdown() {
+    if (fork_count() != forks_) return;
     {
         const std::lock_guard lock(queue_mutex_);
         if (closed_) return;

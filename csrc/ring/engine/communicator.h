@@ -46,8 +46,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     const Layout& layout() const { return layout_; }
     void set_timeout(milliseconds timeout);
 
-    // Throws ConfigError where the arguments make no sense. After a failure the operation that it returns has
-    // failed.
+    // Throws ConfigError where the arguments make no sense, or in a forked child. After a failure the
+    // operation that it returns has failed.
     std::shared_ptr<Operation> post(Arguments arguments, std::optional<milliseconds> timeout = std::nullopt,
                                     Operation::OnDone on_done = nullptr);
     // Lets the progress thread run what was posted, for a caller that does not wait now.
@@ -114,6 +114,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     Acceptor* const acceptor_;
     UniqueFd epoll_;
     const bool oversubscribed_;
+    const int forks_;  // fork_count() of the process that the group belongs to
 
     mutable std::mutex queue_mutex_;  // guards what follows
     std::deque<std::shared_ptr<Operation>> queue_;

@@ -13,6 +13,7 @@
 
 #include "ring/base/clock.h"
 #include "ring/base/error.h"
+#include "ring/base/fork.h"
 #include "ring/base/log.h"
 #include "ring/engine/communicator.h"
 
@@ -54,13 +55,13 @@ Engine::~Engine() {
 Engine& Engine::of_process() {
     static std::mutex mutex;
     static Engine* engine = nullptr;
-    static pid_t owner = 0;
+    static int owner = 0;
     const std::lock_guard lock(mutex);
     // Never destroyed: at the end of the process other threads may still be in it. A forked child has neither
     // the thread nor the descriptors of its parent, so it starts anew.
-    if (engine == nullptr || owner != ::getpid()) {
+    if (engine == nullptr || owner != fork_count()) {
         engine = std::make_unique<Engine>().release();
-        owner = ::getpid();
+        owner = fork_count();
     }
     return *engine;
 }

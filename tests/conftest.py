@@ -1,0 +1,78 @@
+"""What all Python tests share: places to run ranks and jobs that run there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from harness import Job, Lab, Loopback, Pools
+
+# The same examples on each run; a failing example is shown as it is: shrinking a hang would take hours.
+hypothesis.settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    print_blob=False,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def loopback() -> Iterator[Loopback]:
+    place = Loopback()
+    yield place
+    place.close()
+
+
+@pytest.fixture(scope="session")
+def pools(loopback: Loopback) -> Iterator[Pools]:
+    """Running jobs on loopback, by layout: pools.get("2x2")."""
+    pools = Pools(loopback)
+    yield pools
+    pools.close()
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A network lab of 4 hosts, unshaped."""
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
+    if not (shutil.which("ip") and shutil.which("tc")):
+        pytest.skip("network namespaces need ip and tc (iproute2)")
+    place = Lab(hosts=4)
+    yield place
+    place.close()
+
+
+@pytest.fixture(scope="session")
+def lab_pools(lab: Lab) -> Iterator[Pools]:
+    """Running jobs in the lab, by layout."""
+    pools = Pools(lab)
+    yield pools
+    pools.close()
+
+
+@pytest.fixture
+def launch(loopback: Loopback) -> Iterator[Callable[..., Job]]:
+    """Starts jobs for this test alone: launch("2x2", env=..., rank_env=...). In no group yet: Job.init."""
+    jobs: list[Job] = []
+
+    def start(layout: str, **options: Any) -> Job:
+        jobs.append(Job(loopback, layout, **options))
+        return jobs[-1]
+
+    yield start
+    for job in jobs:
+        job.kill_all()

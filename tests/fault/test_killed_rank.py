@@ -1,0 +1,80 @@
+"""A rank that is killed becomes a RingPeerError that names it, on every survivor, soon."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.distributed as dist
+from harness import Job
+from harness.faults import (
+    LARGE,
+    LAYOUTS,
+    check_all_raise,
+    destroy_in_time,
+    error_of,
+    reduce_forever,
+    reduce_once,
+)
+from harness.layout import Layout
+
+WITHIN = 3.0  # seconds from the kill to the last survivor's error
+
+POSITIONS = [(layout, rank) for layout in LAYOUTS for rank in Layout.parse(layout).ranks]
+
+
+def call_again() -> dict[str, tuple[str, float]]:
+    """What different collectives raise on a group that has failed, and after how many seconds."""
+    raised = {}
+    calls: dict[str, Callable[[], object]] = {
+        "all_reduce": lambda: dist.all_reduce(torch.ones(10)),
+        "broadcast": lambda: dist.broadcast(torch.ones(10), src=0),
+        "barrier": lambda: dist.barrier(),
+        "waited for": lambda: dist.all_reduce(torch.ones(10), async_op=True).wait(),
+    }
+    for name, call in calls.items():
+        started = time.monotonic()
+        try:
+            call()
+        except dist.DistBackendError as error:
+            raised[name] = (type(error).__name__, time.monotonic() - started)
+    return raised
+
+
+@pytest.mark.parametrize(("layout", "victim"), POSITIONS)
+def test_inside_a_large_all_reduce(launch: Callable[..., Job], layout: str, victim: int) -> None:
+    job = launch(layout).init()
+    job.run(reduce_once)
+    pending = job.submit(reduce_forever, LARGE)
+    time.sleep(0.4)
+    killed = job.kill(victim)
+    outcomes = pending.wait(WITHIN + 5)
+    check_all_raise(job, outcomes, set(job.layout.ranks) - {victim}, "RingPeerError", {victim})
+    assert max(outcome.finished for outcome in outcomes.values()) - killed < WITHIN
+
+
+@pytest.mark.parametrize(("layout", "victim"), [("1x4", 0), ("4x1", 2), ("2x2", 1), ("2+1", 2)])
+def test_while_the_group_is_idle(launch: Callable[..., Job], layout: str, victim: int) -> None:
+    job = launch(layout).init()
+    job.run(reduce_once)
+    job.kill(victim)
+    time.sleep(0.3)
+    outcomes = job.outcomes(reduce_once)
+    check_all_raise(job, outcomes, set(job.layout.ranks) - {victim}, "RingPeerError", {victim})
+    assert max(outcome.seconds for outcome in outcomes.values()) < 1
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_group_stays_failed_and_can_be_destroyed(launch: Callable[..., Job], layout: str) -> None:
+    job = launch(layout).init()
+    job.run(reduce_once)
+    job.kill(1)
+    for outcome in job.outcomes(reduce_once).values():
+        error_of(outcome, "RingPeerError")
+    for raised in job.run(call_again):
+        assert len(raised) == 4
+        for name, (type_name, seconds) in raised.items():
+            assert type_name == "RingPeerError" and seconds < 0.5, f"{name}: {type_name} after {seconds} s"
+    assert max(job.run(destroy_in_time)) < 5

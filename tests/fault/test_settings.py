@@ -1,0 +1,42 @@
+"""Wrong settings are refused by name with what is allowed; unknown ones earn a warning that knows better."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import pytest
+from harness import Job, init_group
+from harness.faults import error_of
+
+
+def init_and_collect_warnings() -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        init_group()
+    return [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("TORCH_RING_LOG_LEVEL", "loud", ("error", "info")),
+        ("TORCH_RING_ISA", "mmx", ("portable",)),
+    ],
+)
+def test_a_wrong_value(launch: Callable[..., Job], name: str, value: str, allowed: tuple[str, ...]) -> None:
+    for outcome in launch("1x2", env={name: value}).outcomes(init_group).values():
+        error = error_of(outcome, "RingConfigError")
+        assert error.is_a("ValueError")
+        for text in (name, value, *allowed):
+            assert text in error.message, f"{text!r} is not in {error.message!r}"
+
+
+def test_an_unknown_name(launch: Callable[..., Job]) -> None:
+    for messages in launch("1x2", env={"TORCH_RING_LOG_LEVLE": "info"}).run(init_and_collect_warnings):
+        assert any("TORCH_RING_LOG_LEVLE" in each and "TORCH_RING_LOG_LEVEL" in each for each in messages)
+
+
+def test_known_names_earn_no_warning(launch: Callable[..., Job]) -> None:
+    for messages in launch("2x1", env={"TORCH_RING_LOG_LEVEL": "error"}).run(init_and_collect_warnings):
+        assert not [each for each in messages if "TORCH_RING" in each]

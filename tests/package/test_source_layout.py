@@ -1,0 +1,70 @@
+"""The rules of the source tree: layers point downwards, libring knows no torch, files stay short."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RING = ROOT / "csrc" / "ring"
+
+# What each layer may include besides itself.
+LAYERS: dict[str, set[str]] = {
+    "base": set(),
+    "kernels": {"base"},
+    "topology": {"base"},
+    "transport": {"base", "kernels"},
+    "collectives": {"base", "kernels", "topology", "transport"},
+    "fault": {"base", "transport"},
+    "engine": {"base", "kernels", "topology", "transport", "collectives", "fault"},
+}
+FOREIGN = re.compile(r"^(torch|ATen|c10|caffe2|pybind11)/|^Python\.h$")
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
+
+SOURCE_FOLDERS = ("csrc", "torch_ring", "tests", "scripts", "examples")
+SOURCE_SUFFIXES = {".py", ".cc", ".h", ".inc", ".cu", ".cuh", ".sh", ""}
+MAX_LINES = 600
+
+
+def ring_files() -> list[Path]:
+    files = sorted(path for path in RING.rglob("*") if path.suffix in {".cc", ".h", ".inc", ".cu", ".cuh"})
+    assert files, "csrc/ring is empty"
+    return files
+
+
+def includes(path: Path) -> list[str]:
+    return INCLUDE.findall(path.read_text())
+
+
+def test_every_file_of_libring_is_in_a_layer() -> None:
+    assert {path.relative_to(RING).parts[0] for path in ring_files()} <= set(LAYERS)
+
+
+def test_libring_includes_nothing_of_torch_or_python() -> None:
+    wrong = [f"{path}: {name}" for path in ring_files() for name in includes(path) if FOREIGN.search(name)]
+    assert not wrong
+
+
+def test_layers_point_downwards() -> None:
+    wrong = []
+    for path in ring_files():
+        layer = path.relative_to(RING).parts[0]
+        for name in includes(path):
+            if name.startswith("ring/"):
+                if name.split("/")[1] not in LAYERS[layer] | {layer}:
+                    wrong.append(f"{path} includes {name}")
+            elif ".." in Path(name).parts:
+                wrong.append(f"{path} includes {name}: write it from csrc on")
+    assert not wrong
+
+
+def test_no_source_file_is_too_long() -> None:
+    files = [
+        path
+        for folder in SOURCE_FOLDERS
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix in SOURCE_SUFFIXES and "__pycache__" not in path.parts
+    ]
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+    assert lengths
+    assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
