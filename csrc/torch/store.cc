@@ -25,6 +25,10 @@ std::string TorchStore::get(const std::string& key, ring::Deadline deadline) {
     return {value.begin(), value.end()};
 }
 
+uint64_t TorchStore::count(const std::string& key) {
+    return static_cast<uint64_t>(store_->add(key, 1));
+}
+
 bool TorchStore::has(const std::string& key) {
     return store_->check({key});
 }

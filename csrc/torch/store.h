@@ -15,6 +15,7 @@ class TorchStore : public ring::Store {
 
     void set(const std::string& key, const std::string& value) override;
     std::string get(const std::string& key, ring::Deadline deadline) override;
+    uint64_t count(const std::string& key) override;
     bool has(const std::string& key) override;
 
     // The host that the store runs on, if it is one that has a host; else "".

@@ -51,8 +51,8 @@ std::string boot_id() {
     return id;
 }
 
-std::string key_of(const char* what, int rank) {
-    return std::string("ring/") + what + "/" + std::to_string(rank);
+std::string key_of(const std::string& keys, const char* what, int rank) {
+    return keys + what + "/" + std::to_string(rank);
 }
 
 // What must be the same on every rank for their schedules to fit together.
@@ -65,10 +65,10 @@ std::string settings() {
            " TORCH_RING_RING_SMALL_BYTES=" + std::to_string(values.ring_small_bytes);
 }
 
-[[noreturn]] void throw_missing(Store& store, int rank, int size) {
+[[noreturn]] void throw_missing(Store& store, const std::string& keys, int rank, int size) {
     std::string missing;
     for (int r = 0; r < size; ++r)
-        if (!store.has(key_of("card", r))) missing += (missing.empty() ? "" : ", ") + std::to_string(r);
+        if (!store.has(key_of(keys, "card", r))) missing += (missing.empty() ? "" : ", ") + std::to_string(r);
     throw TimeoutError("rank " + std::to_string(rank) + " of " + std::to_string(size) +
                        " waited for the group to form, but these ranks did not join in time: " +
                        (missing.empty() ? "none; the store is too slow" : missing) +
@@ -85,6 +85,9 @@ void require_equal(const std::vector<Card>& cards, const char* field, const std:
 
 Roster exchange_cards(Store& store, int rank, int size, const std::string& host_id,
                       const std::string& doorbell, Deadline deadline) {
+    // Nobody comes a second time before all have come a first, so this tells which start it is.
+    const uint64_t start = (store.count("ring/starts") - 1) / static_cast<uint64_t>(size);
+    const std::string keys = "ring/" + std::to_string(start) + "/";
     const std::string& own_secret = config().secret;
     Card mine{{"protocol", std::to_string(kProtocolVersion)},
               {"host_id", host_id.empty() ? host_identity() : host_id},
@@ -99,16 +102,16 @@ Roster exchange_cards(Store& store, int rank, int size, const std::string& host_
         const Nonce random = random_nonce();
         std::memcpy(&group, random.data(), sizeof(group));
         mine["group"] = std::to_string(group);
-        if (own_secret.empty()) store.set("ring/secret", random_secret());
+        if (own_secret.empty()) store.set(keys + "secret", random_secret());
     }
-    store.set(key_of("card", rank), encode(mine));
+    store.set(key_of(keys, "card", rank), encode(mine));
 
     std::vector<Card> cards;
     for (int r = 0; r < size; ++r) {
         try {
-            cards.push_back(decode(store.get(key_of("card", r), deadline)));
+            cards.push_back(decode(store.get(key_of(keys, "card", r), deadline)));
         } catch (const TimeoutError&) {
-            throw_missing(store, rank, size);
+            throw_missing(store, keys, rank, size);
         }
     }
     require_equal(cards, "protocol", "the protocol of torch_ring: install the same version everywhere");
@@ -119,8 +122,9 @@ Roster exchange_cards(Store& store, int rank, int size, const std::string& host_
                               ", rank 0 has " + cards[0].at("settings") + ": set them alike on every rank");
 
     Roster roster;
+    roster.keys = keys;
     roster.group = std::stoull(cards[0].at("group"));
-    roster.secret = own_secret.empty() ? store.get("ring/secret", deadline) : own_secret;
+    roster.secret = own_secret.empty() ? store.get(keys + "secret", deadline) : own_secret;
     for (const Card& card : cards) {
         roster.members.push_back({card.at("host_id"), card.at("host_name"), std::stoi(card.at("pid"))});
         roster.doorbells.push_back(card.at("doorbell"));
@@ -129,13 +133,15 @@ Roster exchange_cards(Store& store, int rank, int size, const std::string& host_
     return roster;
 }
 
-void publish_address(Store& store, int rank, const std::string& address, uint16_t port) {
-    store.set(key_of("address", rank), encode(Card{{"address", address}, {"port", std::to_string(port)}}));
+void publish_address(Store& store, const Roster& roster, int rank, const std::string& address,
+                     uint16_t port) {
+    store.set(key_of(roster.keys, "address", rank),
+              encode(Card{{"address", address}, {"port", std::to_string(port)}}));
 }
 
-Endpoint address_of(Store& store, int rank, Deadline deadline) {
+Endpoint address_of(Store& store, const Roster& roster, int rank, Deadline deadline) {
     try {
-        const Card card = decode(store.get(key_of("address", rank), deadline));
+        const Card card = decode(store.get(key_of(roster.keys, "address", rank), deadline));
         return {card.at("address"), static_cast<uint16_t>(std::stoi(card.at("port")))};
     } catch (const TimeoutError&) {
         throw TimeoutError("rank " + std::to_string(rank) +

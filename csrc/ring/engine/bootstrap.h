@@ -13,6 +13,7 @@
 namespace ring {
 
 struct Roster {
+    std::string keys;    // what the group's keys in the store begin with
     uint64_t group = 0;  // a random number that rank 0 drew
     std::string secret;  // what connections prove knowledge of
     std::vector<Member> members;
@@ -23,15 +24,18 @@ struct Roster {
 // Publishes this rank's card and reads all others'. `host_id` stands for this host, "" for host_identity().
 // Throws TimeoutError that names the ranks that did not come, and ConfigError, on every rank, where the
 // ranks' settings, secrets or versions differ.
+//
+// A store may serve one group after the other (a process group that is destroyed and made again): each has
+// keys of its own, which the roster's `keys` begins.
 Roster exchange_cards(Store& store, int rank, int size, const std::string& host_id,
                       const std::string& doorbell, Deadline deadline);
 
 // The second round, only where ranks must connect over the network.
-void publish_address(Store& store, int rank, const std::string& address, uint16_t port);
+void publish_address(Store& store, const Roster& roster, int rank, const std::string& address, uint16_t port);
 struct Endpoint {
     std::string address;
     uint16_t port;
 };
-Endpoint address_of(Store& store, int rank, Deadline deadline);
+Endpoint address_of(Store& store, const Roster& roster, int rank, Deadline deadline);
 
 }  // namespace ring

@@ -77,7 +77,7 @@ Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::un
       forks_(fork_count()),
       timeout_(timeout),
       context_{.layout = layout_},
-      called_(layout_.size(), connections_.segment.get()) {
+      progress_(layout_.rank(), layout_.size(), connections_.segment.get()) {
     context_.segment = layout_.local_size() > 1 ? connections_.segment.get() : nullptr;
     context_.next = connections_.next.get();
     context_.prev = connections_.prev.get();

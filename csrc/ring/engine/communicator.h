@@ -137,7 +137,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     Clock::time_point active_since_;
     // Whose callbacks are still to be run.
     std::vector<std::pair<std::shared_ptr<Operation>, std::exception_ptr>> finished_;
-    ProgressTable called_;
+    ProgressTable progress_;
     struct Suspect {
         int rank;
         std::string why;

@@ -50,7 +50,7 @@ class Connector {
 
     std::unique_ptr<Link> to_next(int peer) {
         if (layout_.same_host(peer, layout_.rank())) return over_memory(peer);
-        const Endpoint there = address_of(store_, peer, deadline_);
+        const Endpoint there = address_of(store_, roster_, peer, deadline_);
         if (is_loopback(there.address) && roster_.boots[peer] != roster_.boots[layout_.rank()])
             throw ConfigError(
                 layout_.describe(peer) + " can only be reached at " + there.address +
@@ -106,7 +106,8 @@ class Connector {
 Connections connect_group(Store& store, const Layout& layout, const Roster& roster, const Doorbell& doorbell,
                           Acceptor* acceptor, Deadline deadline) {
     Connections made;
-    if (acceptor != nullptr) publish_address(store, layout.rank(), acceptor->address(), acceptor->port());
+    if (acceptor != nullptr)
+        publish_address(store, roster, layout.rank(), acceptor->address(), acceptor->port());
     const auto& local = layout.host_ranks();
     if (local.size() > 1) {
         std::vector<std::string> names;

@@ -26,12 +26,6 @@ constexpr milliseconds kShareEvery{100};
 // How long a peer whose data connection ended may take to say why on its control connection.
 constexpr milliseconds kExplain{200};
 
-std::string list(const std::vector<int>& ranks, const Layout& layout) {
-    std::string text;
-    for (const int rank : ranks) text += (text.empty() ? "" : ", ") + layout.describe(rank);
-    return text;
-}
-
 }  // namespace
 
 // ---- drivers ----
@@ -171,7 +165,7 @@ bool Communicator::start_next() {
         queue_.pop_front();
     }
     active_since_ = Clock::now();
-    called_.note(layout_.rank(), active_->number);
+    progress_.enter(active_->number);
     context_.operation = active_->number;
     context_.arguments = &active_->arguments;
     context_.frames_sent = 0;
@@ -242,17 +236,18 @@ void Communicator::check_deadline() {
     if (active_ == nullptr) return;
     const auto now = Clock::now();
     check_departures();
-    if (now >= share_time()) called_.share(connections_.controls);
-    if (!active_->deadline.passed()) return;
-    const auto missing = called_.missing(active_->number);
-    std::string text =
-        active_->describe() + " did not end in time on rank " + std::to_string(layout_.rank()) + ": ";
-    if (!missing.empty()) {
-        text += list(missing, layout_) + " did not call it";
-    } else {
-        text += "all ranks called it, but " + list(strand_->awaited(), layout_) + " made no progress";
+    if (now >= share_time()) {
+        const auto awaited = strand_->awaited();
+        progress_.beat(awaited.empty() ? -1 : awaited.front());
+        progress_.share(connections_.controls);
     }
-    fail({FailureKind::kTimeout, text, 0});
+    if (!active_->deadline.passed()) return;
+    const auto patience = share_time() - active_since_;
+    const std::string why = progress_.blame(active_->number, strand_->awaited(), patience,
+                                            [this](int rank) { return layout_.describe(rank); });
+    fail({FailureKind::kTimeout,
+          active_->describe() + " did not end in time on rank " + std::to_string(layout_.rank()) + ": " + why,
+          0});
 }
 
 void Communicator::explain_suspect() {
@@ -287,9 +282,8 @@ void Communicator::read_controls() {
             if (message.type == Control::Type::kFailure) {
                 fail(decode_failure(message.payload));
             } else if (message.type == Control::Type::kProgress) {
-                for (const CallProgress& one : decode_progress(message.payload))
-                    called_.note(one.rank, one.operation);
-                called_.share(connections_.controls);
+                for (const CallProgress& one : decode_progress(message.payload)) progress_.merge(one);
+                progress_.share(connections_.controls);
             }
         }
         // A rank may leave in good order while others still work: only who needs it fails, in

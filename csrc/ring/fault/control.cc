@@ -101,23 +101,13 @@ Failure decode_failure(const std::string& payload) {
 }
 
 std::string encode(const std::vector<CallProgress>& progress) {
-    std::string payload;
-    for (const CallProgress& one : progress) {
-        payload.append(reinterpret_cast<const char*>(&one.rank), sizeof(one.rank));
-        payload.append(reinterpret_cast<const char*>(&one.operation), sizeof(one.operation));
-    }
-    return payload;
+    return {reinterpret_cast<const char*>(progress.data()), progress.size() * sizeof(CallProgress)};
 }
 
 std::vector<CallProgress> decode_progress(const std::string& payload) {
-    constexpr size_t kEntry = sizeof(int32_t) + sizeof(uint64_t);
-    std::vector<CallProgress> progress;
-    for (size_t at = 0; at + kEntry <= payload.size(); at += kEntry) {
-        CallProgress one{};
-        std::memcpy(&one.rank, payload.data() + at, sizeof(one.rank));
-        std::memcpy(&one.operation, payload.data() + at + sizeof(one.rank), sizeof(one.operation));
-        progress.push_back(one);
-    }
+    std::vector<CallProgress> progress(payload.size() / sizeof(CallProgress));
+    if (!progress.empty())
+        std::memcpy(progress.data(), payload.data(), progress.size() * sizeof(CallProgress));
     return progress;
 }
 

@@ -55,10 +55,14 @@ class Control {
 std::string encode(const Failure& failure);
 Failure decode_failure(const std::string& payload);
 
+// What is known of one rank; see progress_table.h. Sent as it lies in memory.
 struct CallProgress {
     int32_t rank;
-    uint64_t operation;  // the last one that this rank is known to have called
+    int32_t waits_for;   // a rank, or -1
+    uint64_t operation;  // the last one that it called
+    uint64_t beats;      // how often it has said so while it waited
 };
+static_assert(sizeof(CallProgress) == 24);
 std::string encode(const std::vector<CallProgress>& progress);
 std::vector<CallProgress> decode_progress(const std::string& payload);
 

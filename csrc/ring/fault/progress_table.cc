@@ -6,21 +6,51 @@
 namespace ring {
 namespace {
 
-constexpr size_t kEntriesPerMessage = 4000;
+constexpr size_t kEntriesPerMessage = 2000;
 
 }  // namespace
 
-void ProgressTable::note(int rank, uint64_t operation) {
-    if (rank < 0 || rank >= static_cast<int>(sent_.size())) return;
-    if (segment_ != nullptr) {
-        segment_->note_called(rank, operation);
-    } else {
-        own_[rank] = std::max(own_[rank], operation);
-    }
+ProgressTable::ProgressTable(int rank, int size, Segment* segment)
+    : rank_(rank),
+      segment_(segment),
+      own_(segment == nullptr ? std::make_unique<Segment::Progress[]>(size) : nullptr),
+      sent_(size),
+      seen_(size) {}
+
+// Relaxed, here and below: the values are only compared, and only grow.
+Segment::Progress& ProgressTable::entry(int rank) const {
+    return segment_ != nullptr ? segment_->progress(rank) : own_[rank];
 }
 
 uint64_t ProgressTable::called(int rank) const {
-    return segment_ != nullptr ? segment_->called(rank) : own_[rank];
+    return entry(rank).operation.load(std::memory_order_relaxed);
+}
+
+void ProgressTable::enter(uint64_t operation) {
+    entry(rank_).operation.store(operation, std::memory_order_relaxed);
+}
+
+void ProgressTable::beat(int waits_for) {
+    entry(rank_).waits_for.store(waits_for, std::memory_order_relaxed);
+    entry(rank_).beats.fetch_add(1, std::memory_order_relaxed);
+    for (int rank = 0; rank < static_cast<int>(seen_.size()); ++rank) look(rank);
+}
+
+void ProgressTable::merge(const CallProgress& heard) {
+    if (heard.rank < 0 || heard.rank >= static_cast<int>(sent_.size()) || heard.rank == rank_) return;
+    Segment::Progress& known = entry(heard.rank);
+    if (heard.operation > known.operation.load(std::memory_order_relaxed))
+        known.operation.store(heard.operation, std::memory_order_relaxed);
+    if (heard.beats > known.beats.load(std::memory_order_relaxed)) {
+        known.waits_for.store(heard.waits_for, std::memory_order_relaxed);
+        known.beats.store(heard.beats, std::memory_order_relaxed);
+    }
+    look(heard.rank);
+}
+
+void ProgressTable::look(int rank) {
+    const uint64_t beats = entry(rank).beats.load(std::memory_order_relaxed);
+    if (beats != seen_[rank].beats) seen_[rank] = {beats, Clock::now()};
 }
 
 void ProgressTable::share(const std::vector<std::unique_ptr<Control>>& controls) {
@@ -31,10 +61,13 @@ void ProgressTable::share(const std::vector<std::unique_ptr<Control>>& controls)
         news.clear();
     };
     for (size_t rank = 0; rank < sent_.size(); ++rank) {
-        const uint64_t known = called(static_cast<int>(rank));
-        if (known <= sent_[rank]) continue;
-        sent_[rank] = known;
-        news.push_back({static_cast<int32_t>(rank), known});
+        const Segment::Progress& known = entry(static_cast<int>(rank));
+        const CallProgress now{static_cast<int32_t>(rank), known.waits_for.load(std::memory_order_relaxed),
+                               known.operation.load(std::memory_order_relaxed),
+                               known.beats.load(std::memory_order_relaxed)};
+        if (now.operation <= sent_[rank].operation && now.beats <= sent_[rank].beats) continue;
+        sent_[rank] = now;
+        news.push_back(now);
         if (news.size() == kEntriesPerMessage) send();
     }
     if (!news.empty()) send();
@@ -42,9 +75,19 @@ void ProgressTable::share(const std::vector<std::unique_ptr<Control>>& controls)
 
 std::vector<int> ProgressTable::missing(uint64_t operation) const {
     std::vector<int> ranks;
-    for (size_t rank = 0; rank < sent_.size(); ++rank)
-        if (called(static_cast<int>(rank)) < operation) ranks.push_back(static_cast<int>(rank));
+    for (int rank = 0; rank < static_cast<int>(sent_.size()); ++rank)
+        if (called(rank) < operation) ranks.push_back(rank);
     return ranks;
+}
+
+ProgressTable::Culprit ProgressTable::follow(int rank, uint64_t operation, Clock::duration patience) const {
+    const auto now = Clock::now();
+    for (size_t steps = 0; steps < sent_.size() && rank >= 0 && rank != rank_; ++steps) {
+        if (called(rank) < operation) return {rank, false};
+        if (now - seen_[rank].at > patience) return {rank, true};
+        rank = entry(rank).waits_for.load(std::memory_order_relaxed);
+    }
+    return {-1, false};
 }
 
 }  // namespace ring

@@ -1,35 +1,84 @@
-// Which operation each rank is known to have called, so that a timeout can name who is missing.
+// How far each rank is known to be, so that a timeout blames the right one.
 //
-// A rank that has waited for a while tells its neighbours on other hosts how far it is, and passes on what it
-// hears; the ranks of one host share one table in their segment. Only growth is sent, so the gossip dies down
-// by itself.
+// A rank that has waited for a while *beats*: again and again it tells its neighbours on other hosts which
+// operation it is in and whom it waits for, and passes on what it hears; the ranks of one host share one
+// table in their segment. Only growth is sent, so the gossip dies down by itself. When a deadline passes, the
+// chain of who waits for whom leads from this rank to one that has not called the operation, or that no
+// longer beats: that one is to blame.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "ring/base/clock.h"
 #include "ring/fault/control.h"
 #include "ring/transport/shm/segment.h"
 
 namespace ring {
 
+// Used by one thread at a time (the one that drives the group).
 class ProgressTable {
   public:
-    ProgressTable(int size, Segment* segment)
-        : segment_(segment), own_(segment == nullptr ? size : 0), sent_(size) {}
+    ProgressTable(int rank, int size, Segment* segment);
 
-    void note(int rank, uint64_t operation);
-    uint64_t called(int rank) const;
+    // This rank called an operation.
+    void enter(uint64_t operation);
+    // It still waits in it, for this rank (-1: for none in particular).
+    void beat(int waits_for);
+    // What a neighbour said.
+    void merge(const CallProgress& heard);
     // Sends what has grown since the last call to all neighbours.
     void share(const std::vector<std::unique_ptr<Control>>& controls);
-    // The ranks that are not known to have called this operation.
-    std::vector<int> missing(uint64_t operation) const;
+
+    // Why `operation`, in which this rank waits for `awaited`, does not end. A rank that has not beaten for
+    // `patience` is taken for stopped. `describe` names a rank.
+    template <typename Describe>
+    std::string blame(uint64_t operation, const std::vector<int>& awaited, Clock::duration patience,
+                      Describe describe) const;
 
   private:
+    struct Seen {
+        uint64_t beats = 0;
+        Clock::time_point at;
+    };
+
+    Segment::Progress& entry(int rank) const;
+    void look(int rank);  // notes when it last beat
+    uint64_t called(int rank) const;
+    std::vector<int> missing(uint64_t operation) const;
+    // The rank at the end of the chain that begins at `rank`, and whether it is one that has stopped; -1 for
+    // no end.
+    struct Culprit {
+        int rank;
+        bool stopped;
+    };
+    Culprit follow(int rank, uint64_t operation, Clock::duration patience) const;
+
+    int rank_;
     Segment* segment_;
-    std::vector<uint64_t> own_;  // without a segment
-    std::vector<uint64_t> sent_;
+    std::unique_ptr<Segment::Progress[]> own_;  // without a segment
+    std::vector<CallProgress> sent_;
+    std::vector<Seen> seen_;
 };
+
+template <typename Describe>
+std::string ProgressTable::blame(uint64_t operation, const std::vector<int>& awaited,
+                                 Clock::duration patience, Describe describe) const {
+    const auto list = [&](const std::vector<int>& ranks) {
+        std::string text;
+        for (const int rank : ranks) text += (text.empty() ? "" : ", ") + describe(rank);
+        return text;
+    };
+    for (const int rank : awaited) {
+        const Culprit culprit = follow(rank, operation, patience);
+        if (culprit.rank < 0) continue;
+        if (culprit.stopped)
+            return describe(culprit.rank) + " called it but does not answer: stopped, or cut off";
+        return list(missing(operation)) + " did not call it";
+    }
+    return "all ranks called it, but " + list(awaited) + " made no progress";
+}
 
 }  // namespace ring

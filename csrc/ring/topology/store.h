@@ -16,6 +16,8 @@ class Store {
     virtual void set(const std::string& key, const std::string& value) = 0;
     // Waits for the key. Throws TimeoutError when the deadline passes first.
     virtual std::string get(const std::string& key, Deadline deadline) = 0;
+    // How often this has been called for the key by all ranks together, this call included.
+    virtual uint64_t count(const std::string& key) = 0;
     // Whether the key is there, without waiting.
     virtual bool has(const std::string& key) = 0;
 };

@@ -37,11 +37,6 @@ struct Segment::Board {
     alignas(kLine) std::atomic<uint32_t> departures;
 };
 
-// On a line of its own: every rank writes its own with each operation.
-struct Segment::Called {
-    alignas(kLine) std::atomic<uint64_t> operation;
-};
-
 struct Segment::RankBlock {
     alignas(kLine) std::atomic<uint64_t> phase;
     alignas(kLine) Announcement announced[2];
@@ -58,8 +53,8 @@ Segment::Segment(int local_rank, std::vector<int> ranks, int world, const Doorbe
       names_(std::move(names)) {
     const size_t n = ranks_.size();
     blocks_at_ = round_up(sizeof(Board), kPage);
-    called_at_ = blocks_at_ + round_up(n * sizeof(RankBlock), kPage);
-    buffers_at_ = called_at_ + round_up(world * sizeof(Called), kPage);
+    progress_at_ = blocks_at_ + round_up(n * sizeof(RankBlock), kPage);
+    buffers_at_ = progress_at_ + round_up(world * kLine, kPage);
     channels_at_ = buffers_at_ + n * kBuffersPerRank;
     const size_t bytes = channels_at_ + n * n * round_up(sizeof(Channel), kPage);
 
@@ -188,17 +183,10 @@ std::optional<Failure> Segment::failure() const {
     return Failure{board().failure_kind, board().failure_text, board().failure_operation};
 }
 
-void Segment::note_called(int rank, uint64_t operation) {
-    std::atomic<uint64_t>& known = reinterpret_cast<Called*>(mapping_.data() + called_at_)[rank].operation;
-    // Relaxed: only ever compared, and only grows.
-    uint64_t before = known.load(std::memory_order_relaxed);
-    while (before < operation && !known.compare_exchange_weak(before, operation, std::memory_order_relaxed)) {
-    }
-}
-
-uint64_t Segment::called(int rank) const {
-    return reinterpret_cast<const Called*>(mapping_.data() + called_at_)[rank].operation.load(
-        std::memory_order_relaxed);  // see note_called()
+Segment::Progress& Segment::progress(int rank) const {
+    // Each on a line of its own: every rank writes its own with each operation.
+    static_assert(sizeof(Progress) <= kLine);
+    return *reinterpret_cast<Progress*>(mapping_.data() + progress_at_ + rank * kLine);
 }
 
 void Segment::depart() {

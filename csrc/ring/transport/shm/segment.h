@@ -83,9 +83,13 @@ class Segment {
     // The first failure stays; every rank of the host sees it.
     void post_failure(const Failure& failure);
     std::optional<Failure> failure() const;
-    // The last operation that a rank (of the whole group) is known to have called.
-    void note_called(int rank, uint64_t operation);
-    uint64_t called(int rank) const;
+    // What is known of a rank (of the whole group); see fault/progress_table.h.
+    struct Progress {
+        std::atomic<uint64_t> operation;
+        std::atomic<uint64_t> beats;
+        std::atomic<int32_t> waits_for;
+    };
+    Progress& progress(int rank) const;
     // This rank left the group in good order.
     void depart();
     bool departed(int local) const;
@@ -93,7 +97,6 @@ class Segment {
 
   private:
     struct Board;
-    struct Called;
     struct RankBlock;
 
     Board& board() const;
@@ -106,7 +109,7 @@ class Segment {
     const Doorbell& doorbell_;
     std::vector<std::string> names_;
     size_t blocks_at_ = 0;
-    size_t called_at_ = 0;
+    size_t progress_at_ = 0;
     size_t buffers_at_ = 0;
     size_t channels_at_ = 0;
     Mapping mapping_;
