@@ -20,6 +20,20 @@ ring::Signature signature(ring::Collective kind, ring::DType dtype, uint64_t cou
     return made;
 }
 
+// What a collective starts with; its arguments and staging are filled in by the caller.
+template <typename Options>
+RingWork::Call call_of(c10d::OpType type, const char* title, std::vector<at::Tensor> inputs,
+                       std::vector<at::Tensor> outputs, const Options& options) {
+    RingWork::Call call;
+    call.type = type;
+    call.title = title;
+    call.inputs = std::move(inputs);
+    call.outputs = std::move(outputs);
+    call.timeout = options.timeout;
+    call.async = options.asyncOp;
+    return call;
+}
+
 void check_alike(const at::Tensor& one, const at::Tensor& other, const char* collective) {
     TORCH_CHECK_VALUE(one.scalar_type() == other.scalar_type(), "ring: ", collective,
                       " of tensors of different dtypes, ", one.scalar_type(), " and ", other.scalar_type());
@@ -68,12 +82,7 @@ c10d::ErrorType RingBackend::getError() {
 RingBackend::WorkPtr RingBackend::allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) {
     constexpr const char* kName = "all_reduce";
     const at::Tensor& tensor = only(tensors, kName);
-    RingWork::Call call{.outputs = tensors,
-                        .type = c10d::OpType::ALLREDUCE,
-                        .title = "ring:all_reduce",
-                        .inputs = tensors,
-                        .timeout = options.timeout,
-                        .async = options.asyncOp};
+    RingWork::Call call = call_of(c10d::OpType::ALLREDUCE, "ring:all_reduce", tensors, tensors, options);
     const at::Tensor data = call.staging.write(tensor);
     auto& arguments = call.arguments;
     arguments.signature =
@@ -85,12 +94,7 @@ RingBackend::WorkPtr RingBackend::allreduce(Tensors& tensors, const c10d::Allred
 
 RingBackend::WorkPtr RingBackend::broadcast(Tensors& tensors, const c10d::BroadcastOptions& options) {
     const at::Tensor& tensor = only(tensors, "broadcast");
-    RingWork::Call call{.outputs = tensors,
-                        .type = c10d::OpType::BROADCAST,
-                        .title = "ring:broadcast",
-                        .inputs = tensors,
-                        .timeout = options.timeout,
-                        .async = options.asyncOp};
+    RingWork::Call call = call_of(c10d::OpType::BROADCAST, "ring:broadcast", tensors, tensors, options);
     const at::Tensor data = call.staging.write(tensor);
     const Moved moved = moved_as(data);
     auto& arguments = call.arguments;
@@ -108,12 +112,7 @@ RingBackend::WorkPtr RingBackend::allgather(TensorLists& outputs, Tensors& input
     TORCH_CHECK_VALUE(list.size() == static_cast<size_t>(getSize()), "ring: all_gather into ", list.size(),
                       " tensors in a group of ", getSize(), " ranks");
     for (const at::Tensor& output : list) check_alike(output, input, kName);
-    RingWork::Call call{.outputs = list,
-                        .type = c10d::OpType::ALLGATHER,
-                        .title = "ring:all_gather",
-                        .inputs = inputs,
-                        .timeout = options.timeout,
-                        .async = options.asyncOp};
+    RingWork::Call call = call_of(c10d::OpType::ALLGATHER, "ring:all_gather", inputs, list, options);
     const at::Tensor data = call.staging.read(input);
     const Moved moved = moved_as(data);
     auto& arguments = call.arguments;
@@ -133,12 +132,8 @@ RingBackend::WorkPtr RingBackend::_allgather_base(at::Tensor& output, at::Tensor
         "ring: all_gather_into_tensor of ", input.scalar_type(), "[", input.numel(), "] on ", getSize(),
         " ranks needs an output of ", input.numel() * getSize(), " elements of the same dtype, not ",
         output.scalar_type(), "[", output.numel(), "]");
-    RingWork::Call call{.outputs = {output},
-                        .type = c10d::OpType::_ALLGATHER_BASE,
-                        .title = "ring:all_gather",
-                        .inputs = Tensors{input},
-                        .timeout = options.timeout,
-                        .async = options.asyncOp};
+    RingWork::Call call =
+        call_of(c10d::OpType::_ALLGATHER_BASE, "ring:all_gather", {input}, {output}, options);
     const at::Tensor data = call.staging.read(input);
     const Moved moved = moved_as(data);
     auto& arguments = call.arguments;
@@ -156,12 +151,8 @@ RingBackend::WorkPtr RingBackend::reduce_scatter(Tensors& outputs, TensorLists& 
     TORCH_CHECK_VALUE(list.size() == static_cast<size_t>(getSize()), "ring: reduce_scatter of ", list.size(),
                       " tensors in a group of ", getSize(), " ranks");
     for (const at::Tensor& input : list) check_alike(input, output, kName);
-    RingWork::Call call{.outputs = outputs,
-                        .type = c10d::OpType::REDUCE_SCATTER,
-                        .title = "ring:reduce_scatter",
-                        .inputs = list,
-                        .timeout = options.timeout,
-                        .async = options.asyncOp};
+    RingWork::Call call =
+        call_of(c10d::OpType::REDUCE_SCATTER, "ring:reduce_scatter", list, outputs, options);
     auto& arguments = call.arguments;
     arguments.signature =
         signature(ring::Collective::kReduceScatter, reducible_dtype(output, kName), output.numel());
@@ -181,12 +172,8 @@ RingBackend::WorkPtr RingBackend::_reduce_scatter_base(at::Tensor& output, at::T
         "ring: reduce_scatter_tensor into ", output.scalar_type(), "[", output.numel(), "] on ", getSize(),
         " ranks needs an input of ", output.numel() * getSize(), " elements of the same dtype, not ",
         input.scalar_type(), "[", input.numel(), "]");
-    RingWork::Call call{.outputs = {output},
-                        .type = c10d::OpType::_REDUCE_SCATTER_BASE,
-                        .title = "ring:reduce_scatter",
-                        .inputs = Tensors{input},
-                        .timeout = options.timeout,
-                        .async = options.asyncOp};
+    RingWork::Call call =
+        call_of(c10d::OpType::_REDUCE_SCATTER_BASE, "ring:reduce_scatter", {input}, {output}, options);
     auto& arguments = call.arguments;
     arguments.signature =
         signature(ring::Collective::kReduceScatter, reducible_dtype(output, kName), output.numel());
@@ -197,10 +184,7 @@ RingBackend::WorkPtr RingBackend::_reduce_scatter_base(at::Tensor& output, at::T
 }
 
 RingBackend::WorkPtr RingBackend::barrier(const c10d::BarrierOptions& options) {
-    RingWork::Call call{.type = c10d::OpType::BARRIER,
-                        .title = "ring:barrier",
-                        .timeout = options.timeout,
-                        .async = options.asyncOp};
+    RingWork::Call call = call_of(c10d::OpType::BARRIER, "ring:barrier", {}, {}, options);
     call.arguments.signature = signature(ring::Collective::kBarrier, ring::DType::kUInt8, 0);
     return RingWork::start(group_, std::move(call));
 }

@@ -16,14 +16,14 @@ namespace torch_ring {
 class RingWork : public c10d::Work {
   public:
     struct Call {
-        ring::Arguments arguments{};
-        Staging staging{};
-        std::vector<at::Tensor> outputs{};  // the caller's, as result() and the future give them
-        c10d::OpType type;
-        const char* title;                                // of the profiler's span: "ring:all_reduce"
-        std::optional<std::vector<at::Tensor>> inputs{};  // for the profiler
-        std::chrono::milliseconds timeout;                // c10d::kUnsetTimeout: the group's
-        bool async;
+        ring::Arguments arguments;
+        Staging staging;
+        std::vector<at::Tensor> outputs;  // the caller's, as result() and the future give them
+        c10d::OpType type = c10d::OpType::UNKNOWN;
+        const char* title = nullptr;                              // of the profiler's span: "ring:all_reduce"
+        std::vector<at::Tensor> inputs;                           // for the profiler
+        std::chrono::milliseconds timeout = c10d::kUnsetTimeout;  // c10d::kUnsetTimeout: the group's
+        bool async = true;
     };
 
     // Posts the operation. An asynchronous one goes on by itself; any other runs when it is waited for.

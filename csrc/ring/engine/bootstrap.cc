@@ -4,12 +4,12 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <fstream>
 #include <map>
 #include <sstream>
 
 #include "ring/base/config.h"
 #include "ring/base/error.h"
+#include "ring/base/hex.h"
 #include "ring/topology/identity.h"
 #include "ring/transport/frame.h"
 #include "ring/transport/tcp/handshake.h"
@@ -33,22 +33,6 @@ Card decode(const std::string& text) {
         if (const size_t at = line.find('='); at != std::string::npos)
             card[line.substr(0, at)] = line.substr(at + 1);
     return card;
-}
-
-std::string hex(const std::string& bytes) {
-    std::string text;
-    for (const char byte : bytes) {
-        constexpr const char* kDigits = "0123456789abcdef";
-        text += kDigits[static_cast<unsigned char>(byte) >> 4];
-        text += kDigits[static_cast<unsigned char>(byte) & 15];
-    }
-    return text;
-}
-
-std::string boot_id() {
-    std::string id;
-    std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
-    return id;
 }
 
 std::string key_of(const std::string& keys, const char* what, int rank) {

@@ -60,7 +60,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // Ends the group on all ranks with AbortedError.
     void abort(const std::string& why);
     // Leaves the group in good order: peers that do not wait for this rank are not disturbed. Called by the
-    // destructor.
+    // destructor. Does nothing in a forked child, whose parent may still be at work.
     void shutdown();
     // What ended the group, if something did.
     std::optional<Failure> failure() const;

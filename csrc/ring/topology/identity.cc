@@ -13,12 +13,6 @@
 namespace ring {
 namespace {
 
-std::string boot_id() {
-    std::string id;
-    std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
-    return id;
-}
-
 std::string namespace_of(const char* kind) {
     struct stat info{};
     if (::stat((std::string("/proc/self/ns/") + kind).c_str(), &info) != 0) return "?";
@@ -26,6 +20,12 @@ std::string namespace_of(const char* kind) {
 }
 
 }  // namespace
+
+std::string boot_id() {
+    std::string id;
+    std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+    return id;
+}
 
 std::string host_identity() {
     if (!config().host_id.empty()) return "named:" + config().host_id;

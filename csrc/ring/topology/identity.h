@@ -10,6 +10,9 @@ namespace ring {
 // TORCH_RING_HOST_ID overrides it.
 std::string host_identity();
 
+// The kernel's random id of this boot of this machine, whatever TORCH_RING_HOST_ID says; "" if it has none.
+std::string boot_id();
+
 // What to call this host in messages: TORCH_RING_HOST_ID or the host's name.
 std::string host_name();
 

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "ring/base/error.h"
+#include "ring/base/hex.h"
 
 namespace ring {
 namespace {
@@ -32,15 +33,9 @@ struct Address {
 };
 
 std::string random_name() {
-    unsigned char bytes[16];
+    char bytes[16];
     if (::getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes)) throw_errno("getrandom");
-    std::string name = "torch_ring.";
-    for (const unsigned char byte : bytes) {
-        constexpr const char* kDigits = "0123456789abcdef";
-        name += kDigits[byte >> 4];
-        name += kDigits[byte & 15];
-    }
-    return name;
+    return "torch_ring." + hex({bytes, sizeof(bytes)});
 }
 
 }  // namespace
