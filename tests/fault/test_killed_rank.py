@@ -78,3 +78,27 @@ def test_the_group_stays_failed_and_can_be_destroyed(launch: Callable[..., Job],
         for name, (type_name, seconds) in raised.items():
             assert type_name == "RingPeerError" and seconds < 0.5, f"{name}: {type_name} after {seconds} s"
     assert max(job.run(destroy_in_time)) < 5
+
+
+def train_forever() -> None:
+    """DDP until it raises: the error reaches the caller through autograd."""
+    model = torch.nn.Sequential(*[torch.nn.Linear(300, 300) for _ in range(4)])
+    ddp = torch.nn.parallel.DistributedDataParallel(model, bucket_cap_mb=1)
+    while True:
+        ddp(torch.ones(4, 300)).sum().backward()
+
+
+def wait_for_future() -> None:
+    dist.all_reduce(torch.ones(10), async_op=True).get_future().wait()
+
+
+@pytest.mark.parametrize("layout", ["1x4", "2x2"])
+def test_the_type_survives_autograd_and_futures(launch: Callable[..., Job], layout: str) -> None:
+    job = launch(layout).init()
+    pending = job.submit(train_forever)
+    time.sleep(0.6)
+    job.kill(1)
+    survivors = set(job.layout.ranks) - {1}
+    check_all_raise(job, pending.wait(WITHIN + 5), survivors, "RingPeerError", {1})
+    again = job.submit(wait_for_future, ranks=survivors).wait(WITHIN + 5)
+    check_all_raise(job, again, survivors, "RingPeerError", {1})

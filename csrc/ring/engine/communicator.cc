@@ -19,7 +19,7 @@
 namespace ring {
 namespace {
 
-// How long a leaving rank waits for its goodbyes to get into the sockets.
+// How long a leaving rank waits for its goodbyes to arrive.
 constexpr milliseconds kGoodbye{200};
 
 void watch(const UniqueFd& epoll, int fd) {
@@ -196,14 +196,16 @@ void Communicator::shutdown() {
     abandon_all();
     if (connections_.segment != nullptr) connections_.segment->depart();
     for (const auto& control : connections_.controls) {
-        control->receive();  // what is left unread would turn the end of the connection into a reset
         control->send(Control::Type::kGoodbye, "");
     }
     const Deadline deadline = Deadline::after(kGoodbye);
     while (!deadline.passed() && std::any_of(connections_.controls.begin(), connections_.controls.end(),
                                              [](const auto& control) { return control->pending(); })) {
         std::this_thread::sleep_for(milliseconds(1));
-        for (const auto& control : connections_.controls) control->flush();
+        for (const auto& control : connections_.controls) {
+            control->flush();
+            control->receive();  // notices a peer that is gone
+        }
     }
     if (acceptor_ != nullptr) acceptor_->forget(roster_.group, layout_.rank());
     context_.next = context_.prev = nullptr;

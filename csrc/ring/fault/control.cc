@@ -1,6 +1,8 @@
 // See control.h.
 #include "ring/fault/control.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -45,6 +47,12 @@ void Control::flush() {
             outgoing_.clear();
         }
     }
+}
+
+bool Control::pending() const {
+    int unacknowledged = 0;
+    if (closed_ || ::ioctl(socket_.get(), SIOCOUTQ, &unacknowledged) != 0) return false;
+    return !outgoing_.empty() || unacknowledged > 0;
 }
 
 std::vector<Control::Message> Control::receive() {

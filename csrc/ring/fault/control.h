@@ -31,7 +31,10 @@ class Control {
     void send(Type type, const std::string& payload);
     // Sends what is queued; what does not fit now goes with a later call.
     void flush();
-    bool pending() const { return !closed_ && !outgoing_.empty(); }
+    // Whether the peer's kernel may still lack something that was sent. Closing then could lose it: where
+    // something unread has come meanwhile, the kernel resets the connection and drops what it has not sent
+    // yet.
+    bool pending() const;
     // The messages that have arrived. After the end of the connection closed() says so.
     std::vector<Message> receive();
 
