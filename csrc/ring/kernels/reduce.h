@@ -20,8 +20,9 @@ namespace ring {
 // float16 and bfloat16 accumulate in float32 and are rounded once, at the end (round to nearest even, NaN
 // stays NaN). MIN and MAX of floating types give NaN where any input is NaN. Integers wrap around. `divisor`
 // > 1 divides the result by it before it is stored (AVG: pass the number of ranks in the call that completes
-// the sum, 1 otherwise); integers are truncated towards zero. SUM and AVG are the same function: only
-// `divisor` differs. bool: SUM, MAX and BOR are "or"; PRODUCT, MIN and BAND are "and"; BXOR is "xor".
+// the sum, 1 otherwise); integers are truncated towards zero, bool ignores it. SUM and AVG are the same
+// function: only `divisor` differs. bool: SUM, MAX and BOR are "or"; PRODUCT, MIN and BAND are "and"; BXOR is
+// "xor".
 //
 // `dst` may be one of `srcs`, or overlap none of them. n_srcs >= 1. No alignment is required beyond the
 // element's. Thread-safe.
