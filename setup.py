@@ -29,8 +29,8 @@ class CMakeBuild(build_ext):
                 "torch_ring is built against the torch you use: install torch first, then run "
                 "pip with --no-build-isolation"
             ) from error
-        if shutil.which("nvcc") is None:
-            print("torch_ring: no nvcc on this machine: the CUDA kernels are left out, all else is built")
+        why = "this version has none yet" if shutil.which("nvcc") else "no nvcc on this machine"
+        print(f"torch_ring: building for CPU tensors; CUDA kernels are left out: {why}")
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
         build = ROOT / "build" / f"torch-{torch.__version__}-{sys.implementation.cache_tag}"
         includes = [*include_paths(), sysconfig.get_paths()["include"]]

@@ -36,6 +36,8 @@ void control(const UniqueFd& epoll, int operation, int fd, uint32_t events, uint
 
 // How often the thread looks whether a group that a waiter drove has become idle, to take it over.
 constexpr milliseconds kTakeOver{50};
+// How long the end of the process waits for the thread; longer only if a callback of the user's hangs.
+constexpr milliseconds kSettle{1000};
 
 }  // namespace
 
@@ -129,6 +131,13 @@ void Engine::arm(Communicator* group) {
 
 void Engine::shutdown_all() {
     for (const auto& group : groups()) group->shutdown();
+    // Two turns: the one that may be under way, and one that began after the groups were shut down.
+    const uint64_t seen = turns_.load(std::memory_order_acquire);  // pairs with run()
+    const Deadline deadline = Deadline::after(kSettle);
+    while (turns_.load(std::memory_order_acquire) < seen + 2 && !deadline.passed()) {
+        kick();
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
 }
 
 std::vector<std::shared_ptr<Communicator>> Engine::groups() {
@@ -196,6 +205,7 @@ void Engine::run() {
             if (!group->serve(woken.count(group.get()) != 0)) next = std::min(next, Clock::now() + kTakeOver);
             next = std::min(next, group->next_deadline());
         }
+        turns_.fetch_add(1, std::memory_order_release);  // pairs with shutdown_all()
         timeout =
             next == Clock::time_point::max() ? milliseconds(-1) : milliseconds(Deadline(next).poll_ms());
     }

@@ -42,7 +42,8 @@ class Engine {
     // Makes the group's descriptor wake the progress thread, once.
     void arm(Communicator* group);
 
-    // Shuts every group down, as at the end of the process.
+    // Shuts every group down, as at the end of the process, and waits until the progress thread has let go of
+    // all that it still held: a callback that outlives the interpreter would end the process with an abort.
     void shutdown_all();
 
   private:
@@ -62,6 +63,7 @@ class Engine {
     std::map<std::string, std::unique_ptr<Acceptor>> acceptors_;
     std::map<int, UniqueFd> pidfds_;  // by pid
     std::atomic<bool> stop_{false};
+    std::atomic<uint64_t> turns_{0};  // of the progress thread's loop
     std::thread thread_;
 };
 
