@@ -1,5 +1,6 @@
 // The listening socket against friends and strangers.
 #include "ring/transport/tcp/acceptor.h"
+#include "ring/transport/frame.h"
 
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -60,7 +61,7 @@ TEST_F(AcceptorTest, TakesWhoKnowsTheSecret) {
     acceptor_.expect(kGroup, 0, kSecret);
     const UniqueFd client = connect();
     introduce(client, hello(), kSecret, deadline_);
-    const UniqueFd server = acceptor_.take(kGroup, 1, 0, Purpose::kData, deadline_);
+    const UniqueFd server = acceptor_.take(kGroup, 1, 0, Purpose::kData, 0, deadline_);
     tcp_write_all(client, "hi", 2, deadline_);
     char text[2];
     tcp_read_all(server, text, 2, deadline_);
@@ -75,7 +76,7 @@ TEST_F(AcceptorTest, WaitsForAGroupThatItDoesNotKnowYet) {
     });
     const UniqueFd client = connect();
     introduce(client, hello(), kSecret, deadline_);
-    EXPECT_TRUE(acceptor_.take(kGroup, 1, 0, Purpose::kData, deadline_));
+    EXPECT_TRUE(acceptor_.take(kGroup, 1, 0, Purpose::kData, 0, deadline_));
     late.join();
 }
 
@@ -83,7 +84,7 @@ TEST_F(AcceptorTest, DropsAWrongSecret) {
     acceptor_.expect(kGroup, 0, kSecret);
     const UniqueFd client = connect();
     EXPECT_THROW(introduce(client, hello(), "wrong", deadline_), PeerError);
-    EXPECT_THROW(acceptor_.take(kGroup, 1, 0, Purpose::kData, Deadline::after(milliseconds(50))),
+    EXPECT_THROW(acceptor_.take(kGroup, 1, 0, Purpose::kData, 0, Deadline::after(milliseconds(50))),
                  TimeoutError);
 }
 
@@ -91,7 +92,7 @@ TEST_F(AcceptorTest, DropsAClientThatAnswersTheChallengeWrongly) {
     acceptor_.expect(kGroup, 0, kSecret);
     const UniqueFd client = connect();
     Hello mine = hello();
-    mine.version = 1;
+    mine.version = kProtocolVersion;
     tcp_write_all(client, &mine, sizeof(mine), deadline_);
     Challenge challenge;
     tcp_read_all(client, &challenge, sizeof(challenge), deadline_);
@@ -111,7 +112,7 @@ TEST_F(AcceptorTest, DropsGarbageAndGoesOn) {
     }
     const UniqueFd client = connect();
     introduce(client, hello(), kSecret, deadline_);
-    EXPECT_TRUE(acceptor_.take(kGroup, 1, 0, Purpose::kData, deadline_));
+    EXPECT_TRUE(acceptor_.take(kGroup, 1, 0, Purpose::kData, 0, deadline_));
     EXPECT_EQ(acceptor_.dropped(), 3u);
 }
 
@@ -130,7 +131,7 @@ TEST_F(AcceptorTest, FriendsGetThroughHundredsOfSilentStrangers) {
     for (int from = 1; from <= 3; ++from) {
         const UniqueFd client = connect();
         introduce(client, hello(from), kSecret, deadline_);
-        EXPECT_TRUE(acceptor_.take(kGroup, from, 0, Purpose::kData, deadline_));
+        EXPECT_TRUE(acceptor_.take(kGroup, from, 0, Purpose::kData, 0, deadline_));
     }
     EXPECT_GE(acceptor_.dropped(), 100u);
 }

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "group.h"
+#include "ring/base/membarrier.h"
 #include "ring/transport/link.h"
 #include "ring/transport/shm/pipe.h"
 #include "ring/transport/tcp/pipe.h"
@@ -46,10 +47,11 @@ class ShmEnds : public Ends {
         const Deadline deadline = Deadline::after(std::chrono::seconds(5));
         const std::vector<std::string> names{bell_a_.name(), bell_b_.name()};
         auto leader = std::async(std::launch::async, [&] {
-            return std::make_unique<Segment>(0, std::vector<int>{0, 1}, 2, bell_a_, names, "token", deadline);
+            return std::make_unique<Segment>(0, std::vector<int>{0, 1}, 2, bell_a_, names, "token",
+                                             membarrier_available(), deadline);
         });
-        segment_b_ =
-            std::make_unique<Segment>(1, std::vector<int>{0, 1}, 2, bell_b_, names, "token", deadline);
+        segment_b_ = std::make_unique<Segment>(1, std::vector<int>{0, 1}, 2, bell_b_, names, "token",
+                                               membarrier_available(), deadline);
         segment_a_ = leader.get();
         a = std::make_unique<ShmPipe>(*segment_a_, 1);
         b = std::make_unique<ShmPipe>(*segment_b_, 0);
@@ -78,6 +80,12 @@ std::vector<std::byte> pattern(size_t bytes, int seed) {
     std::vector<std::byte> data(bytes);
     for (size_t i = 0; i < bytes; ++i) data[i] = static_cast<std::byte>((i * 31 + seed) & 0xff);
     return data;
+}
+
+std::vector<std::unique_ptr<Pipe>> one(std::unique_ptr<Pipe> pipe) {
+    std::vector<std::unique_ptr<Pipe>> streams;
+    streams.push_back(std::move(pipe));
+    return streams;
 }
 
 iovec piece(std::vector<std::byte>& data, size_t from, size_t bytes) {
@@ -138,8 +146,8 @@ TEST_P(PipeConformance, WhatWasWrittenBeforeLeavingIsDeliveredThenThePeerIsGone)
 }
 
 TEST_P(PipeConformance, LinkDeliversFramesOfAllSizesAndTicketsCount) {
-    Link sender(0, 1, std::move(ends_->a));
-    Link receiver(1, 0, std::move(ends_->b));
+    Link sender(0, 1, one(std::move(ends_->a)));
+    Link receiver(1, 0, one(std::move(ends_->b)));
     const size_t sizes[] = {0, 1, 63, 64, 65, 1000, 0, 300'000, 7, 1'000'000};
     std::vector<std::vector<std::byte>> sent;
     std::vector<std::vector<std::byte>> got;
@@ -165,8 +173,8 @@ TEST_P(PipeConformance, LinkDeliversFramesOfAllSizesAndTicketsCount) {
 }
 
 TEST_P(PipeConformance, LinkNamesBothSidesOfAMismatch) {
-    Link sender(2, 0, std::move(ends_->a));
-    Link receiver(0, 2, std::move(ends_->b));
+    Link sender(2, 0, one(std::move(ends_->a)));
+    Link receiver(0, 2, one(std::move(ends_->b)));
     FrameHeader header{
         .group = 9, .operation = 7, .signature = signature(Collective::kAllReduce, DType::kFloat32, 10)};
     FrameHeader expected = header;
@@ -192,7 +200,7 @@ TEST_P(PipeConformance, LinkRefusesWhatIsNotAFrame) {
     auto garbage = pattern(sizeof(FrameHeader), 5);
     const iovec whole = piece(garbage, 0, garbage.size());
     ASSERT_EQ(ends_->a->write(&whole, 1), garbage.size());
-    Link receiver(1, 0, std::move(ends_->b));
+    Link receiver(1, 0, one(std::move(ends_->b)));
     receiver.post_recv(FrameHeader{}, nullptr);
     EXPECT_THROW(while (!deadline_.passed()) receiver.progress(), Error);
 }

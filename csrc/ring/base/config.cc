@@ -95,6 +95,9 @@ const std::vector<Row>& table() {
         number<size_t>("TORCH_RING_RING_SMALL_BYTES", &Config::ring_small_bytes, 0, 64 << 10, 8 << 10,
                        "bytes",
                        "up to here an all_reduce over several hosts is one-shot. The same on every rank"),
+        number<int>(
+            "TORCH_RING_STREAMS", &Config::streams, 1, 16, 1, "connections",
+            "TCP connections between two neighbours, which share the traffic. The same on every rank"),
         number<int>("TORCH_RING_SPIN_US", &Config::spin_us, 0, 1'000'000, 50, "microseconds",
                     "how long a waiting rank polls before it sleeps in the kernel"),
         number<int>("TORCH_RING_CONNECT_TIMEOUT_S", &Config::connect_timeout_s, 1, 3600, 10, "seconds",

@@ -18,6 +18,7 @@ struct Config {
     size_t chunk_bytes = 0;       // payload of one frame between hosts
     size_t host_small_bytes = 0;  // one-shot all_reduce inside a host up to here
     size_t ring_small_bytes = 0;  // one-shot all_reduce between hosts up to here
+    int streams = 0;              // TCP connections per edge
     int spin_us = 0;              // a waiting rank polls for so long before it sleeps
     int connect_timeout_s = 0;    // for one handshake of an incoming connection
     LogLevel log_level = LogLevel::kWarning;

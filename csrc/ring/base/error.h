@@ -3,6 +3,7 @@
 // Every message says what happened, where (rank, host, operation), and what to do.
 #pragma once
 
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 
@@ -25,7 +26,13 @@ class ConfigError : public Error {
 // The ranks called different things.
 class MismatchError : public Error {
   public:
-    using Error::Error;
+    // `operation`: this rank's, from which on the group cannot go on; 0 for all.
+    explicit MismatchError(const std::string& what, uint64_t operation = 0)
+        : Error(what), operation_(operation) {}
+    uint64_t operation() const { return operation_; }
+
+  private:
+    uint64_t operation_;
 };
 
 // A peer died, left, or cannot be reached.

@@ -30,7 +30,7 @@ Failure Failure::of(std::exception_ptr error) {
     } catch (const TimeoutError& e) {
         return {FailureKind::kTimeout, e.what(), 0};
     } catch (const MismatchError& e) {
-        return {FailureKind::kMismatch, e.what(), 0};
+        return {FailureKind::kMismatch, e.what(), e.operation()};
     } catch (const AbortedError& e) {
         return {FailureKind::kAborted, e.what(), 0};
     } catch (const std::exception& e) {

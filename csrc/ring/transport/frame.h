@@ -13,7 +13,7 @@
 namespace ring {
 
 constexpr uint32_t kFrameMagic = 0x474e4952;  // "RING"
-constexpr uint16_t kProtocolVersion = 1;
+constexpr uint16_t kProtocolVersion = 2;
 
 // Numeric values are part of the protocol.
 enum class Collective : uint8_t {
@@ -61,7 +61,7 @@ struct FrameHeader {
     uint64_t group = 0;  // a random number that rank 0 drew for the group
     uint64_t operation = 0;
     Signature signature;
-    uint64_t index = 0;   // of the frame among those of this operation on this link
+    uint64_t index = 0;   // of the frame among all of this direction of the link, from 1
     uint64_t length = 0;  // bytes of payload that follow
     uint64_t reserved1 = 0;
 

@@ -3,114 +3,175 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 namespace ring {
 namespace {
 
 constexpr size_t kHeaderBytes = sizeof(FrameHeader);
-// Frames gathered into one system call: enough for small frames to share one, few enough for the kernel's
-// limit.
-constexpr size_t kMaxPieces = 32;
+// What a stream takes from the queue at a time: enough for small frames to share a system call and for large
+// ones to keep the socket full, little enough that a stream which stalls does not hold much back.
+constexpr size_t kTakeFrames = 16;
+constexpr size_t kTakeBytes = 256 << 10;
 
 }  // namespace
 
+Link::Link(int self, int peer, std::vector<std::unique_ptr<Pipe>> streams) : self_(self), peer_(peer) {
+    for (auto& pipe : streams) {
+        Stream stream;
+        stream.pipe = std::move(pipe);
+        streams_.push_back(std::move(stream));
+    }
+}
+
 uint64_t Link::post_send(const FrameHeader& header, const std::byte* data) {
     // The payload is only ever read; one struct serves both directions.
-    sends_.push_back({header, const_cast<std::byte*>(data)});
-    return ++posted_sends_;
+    const uint64_t ticket = sends_.push({header, const_cast<std::byte*>(data)});
+    sends_.at(ticket).header.index = ticket;
+    return ticket;
 }
 
 uint64_t Link::post_recv(const FrameHeader& expected, std::byte* data) {
-    recvs_.push_back({expected, data});
-    return ++posted_recvs_;
+    const uint64_t ticket = recvs_.push({expected, data});
+    recvs_.at(ticket).header.index = ticket;
+    return ticket;
 }
 
 bool Link::progress() {
-    const bool sent = progress_sends();
-    return progress_recvs() || sent;
+    bool moved = false;
+    for (Stream& stream : streams_) moved = progress_sends(stream) || moved;
+    for (Stream& stream : streams_) moved = progress_recvs(stream) || moved;
+    return moved;
 }
 
 void Link::abort() {
     sends_.clear();
     recvs_.clear();
+    for (Stream& stream : streams_) {
+        stream.out.frames.clear();
+        stream.in.frame = 0;
+    }
+    refused_ = true;
 }
 
-bool Link::progress_sends() {
+void Link::take_frames(Outgoing& out) {
+    while (taken_ < sends_.pushed() && out.frames.size() < kTakeFrames && out.bytes < kTakeBytes) {
+        out.frames.push(++taken_);
+        out.bytes += kHeaderBytes + sends_.at(taken_).header.length;
+    }
+}
+
+void Link::count_sent(Outgoing& out, size_t bytes) {
+    out.bytes -= bytes;
+    while (bytes > 0) {
+        Posted& frame = sends_.at(out.frames.front());
+        const size_t step = std::min(bytes, kHeaderBytes + frame.header.length - out.moved);
+        out.moved += step;
+        bytes -= step;
+        if (out.moved < kHeaderBytes + frame.header.length) return;
+        frame.done = true;
+        out.frames.pop();
+        out.moved = 0;
+    }
+    while (!sends_.empty() && sends_.front().done) sends_.pop();
+}
+
+bool Link::progress_sends(Stream& stream) {
+    Outgoing& out = stream.out;
     bool moved_any = false;
-    while (!sends_.empty()) {
-        std::array<iovec, kMaxPieces> pieces;
+    while (true) {
+        take_frames(out);
+        if (out.frames.empty()) return moved_any;
+        std::array<iovec, 2 * kTakeFrames> pieces;
         size_t count = 0;
-        size_t offered = 0;
-        for (Posted& frame : sends_) {
-            if (count + 2 > kMaxPieces) break;
-            if (frame.moved < kHeaderBytes)
-                pieces[count++] = {reinterpret_cast<std::byte*>(&frame.header) + frame.moved,
-                                   kHeaderBytes - frame.moved};
-            const size_t payload_moved = frame.moved > kHeaderBytes ? frame.moved - kHeaderBytes : 0;
+        size_t moved = out.moved;
+        for (uint64_t i = out.frames.popped() + 1; i <= out.frames.pushed(); ++i) {
+            Posted& frame = sends_.at(out.frames.at(i));
+            if (moved < kHeaderBytes)
+                pieces[count++] = {reinterpret_cast<std::byte*>(&frame.header) + moved, kHeaderBytes - moved};
+            const size_t payload_moved = moved > kHeaderBytes ? moved - kHeaderBytes : 0;
             if (payload_moved < frame.header.length)
                 pieces[count++] = {frame.data + payload_moved, frame.header.length - payload_moved};
-            offered += kHeaderBytes + frame.header.length - frame.moved;
+            moved = 0;
         }
-        const size_t written = pipe_->write(pieces.data(), static_cast<int>(count));
-        if (written == 0) break;
+        const size_t offered = out.bytes;
+        const size_t written = stream.pipe->write(pieces.data(), static_cast<int>(count));
+        if (written == 0) return moved_any;
         moved_any = true;
-        for (size_t left = written; left > 0;) {
-            Posted& frame = sends_.front();
-            const size_t step = std::min(left, kHeaderBytes + frame.header.length - frame.moved);
-            frame.moved += step;
-            left -= step;
-            if (frame.moved < kHeaderBytes + frame.header.length) break;
-            sends_.pop_front();
-            ++sent_;
-        }
+        count_sent(out, written);
         // A short write means a full pipe: asking again at once would only cost a system call.
-        if (written < offered) break;
+        if (written < offered) return moved_any;
     }
-    return moved_any;
 }
 
-bool Link::progress_recvs() {
+bool Link::claim(Stream& stream) {
+    Incoming& in = stream.in;
+    if (in.frame != 0) return true;
+    if (streams_.size() == 1) {
+        // In order, so it is known before a byte has come, and header and payload take one call.
+        if (claimed_ == recvs_.pushed()) return false;
+        in.frame = ++claimed_;
+        return true;
+    }
+    if (in.moved < kHeaderBytes || in.header.index > recvs_.pushed()) return false;
+    in.frame = std::max(in.header.index, recvs_.popped() + 1);  // an old number is refused by check()
+    check(in.header, recvs_.at(in.frame).header);
+    return true;
+}
+
+bool Link::progress_recvs(Stream& stream) {
+    Incoming& in = stream.in;
     bool moved_any = false;
-    while (!recvs_.empty()) {
-        Posted& frame = recvs_.front();
-        const size_t total = kHeaderBytes + frame.header.length;
-        // Header and payload in one call: the payload is where it belongs before the header has been looked
-        // at, which is safe because the buffer is this frame's own and a wrong header fails the operation.
+    while (!refused_ && !recvs_.empty()) {
+        const bool claimed = claim(stream);
+        // Several streams: the header says which frame it is. One that nobody has posted yet has to wait.
+        if (!claimed && (streams_.size() == 1 || in.moved >= kHeaderBytes)) return moved_any;
         std::array<iovec, 2> pieces;
         int count = 0;
-        if (frame.moved < kHeaderBytes)
-            pieces[count++] = {reinterpret_cast<std::byte*>(&incoming_) + frame.moved,
-                               kHeaderBytes - frame.moved};
-        const size_t payload_moved = frame.moved > kHeaderBytes ? frame.moved - kHeaderBytes : 0;
-        if (payload_moved < frame.header.length)
-            pieces[count++] = {frame.data + payload_moved, frame.header.length - payload_moved};
-        const size_t got = pipe_->read(pieces.data(), count);
-        if (got == 0) break;
-        moved_any = true;
-        const bool had_header = frame.moved >= kHeaderBytes;
-        frame.moved += got;
-        if (!had_header && frame.moved >= kHeaderBytes) check(frame.header);
-        if (frame.moved < total) break;
-        recvs_.pop_front();
-        ++received_;
+        if (in.moved < kHeaderBytes)
+            pieces[count++] = {reinterpret_cast<std::byte*>(&in.header) + in.moved, kHeaderBytes - in.moved};
+        size_t total = kHeaderBytes;
+        if (claimed) {
+            // With one stream the payload is where it belongs before the header has been looked at, which is
+            // safe because the buffer is this frame's own and a wrong header fails the operation.
+            const Posted& frame = recvs_.at(in.frame);
+            total += frame.header.length;
+            const size_t payload_moved = in.moved > kHeaderBytes ? in.moved - kHeaderBytes : 0;
+            if (payload_moved < frame.header.length)
+                pieces[count++] = {frame.data + payload_moved, frame.header.length - payload_moved};
+        }
+        if (count > 0) {
+            const size_t got = stream.pipe->read(pieces.data(), count);
+            if (got == 0) return moved_any;
+            moved_any = true;
+            const bool had_header = in.moved >= kHeaderBytes;
+            in.moved += got;
+            if (!had_header && in.moved >= kHeaderBytes && claimed)
+                check(in.header, recvs_.at(in.frame).header);
+        }
+        if (!claimed || in.moved < total) continue;
+        recvs_.at(in.frame).done = true;
+        in.frame = 0;
+        in.moved = 0;
+        while (!recvs_.empty() && recvs_.front().done) recvs_.pop();
     }
     return moved_any;
 }
 
-void Link::check(const FrameHeader& expected) const {
-    if (incoming_ == expected) return;
+void Link::check(const FrameHeader& incoming, const FrameHeader& expected) {
+    if (incoming == expected) return;
+    refused_ = true;
     const std::string from = "rank " + std::to_string(peer_);
-    if (incoming_.magic != kFrameMagic)
+    if (incoming.magic != kFrameMagic)
         throw Error(from + " sent something that is not a frame of torch_ring");
-    if (incoming_.version != kProtocolVersion)
-        throw Error(from + " speaks protocol version " + std::to_string(incoming_.version) + ", this rank " +
+    if (incoming.version != kProtocolVersion)
+        throw Error(from + " speaks protocol version " + std::to_string(incoming.version) + ", this rank " +
                     std::to_string(kProtocolVersion) + ": install the same torch_ring everywhere");
-    if (incoming_.operation != expected.operation || incoming_.signature != expected.signature)
-        throw MismatchError(describe_mismatch(peer_, incoming_.operation, incoming_.signature, self_,
-                                              expected.operation, expected.signature));
-    throw Error(from + " sent frame " + std::to_string(incoming_.index) + " of " +
-                std::to_string(incoming_.length) + " bytes where frame " + std::to_string(expected.index) +
+    if (incoming.operation != expected.operation || incoming.signature != expected.signature)
+        throw MismatchError(describe_mismatch(peer_, incoming.operation, incoming.signature, self_,
+                                              expected.operation, expected.signature),
+                            expected.operation);
+    throw Error(from + " sent frame " + std::to_string(incoming.index) + " of " +
+                std::to_string(incoming.length) + " bytes where frame " + std::to_string(expected.index) +
                 " of " + std::to_string(expected.length) +
                 " bytes was due: torch_ring is broken, please report it");
 }

@@ -1,13 +1,16 @@
-// Frames over a pipe: posts sends and receives, moves them when driven, checks each header against what is
-// expected.
+// Frames to and from one peer, over one or several streams: posts sends and receives, moves them when driven,
+// checks each header against what is expected.
 //
-// Both directions are in order. The algorithms post; the engine calls progress() while anything is posted.
+// Both directions are in order of posting, and independent of each other. The algorithms post; the engine
+// calls progress() while anything is posted. With several streams each takes the next frames from the common
+// queue when it has room, so that a slow stream takes less.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
+#include <vector>
 
+#include "ring/base/fifo.h"
 #include "ring/transport/frame.h"
 #include "ring/transport/pipe.h"
 #include "ring/transport/waitable.h"
@@ -17,18 +20,22 @@ namespace ring {
 // Not thread-safe: used by the one thread that drives the group.
 class Link {
   public:
-    Link(int self, int peer, std::unique_ptr<Pipe> pipe) : self_(self), peer_(peer), pipe_(std::move(pipe)) {}
+    // The peer's link has as many streams, in the same order.
+    Link(int self, int peer, std::vector<std::unique_ptr<Pipe>> streams);
 
     int peer() const { return peer_; }
+    size_t streams() const { return streams_.size(); }
 
-    // Posts a frame; `data` stays untouched and alive until sent() has reached the returned ticket.
+    // Posts a frame; the link numbers it (header.index). `data` stays untouched and alive until sent() has
+    // reached the returned ticket.
     uint64_t post_send(const FrameHeader& header, const std::byte* data);
-    // Posts the receipt of the next frame, which must carry exactly this header; its payload goes to `data`,
-    // which is complete when received() has reached the returned ticket.
+    // Posts the receipt of the next frame, which must carry this header; its payload goes to `data`, which is
+    // complete when received() has reached the returned ticket.
     uint64_t post_recv(const FrameHeader& expected, std::byte* data);
 
-    uint64_t sent() const { return sent_; }
-    uint64_t received() const { return received_; }
+    // All tickets up to these are done.
+    uint64_t sent() const { return sends_.popped(); }
+    uint64_t received() const { return recvs_.popped(); }
     bool busy() const { return !sends_.empty() || !recvs_.empty(); }
 
     // Moves what can be moved now; true if any byte moved.
@@ -42,24 +49,42 @@ class Link {
   private:
     struct Posted {
         FrameHeader header;
-        std::byte* data;
-        size_t moved = 0;  // of header and payload together
+        std::byte* data = nullptr;
+        bool done = false;
+    };
+    // The frames that a stream is sending: consecutive in its own order, the first one partly sent.
+    struct Outgoing {
+        Fifo<uint64_t> frames;
+        size_t moved = 0;  // of the first one, header and payload together
+        size_t bytes = 0;  // of all of them, still to go
+    };
+    struct Incoming {
+        FrameHeader header;
+        size_t moved = 0;
+        uint64_t frame = 0;  // the posted receive that it fills; 0 while that is not known
+    };
+    struct Stream {
+        std::unique_ptr<Pipe> pipe;
+        Outgoing out;
+        Incoming in;
     };
 
-    bool progress_sends();
-    bool progress_recvs();
-    void check(const FrameHeader& expected) const;
+    bool progress_sends(Stream& stream);
+    bool progress_recvs(Stream& stream);
+    void take_frames(Outgoing& out);
+    void count_sent(Outgoing& out, size_t bytes);
+    // Finds out which posted receive the frame is for; false while that is not posted.
+    bool claim(Stream& stream);
+    void check(const FrameHeader& incoming, const FrameHeader& expected);
 
     int self_;
     int peer_;
-    std::unique_ptr<Pipe> pipe_;
-    std::deque<Posted> sends_;
-    std::deque<Posted> recvs_;
-    FrameHeader incoming_;  // the header of the front receive, as far as it has arrived
-    uint64_t posted_sends_ = 0;
-    uint64_t posted_recvs_ = 0;
-    uint64_t sent_ = 0;
-    uint64_t received_ = 0;
+    std::vector<Stream> streams_;
+    Fifo<Posted> sends_;
+    Fifo<Posted> recvs_;
+    uint64_t taken_ = 0;    // sends up to this one belong to a stream
+    uint64_t claimed_ = 0;  // single stream: receives up to this one belong to it
+    bool refused_ = false;  // a frame was wrong: nothing more is received
 };
 
 // Waits until a link has sent or received up to a ticket.

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "ring/base/error.h"
+#include "ring/base/membarrier.h"
 
 namespace ring {
 namespace {
@@ -19,7 +20,10 @@ constexpr size_t kPage = 4096;
 constexpr size_t kFailureText = 2000;
 constexpr uint32_t kBeingWritten = 1;
 constexpr uint32_t kSet = 2;
-constexpr size_t kBuffersPerRank = 4 * kSmallBytes + (kInSlots + kOutSlots) * kStageBytes;
+constexpr size_t kInAt = 4 * kSmallBytes;
+constexpr size_t kOutAt = kInAt + kInSlots * kStageBytes;
+constexpr size_t kBuffersPerRank = kOutAt + kHostLanes * kOutSlots * kStageBytes;
+constexpr size_t kInlineBytes = 40;  // of payload that share a cache line with the entry's flag
 
 constexpr size_t round_up(size_t value, size_t to) {
     return (value + to - 1) / to * to;
@@ -38,19 +42,30 @@ struct Segment::Board {
 };
 
 struct Segment::RankBlock {
-    alignas(kLine) std::atomic<uint64_t> phase;
-    alignas(kLine) Announcement announced[2];
+    // One cache line: for a small payload flag, announcement and data cross to another core together.
+    struct Entry {
+        alignas(kLine) std::atomic<uint64_t> operation;
+        Signature signature;
+        std::byte payload[kInlineBytes];
+    };
+    static_assert(sizeof(Entry) == kLine);
+    struct Phase {
+        alignas(kLine) std::atomic<uint64_t> value;
+    };
+    Entry entries[2];
+    Phase phases[kHostLanes];
     alignas(kLine) std::atomic<uint32_t> sleeping;
     std::atomic<uint32_t> departed;
 };
 
 Segment::Segment(int local_rank, std::vector<int> ranks, int world, const Doorbell& doorbell,
-                 std::vector<std::string> names, const std::string& token, Deadline deadline)
+                 std::vector<std::string> names, const std::string& token, bool barriers, Deadline deadline)
     : local_rank_(local_rank),
       ranks_(std::move(ranks)),
       world_(world),
       doorbell_(doorbell),
-      names_(std::move(names)) {
+      names_(std::move(names)),
+      barriers_(barriers) {
     const size_t n = ranks_.size();
     blocks_at_ = round_up(sizeof(Board), kPage);
     progress_at_ = blocks_at_ + round_up(n * sizeof(RankBlock), kPage);
@@ -77,6 +92,9 @@ Segment::Segment(int local_rank, std::vector<int> ranks, int world, const Doorbe
                         ": its ranks run different builds of torch_ring");
     }
     mapping_ = Mapping(memory.get(), bytes);
+    // Where the machine gives huge pages to shared memory; elsewhere it does nothing. Each rank's buffers are
+    // written by that rank alone, so the first touch places them on its own NUMA node.
+    (void)::madvise(mapping_.data(), bytes, MADV_HUGEPAGE);
 }
 
 Segment::Board& Segment::board() const {
@@ -91,20 +109,16 @@ std::byte* Segment::buffers(int local) const {
     return mapping_.data() + buffers_at_ + local * kBuffersPerRank;
 }
 
-std::byte* Segment::small(int local, uint64_t operation) const {
-    return buffers(local) + (operation % 2) * kSmallBytes;
-}
-
 std::byte* Segment::result(int local, uint64_t operation) const {
     return buffers(local) + (2 + operation % 2) * kSmallBytes;
 }
 
 std::byte* Segment::in_slot(int local, uint64_t chunk) const {
-    return buffers(local) + 4 * kSmallBytes + (chunk % kInSlots) * kStageBytes;
+    return buffers(local) + kInAt + (chunk % kInSlots) * kStageBytes;
 }
 
-std::byte* Segment::out_slot(int local, uint64_t chunk) const {
-    return buffers(local) + 4 * kSmallBytes + (kInSlots + chunk % kOutSlots) * kStageBytes;
+std::byte* Segment::out_slot(int local, int lane, uint64_t chunk) const {
+    return buffers(local) + kOutAt + (lane * kOutSlots + chunk % kOutSlots) * kStageBytes;
 }
 
 Channel& Segment::channel(int from, int to) const {
@@ -113,29 +127,49 @@ Channel& Segment::channel(int from, int to) const {
                                        index * round_up(sizeof(Channel), kPage));
 }
 
-void Segment::publish(uint64_t phase) {
-    // Release: the data written before are visible to whoever acquires the phase.
-    block(local_rank_).phase.store(phase, std::memory_order_release);
+void Segment::enter(const Announcement& announcement, const void* payload, size_t bytes) {
+    RankBlock::Entry& entry = block(local_rank_).entries[announcement.operation % 2];
+    entry.signature = announcement.signature;
+    if (bytes > 0)
+        std::memcpy(bytes <= kInlineBytes ? entry.payload
+                                          : buffers(local_rank_) + (announcement.operation % 2) * kSmallBytes,
+                    payload, bytes);
+    // Release: the announcement and the payload are visible to whoever acquires the number.
+    entry.operation.store(announcement.operation, std::memory_order_release);
     wake_all();
 }
 
-bool Segment::reached(int local, uint64_t phase) const {
-    return block(local).phase.load(std::memory_order_acquire) >= phase;  // pairs with publish()
-}
-
-void Segment::announce(uint64_t operation, const Signature& signature) {
-    block(local_rank_).announced[operation % 2] = {operation, signature};
+bool Segment::entered(int local, uint64_t operation) const {
+    const RankBlock::Entry& entry = block(local).entries[operation % 2];
+    return entry.operation.load(std::memory_order_acquire) == operation;  // pairs with enter()
 }
 
 Segment::Announcement Segment::announced(int local, uint64_t operation) const {
-    return block(local).announced[operation % 2];
+    return {operation, block(local).entries[operation % 2].signature};
+}
+
+const std::byte* Segment::payload(int local, uint64_t operation, size_t bytes) const {
+    if (bytes <= kInlineBytes) return block(local).entries[operation % 2].payload;
+    return buffers(local) + (operation % 2) * kSmallBytes;
+}
+
+void Segment::publish(int lane, uint64_t phase) {
+    // Release: the data written before are visible to whoever acquires the phase.
+    block(local_rank_).phases[lane].value.store(phase, std::memory_order_release);
+    wake_all();
+}
+
+bool Segment::reached(int local, int lane, uint64_t phase) const {
+    // Pairs with publish().
+    return block(local).phases[lane].value.load(std::memory_order_acquire) >= phase;
 }
 
 void Segment::sleep_begin() {
-    // Sequentially consistent with the fence in wake_all(): either this rank sees the change when it looks
-    // once more, or whoever made the change sees the flag.
+    // Either this rank sees the change when it looks once more, or whoever made the change sees the flag:
+    // between the store and the look lies a barrier for both sides, or a fence that pairs with theirs.
     block(local_rank_).sleeping.store(1, std::memory_order_seq_cst);
     std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (barriers_) membarrier();
 }
 
 void Segment::sleep_end() {
@@ -143,16 +177,25 @@ void Segment::sleep_end() {
     block(local_rank_).sleeping.store(0, std::memory_order_relaxed);
 }
 
+void Segment::order_before_wake() const {
+    // See sleep_begin(): with barriers the compiler alone must keep the order.
+    if (barriers_) {
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    } else {
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+    }
+}
+
 void Segment::wake(int local) {
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // see sleep_begin()
+    order_before_wake();
     std::atomic<uint32_t>& sleeping = block(local).sleeping;
-    // Relaxed: the fence above orders it; the exchange lets one of several wakers ring.
+    // Relaxed: ordered as above; the exchange lets one of several wakers ring.
     if (sleeping.load(std::memory_order_relaxed) != 0 && sleeping.exchange(0, std::memory_order_relaxed) != 0)
         doorbell_.ring(names_[local]);
 }
 
 void Segment::wake_all() {
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // see sleep_begin()
+    order_before_wake();
     for (int l = 0; l < local_size(); ++l) {
         std::atomic<uint32_t>& sleeping = block(l).sleeping;
         if (l != local_rank_ && sleeping.load(std::memory_order_relaxed) != 0 &&
@@ -204,22 +247,15 @@ bool Segment::anyone_departed() const {
     return board().departures.load(std::memory_order_acquire) != 0;  // pairs with depart()
 }
 
-PhaseReached::PhaseReached(const Segment& segment, uint64_t phase, int only)
-    : segment_(segment),
-      phase_(phase),
-      next_(only < 0 ? 0 : only),
-      end_(only < 0 ? segment.local_size() : only + 1) {}
-
-bool PhaseReached::ready() {
-    while (next_ < end_ && (next_ == segment_.local_rank() || segment_.reached(next_, phase_))) ++next_;
-    return next_ == end_;
+bool AllLocal::ready() {
+    while (next_ < segment_.local_size() && (next_ == segment_.local_rank() || passed(next_))) ++next_;
+    return next_ == segment_.local_size();
 }
 
-std::vector<int> PhaseReached::awaited() const {
+std::vector<int> AllLocal::awaited() const {
     std::vector<int> missing;
-    for (int l = next_; l < end_; ++l)
-        if (l != segment_.local_rank() && !segment_.reached(l, phase_))
-            missing.push_back(segment_.rank_of(l));
+    for (int l = next_; l < segment_.local_size(); ++l)
+        if (l != segment_.local_rank() && !passed(l)) missing.push_back(segment_.rank_of(l));
     return missing;
 }
 

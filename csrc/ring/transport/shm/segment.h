@@ -5,9 +5,12 @@
 // through their doorbells. Pages cost memory only once they are touched. The in-host algorithms
 // (collectives/host_*.cc) work on it directly; ShmPipe makes a byte stream out of one channel.
 //
-// The protocol of the flags: each rank has one counter, its *phase*, which only grows. All local ranks run
-// the same sequence of operations, each of which uses the same number of phases on every rank, so that "rank
-// r has published phase p" says exactly which data of r are in place and which of ours it has read.
+// The protocol of the flags. On entering an operation each rank publishes an *entry*: what it called, and a
+// small payload with it. After that the ranks work in two *lanes*, one for each stage of a collective inside
+// the host, which different operations may be in at the same time. In each lane a rank has one counter, its
+// *phase*, which only grows. All local ranks run the same sequence of stages through a lane, each of which
+// uses the same number of phases on every rank, so that "rank r has published phase p" says exactly which
+// data of r are in place and which of ours it has read.
 #pragma once
 
 #include <atomic>
@@ -26,10 +29,11 @@
 
 namespace ring {
 
-constexpr size_t kSmallBytes = 64 << 10;   // capacity of a one-shot buffer
+constexpr size_t kSmallBytes = 64 << 10;   // the largest payload of an entry
 constexpr size_t kStageBytes = 256 << 10;  // one chunk of a large collective inside the host
 constexpr int kInSlots = 3;   // chunks that a rank may have staged; why three: see host_reduce.cc
-constexpr int kOutSlots = 3;  // chunks of results; why three: see host_share.cc
+constexpr int kOutSlots = 3;  // chunks of results, per lane; why three: see host_share.cc
+constexpr int kHostLanes = 2;
 constexpr size_t kChannelBytes = 256 << 10;  // capacity of one direction between two ranks
 
 // One direction between two local ranks: a ring buffer with one writer and one reader.
@@ -41,34 +45,40 @@ struct Channel {
 
 class Segment {
   public:
-    // What a rank publishes about the operation it is in.
+    // What a rank called.
     struct Announcement {
         uint64_t operation;
         Signature signature;
     };
 
     // `names[l]` is the doorbell of local rank l, `token` names the group. `world` ranks in the whole group.
+    // `barriers`: every rank of the host has membarrier_available().
     // Throws TimeoutError when the leader, or its memory, does not come.
     Segment(int local_rank, std::vector<int> ranks, int world, const Doorbell& doorbell,
-            std::vector<std::string> names, const std::string& token, Deadline deadline);
+            std::vector<std::string> names, const std::string& token, bool barriers, Deadline deadline);
 
     int local_rank() const { return local_rank_; }
     int local_size() const { return static_cast<int>(ranks_.size()); }
     int rank_of(int local) const { return ranks_[local]; }
 
-    // ---- phases ----
-    void publish(uint64_t phase);  // releases everything written before; wakes who sleeps
-    // Acquires: what `local` wrote before it published that phase can be read.
-    bool reached(int local, uint64_t phase) const;
-    // `operation` selects one of two slots, so that the announcement of the one before stays readable.
-    void announce(uint64_t operation, const Signature& signature);
+    // ---- entries ----
+    // Publishes this rank's entry into an operation, with `bytes` (at most kSmallBytes) of payload; wakes who
+    // sleeps. Entries are double-buffered: that of operation k may be read until this rank enters k + 2,
+    // which it must not do before all have entered k + 1.
+    void enter(const Announcement& announcement, const void* payload = nullptr, size_t bytes = 0);
+    bool entered(int local, uint64_t operation) const;  // acquires the announcement and the payload
     Announcement announced(int local, uint64_t operation) const;
+    const std::byte* payload(int local, uint64_t operation, size_t bytes) const;
+
+    // ---- phases ----
+    void publish(int lane, uint64_t phase);  // releases everything written before; wakes who sleeps
+    // Acquires: what `local` wrote before it published that phase can be read.
+    bool reached(int local, int lane, uint64_t phase) const;
 
     // ---- buffers of one local rank ----
-    std::byte* small(int local, uint64_t operation) const;   // kSmallBytes; double-buffered by operation
     std::byte* result(int local, uint64_t operation) const;  // kSmallBytes; double-buffered by operation
     std::byte* in_slot(int local, uint64_t chunk) const;     // kStageBytes
-    std::byte* out_slot(int local, uint64_t chunk) const;    // kStageBytes
+    std::byte* out_slot(int local, int lane, uint64_t chunk) const;  // kStageBytes
     Channel& channel(int from, int to) const;
 
     // ---- sleeping ----
@@ -101,6 +111,7 @@ class Segment {
 
     Board& board() const;
     RankBlock& block(int local) const;
+    void order_before_wake() const;
     std::byte* buffers(int local) const;
 
     int local_rank_;
@@ -108,6 +119,7 @@ class Segment {
     int world_;
     const Doorbell& doorbell_;
     std::vector<std::string> names_;
+    bool barriers_;
     size_t blocks_at_ = 0;
     size_t progress_at_ = 0;
     size_t buffers_at_ = 0;
@@ -115,18 +127,54 @@ class Segment {
     Mapping mapping_;
 };
 
-// Waits until local ranks have published a phase: all of them, or one.
-class PhaseReached : public Waitable {
+// Waits until all local ranks have come to a point that `passed` tells.
+class AllLocal : public Waitable {
   public:
-    PhaseReached(const Segment& segment, uint64_t phase, int only = -1);
+    explicit AllLocal(const Segment& segment) : segment_(segment) {}
     bool ready() override;
     std::vector<int> awaited() const override;
 
+  protected:
+    virtual bool passed(int local) const = 0;
+    const Segment& segment_;
+
+  private:
+    int next_ = 0;  // the lowest local rank not yet seen there
+};
+
+class AllEntered : public AllLocal {
+  public:
+    AllEntered(const Segment& segment, uint64_t operation) : AllLocal(segment), operation_(operation) {}
+
+  private:
+    bool passed(int local) const override { return segment_.entered(local, operation_); }
+    uint64_t operation_;
+};
+
+class PhaseReached : public AllLocal {
+  public:
+    PhaseReached(const Segment& segment, int lane, uint64_t phase)
+        : AllLocal(segment), lane_(lane), phase_(phase) {}
+
+  private:
+    bool passed(int local) const override { return segment_.reached(local, lane_, phase_); }
+    int lane_;
+    uint64_t phase_;
+};
+
+// Waits for one local rank's phase.
+class PhaseReachedBy : public Waitable {
+  public:
+    PhaseReachedBy(const Segment& segment, int local, int lane, uint64_t phase)
+        : segment_(segment), local_(local), lane_(lane), phase_(phase) {}
+    bool ready() override { return segment_.reached(local_, lane_, phase_); }
+    std::vector<int> awaited() const override { return {segment_.rank_of(local_)}; }
+
   private:
     const Segment& segment_;
+    int local_;
+    int lane_;
     uint64_t phase_;
-    int next_;  // the lowest local rank not yet seen there
-    int end_;
 };
 
 }  // namespace ring

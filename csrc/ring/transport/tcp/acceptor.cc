@@ -150,7 +150,8 @@ bool Acceptor::advance(Visitor& visitor) {
         std::memcpy(proof.data(), visitor.buffer.data(), sizeof(proof));
         if (!equal_in_constant_time(proof, client_proof(secret->second, visitor.hello, visitor.nonce)))
             throw PeerError("does not know the secret of the job");
-        const Key key{visitor.hello.group, visitor.hello.from, visitor.hello.to, visitor.hello.purpose};
+        const Key key{visitor.hello.group, visitor.hello.from, visitor.hello.to, visitor.hello.purpose,
+                      visitor.hello.stream};
         if (ready_.count(key) != 0) throw PeerError("came twice for the same thing");
         visitor.write(&kWelcomeMagic, sizeof(kWelcomeMagic));
         if (::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, visitor.socket.get(), nullptr) != 0)
@@ -195,9 +196,9 @@ void Acceptor::forget(uint64_t group, int to) {
     });
 }
 
-UniqueFd Acceptor::take(uint64_t group, int from, int to, Purpose purpose, Deadline deadline) {
+UniqueFd Acceptor::take(uint64_t group, int from, int to, Purpose purpose, int stream, Deadline deadline) {
     std::unique_lock lock(mutex_);
-    const Key key{group, from, to, purpose};
+    const Key key{group, from, to, purpose, stream};
     if (!arrived_.wait_until(lock, deadline.at(), [&] { return ready_.count(key) != 0; }))
         throw TimeoutError("rank " + std::to_string(from) + " has not connected to " + address_ + " port " +
                            std::to_string(port_) + " in time; is it alive, and can it reach that address?");

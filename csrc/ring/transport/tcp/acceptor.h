@@ -38,14 +38,14 @@ class Acceptor {
     // From now on connections for rank `to` of `group` may prove themselves with this secret.
     void expect(uint64_t group, int to, const std::string& secret);
     void forget(uint64_t group, int to);
-    // Waits for the connection of `from` for this purpose. Throws TimeoutError.
-    UniqueFd take(uint64_t group, int from, int to, Purpose purpose, Deadline deadline);
+    // Waits for the connection of `from` for this purpose, number `stream` of those. Throws TimeoutError.
+    UniqueFd take(uint64_t group, int from, int to, Purpose purpose, int stream, Deadline deadline);
     // How many connections were dropped because they did not belong to the job.
     uint64_t dropped() const;
 
   private:
     struct Visitor;
-    using Key = std::tuple<uint64_t, int, int, Purpose>;  // group, from, to, purpose
+    using Key = std::tuple<uint64_t, int, int, Purpose, int>;  // group, from, to, purpose, stream
 
     void accept_all();
     // Advances one handshake as far as its bytes allow; false when it is over, one way or the other.

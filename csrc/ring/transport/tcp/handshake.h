@@ -30,7 +30,7 @@ struct Hello {
     uint32_t magic = kHelloMagic;
     uint16_t version = 0;
     Purpose purpose = Purpose::kData;
-    uint8_t reserved = 0;
+    uint8_t stream = 0;  // which of the data connections of an edge
     uint64_t group = 0;
     int32_t from = 0;
     int32_t to = 0;
