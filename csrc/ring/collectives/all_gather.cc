@@ -4,23 +4,29 @@
 
 #include "ring/collectives/collectives.h"
 #include "ring/collectives/host.h"
-#include "ring/collectives/ring.h"
+#include "ring/collectives/rail.h"
 
 namespace ring {
 
 Task all_gather(Context& context) {
     const Layout& layout = context.layout;
-    const size_t bytes = context.bytes();
+    const size_t element = context.element_bytes();
+    const Slice piece =
+        slice_of(context.signature().count, context.pieces, context.piece, kGrainBytes / element);
+    const size_t offset = piece.begin * element;
+    const size_t bytes = piece.count * element;
     const auto share_of = [&](int rank) {
-        return Extent{static_cast<std::byte*>(context.arguments->outputs[rank]), bytes};
+        return Extent{static_cast<std::byte*>(context.arguments->outputs[rank]) + offset, bytes};
     };
-    co_await enter(context);
-
-    void* const own = context.arguments->outputs[layout.rank()];
-    if (bytes > 0 && own != context.arguments->input) std::memcpy(own, context.arguments->input, bytes);
+    co_await context.turn(Lane::kHostIn);
+    if (context.piece == 0) co_await enter(context);
+    const auto* const input = static_cast<const std::byte*>(context.arguments->input) + offset;
+    const Extent own = share_of(layout.rank());
+    if (bytes > 0 && own.data != input) std::memcpy(own.data, input, bytes);
     std::vector<Extents> local;
     for (const int rank : layout.my_cell()) local.push_back({share_of(rank)});
-    co_await host_share(context, local);
+    co_await host_share(context, Lane::kHostIn, local);
+    context.pass(Lane::kHostIn);
     if (layout.cells() == 1) co_return;
 
     // Rail j carries the shares of the ranks whose local rank is j modulo the number of rails.
@@ -34,14 +40,19 @@ Task all_gather(Context& context) {
         std::vector<Extents> parts;
         for (int cell = 0; cell < layout.cells(); ++cell)
             parts.push_back(shares_on_rail(cell, layout.local_rank()));
-        co_await run_ring(context, ring_all_gather(context, parts));
+        co_await rail_all_gather(context, parts);
+    } else {
+        co_await context.turn(Lane::kRail);
+        context.pass(Lane::kRail);
     }
     std::vector<Extents> remote(layout.rails());
     for (int j = 0; j < layout.rails(); ++j)
         for (int cell = 0; cell < layout.cells(); ++cell)
             if (cell != layout.my_cell_index())
                 for (const Extent& share : shares_on_rail(cell, j)) remote[j].push_back(share);
-    co_await host_share(context, remote);
+    co_await context.turn(Lane::kHostOut);
+    co_await host_share(context, Lane::kHostOut, remote);
+    context.pass(Lane::kHostOut);
 }
 
 }  // namespace ring

@@ -1,17 +1,15 @@
 // all_reduce: reduce-scatter in the host, one ring per local rank between hosts, all-gather in the host.
 #include <cstring>
 
-#include "ring/base/config.h"
 #include "ring/collectives/collectives.h"
 #include "ring/collectives/host.h"
 #include "ring/collectives/one_shot.h"
-#include "ring/collectives/ring.h"
+#include "ring/collectives/rail.h"
 
 namespace ring {
 namespace {
 
-Extent slice_extent(const Context& context, std::byte* data, size_t count, size_t parts, size_t index) {
-    const size_t element = context.element_bytes();
+Extent slice_extent(std::byte* data, size_t element, size_t count, size_t parts, size_t index) {
     const Slice slice = slice_of(count, parts, index, kGrainBytes / element);
     return {data + slice.begin * element, slice.count * element};
 }
@@ -19,40 +17,47 @@ Extent slice_extent(const Context& context, std::byte* data, size_t count, size_
 }  // namespace
 
 Task all_reduce(Context& context) {
-    const Layout& layout = context.layout;
-    const bool one_cell = layout.cells() == 1;
-    if (context.bytes() <= (one_cell ? config().host_small_bytes : config().ring_small_bytes)) {
+    if (is_one_shot(context)) {
         co_await one_shot(context);
         co_return;
     }
-    co_await enter(context);
+    const Layout& layout = context.layout;
+    const bool one_cell = layout.cells() == 1;
+    const size_t element = context.element_bytes();
+    const Slice piece =
+        slice_of(context.signature().count, context.pieces, context.piece, kGrainBytes / element);
     // Inputs are only read; one type of extent serves both directions.
     auto* const input = static_cast<std::byte*>(const_cast<void*>(context.arguments->input));
-    auto* const output = static_cast<std::byte*>(context.arguments->output);
-    const size_t count = context.signature().count;
+    std::byte* const from = input + piece.begin * element;
+    std::byte* const to = static_cast<std::byte*>(context.arguments->output) + piece.begin * element;
     const auto rails = static_cast<size_t>(layout.rails());
 
     std::vector<Extents> contributions;
     std::vector<Extents> slices;
     for (size_t j = 0; j < rails; ++j) {
-        contributions.push_back({slice_extent(context, input, count, rails, j)});
-        slices.push_back({slice_extent(context, output, count, rails, j)});
+        contributions.push_back({slice_extent(from, element, piece.count, rails, j)});
+        slices.push_back({slice_extent(to, element, piece.count, rails, j)});
     }
     const Extents own = layout.on_rail() ? slices[layout.local_rank()] : Extents{};
+
+    co_await context.turn(Lane::kHostIn);
+    if (context.piece == 0) co_await enter(context);
     if (one_cell) {
         co_await host_reduce(context, contributions, own, context.divisor(), slices);
+        context.pass(Lane::kHostIn);
         co_return;
     }
     co_await host_reduce(context, contributions, own, 1);
+    context.pass(Lane::kHostIn);
     if (layout.on_rail()) {
-        std::vector<Extents> parts;
-        for (int position = 0; position < layout.cells(); ++position)
-            parts.push_back(
-                {slice_extent(context, own[0].data, own[0].bytes / context.element_bytes(),
-                              static_cast<size_t>(layout.cells()), static_cast<size_t>(position))});
-        co_await run_ring(context, ring_all_reduce(context, parts, context.divisor()));
+        co_await rail_all_reduce(context, own[0]);
+    } else {
+        co_await context.turn(Lane::kRail);
+        context.pass(Lane::kRail);
     }
-    co_await host_share(context, slices);
+    co_await context.turn(Lane::kHostOut);
+    co_await host_share(context, Lane::kHostOut, slices);
+    context.pass(Lane::kHostOut);
 }
 
 }  // namespace ring

@@ -2,7 +2,7 @@
 // the slices.
 #include "ring/collectives/collectives.h"
 #include "ring/collectives/host.h"
-#include "ring/collectives/ring.h"
+#include "ring/collectives/rail.h"
 
 namespace ring {
 namespace {
@@ -21,27 +21,36 @@ Task broadcast(Context& context) {
     const int root = context.signature().root;
     const int root_cell = cell_of(layout, root);
     const bool in_root_cell = layout.my_cell_index() == root_cell;
-    auto* const data = static_cast<std::byte*>(context.arguments->output);
+    const size_t element = context.element_bytes();
+    const Slice piece =
+        slice_of(context.signature().count, context.pieces, context.piece, kGrainBytes / element);
+    std::byte* const data = static_cast<std::byte*>(context.arguments->output) + piece.begin * element;
 
-    co_await enter(context);
+    co_await context.turn(Lane::kHostIn);
+    if (context.piece == 0) co_await enter(context);
     if (in_root_cell) {
         std::vector<Extents> from_root(layout.local_size());
         for (int l = 0; l < layout.local_size(); ++l)
-            if (layout.my_cell()[l] == root) from_root[l] = {{data, context.bytes()}};
-        co_await host_share(context, from_root);
+            if (layout.my_cell()[l] == root) from_root[l] = {{data, piece.count * element}};
+        co_await host_share(context, Lane::kHostIn, from_root);
     }
+    context.pass(Lane::kHostIn);
     if (layout.cells() == 1) co_return;
 
     std::vector<Extents> slices;
     for (int j = 0; j < layout.rails(); ++j) {
-        const Slice slice =
-            slice_of(context.signature().count, layout.rails(), j, kGrainBytes / context.element_bytes());
-        slices.push_back(
-            {{data + slice.begin * context.element_bytes(), slice.count * context.element_bytes()}});
+        const Slice slice = slice_of(piece.count, layout.rails(), j, kGrainBytes / element);
+        slices.push_back({{data + slice.begin * element, slice.count * element}});
     }
-    if (layout.on_rail())
-        co_await run_ring(context, ring_broadcast(context, root_cell, slices[layout.local_rank()]));
-    if (!in_root_cell) co_await host_share(context, slices);
+    if (layout.on_rail()) {
+        co_await rail_broadcast(context, root_cell, slices[layout.local_rank()]);
+    } else {
+        co_await context.turn(Lane::kRail);
+        context.pass(Lane::kRail);
+    }
+    co_await context.turn(Lane::kHostOut);
+    if (!in_root_cell) co_await host_share(context, Lane::kHostOut, slices);
+    context.pass(Lane::kHostOut);
 }
 
 }  // namespace ring

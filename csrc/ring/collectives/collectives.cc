@@ -1,6 +1,8 @@
 // Dispatch and the checks that need no communication. See collectives.h.
 #include "ring/collectives/collectives.h"
 
+#include <algorithm>
+
 #include "ring/base/error.h"
 #include "ring/collectives/one_shot.h"
 
@@ -10,7 +12,9 @@ Task barrier(Context& context) {
     return one_shot(context);
 }
 
-Task run_collective(Context& context) {
+namespace {
+
+Task dispatch(Context& context) {
     switch (context.signature().kind) {
         case Collective::kAllReduce:
             return all_reduce(context);
@@ -27,6 +31,44 @@ Task run_collective(Context& context) {
             break;
     }
     throw Error("no such collective");
+}
+
+// A piece on a rail moves frames of this size at least, to and from each host.
+constexpr size_t kPieceFrameBytes = 64 << 10;
+constexpr size_t kMaxPieces = 16;
+
+}  // namespace
+
+Task run_collective(Context& context) {
+    co_await dispatch(context);
+    while (context.lanes_passed < kLanes) {
+        const auto lane = static_cast<Lane>(context.lanes_passed);
+        co_await context.turn(lane);
+        context.pass(lane);
+    }
+}
+
+size_t count_pieces(const Context& context) {
+    const auto ranks = static_cast<size_t>(context.layout.size());
+    switch (context.signature().kind) {
+        case Collective::kAllReduce:
+            return is_one_shot(context) ? 1 : pieces_for(context, context.bytes());
+        case Collective::kBroadcast:
+            return pieces_for(context, context.bytes());
+        case Collective::kAllGather:
+            return pieces_for(context, context.bytes() * ranks);
+        case Collective::kReduceScatter:
+            return reduce_scatter_pieces(context);
+        default:
+            return 1;
+    }
+}
+
+size_t pieces_for(const Context& context, size_t bytes) {
+    const Layout& layout = context.layout;
+    if (layout.cells() == 1 || layout.largest_cell() == 1) return 1;
+    const size_t worth = kPieceFrameBytes * static_cast<size_t>(layout.cells() * layout.rails());
+    return std::clamp<size_t>(bytes / worth, 1, kMaxPieces);
 }
 
 void check_arguments(const Arguments& arguments, int group_size) {

@@ -1,22 +1,31 @@
-// The collectives: one file each, composed of the stages inside the host (host.h) and the ring between hosts
-// (ring.h).
+// The collectives: one file each, composed of the stages inside the host (host.h) and on the rail between
+// hosts (rail.h).
 //
 // One host, one rank per host and hosts of unequal size are the same code: a stage with nobody to work with
-// does nothing. Called by the engine, one at a time per group.
+// does nothing. Called by the engine.
 #pragma once
 
 #include "ring/collectives/context.h"
 
 namespace ring {
 
+// Each runs one piece of an operation: context.piece of context.pieces.
 Task all_reduce(Context& context);
 Task broadcast(Context& context);
 Task all_gather(Context& context);
 Task reduce_scatter(Context& context);
 Task barrier(Context& context);
 
-// The one that context.signature().kind names.
+// The one that context.signature().kind names; passes the lanes that it did not.
 Task run_collective(Context& context);
+// Into how many pieces it cuts the operation. The same on all ranks.
+size_t count_pieces(const Context& context);
+
+// For count_pieces(): enough pieces of an operation that moves `bytes` to keep the three lanes busy at once,
+// few enough for each to be worth its overhead. One where only one lane has work.
+size_t pieces_for(const Context& context, size_t bytes);
+// Pieces whose sums take a bounded amount of temporary memory.
+size_t reduce_scatter_pieces(const Context& context);
 
 // Throws ConfigError, before anything is sent, where arguments make no sense: a reduce op on a dtype it is
 // not defined for, a root outside the group.

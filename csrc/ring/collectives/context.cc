@@ -1,12 +1,35 @@
 // See context.h.
 #include "ring/collectives/context.h"
 
-#include <algorithm>
+#include <cassert>
 #include <new>
 
 #include "ring/base/error.h"
 
 namespace ring {
+namespace {
+
+FrameHeader header_of(const Context& context, size_t bytes) {
+    FrameHeader header{
+        .group = context.group.id, .operation = context.operation, .signature = context.signature()};
+    header.length = bytes;
+    return header;
+}
+
+void check_announcements(const Context& context) {
+    const Segment& segment = *context.segment;
+    const auto reference = segment.announced(0, context.operation);
+    for (int l = 1; l < segment.local_size(); ++l) {
+        const auto other = segment.announced(l, context.operation);
+        if (other.signature != reference.signature)
+            throw MismatchError(
+                describe_mismatch(segment.rank_of(l), other.operation, other.signature, segment.rank_of(0),
+                                  reference.operation, reference.signature),
+                context.operation);
+    }
+}
+
+}  // namespace
 
 std::byte* Scratch::take(size_t bytes) {
     if (next_ == blocks_.size()) blocks_.emplace_back();
@@ -18,40 +41,27 @@ std::byte* Scratch::take(size_t bytes) {
     return block.memory.get();
 }
 
-uint64_t Context::send_next(const std::byte* data, size_t bytes) {
-    FrameHeader header{.group = group, .operation = operation, .signature = signature()};
-    header.index = frames_sent++;
-    header.length = bytes;
-    return next->post_send(header, data);
+uint64_t Context::send(int position, const std::byte* data, size_t bytes) const {
+    return link(position).post_send(header_of(*this, bytes), data);
 }
 
-uint64_t Context::recv_prev(std::byte* data, size_t bytes) {
-    FrameHeader header{.group = group, .operation = operation, .signature = signature()};
-    header.index = frames_received++;
-    header.length = bytes;
-    return prev->post_recv(header, data);
+uint64_t Context::receive(int position, std::byte* data, size_t bytes) const {
+    return link(position).post_recv(header_of(*this, bytes), data);
 }
 
-Task enter(Context& context) {
+void Context::pass(Lane lane) {
+    const auto index = static_cast<size_t>(lane);
+    assert(lanes_passed == index && group.serving[index] == number);
+    ++group.serving[index];
+    ++lanes_passed;
+}
+
+Task enter(Context& context, const void* payload, size_t bytes) {
     if (context.segment == nullptr) co_return;
     Segment& segment = *context.segment;
-    segment.announce(context.operation, context.signature());
-    segment.publish(++context.phase);
-    PhaseReached entered(segment, context.phase);
-    co_await until(entered);
+    segment.enter({context.operation, context.signature()}, payload, bytes);
+    co_await until(AllEntered(segment, context.operation));
     check_announcements(context);
-}
-
-void check_announcements(const Context& context) {
-    const Segment& segment = *context.segment;
-    const auto reference = segment.announced(0, context.operation);
-    for (int l = 1; l < segment.local_size(); ++l) {
-        const auto other = segment.announced(l, context.operation);
-        if (other.operation != reference.operation || other.signature != reference.signature)
-            throw MismatchError(describe_mismatch(segment.rank_of(l), other.operation, other.signature,
-                                                  segment.rank_of(0), reference.operation,
-                                                  reference.signature));
-    }
 }
 
 }  // namespace ring

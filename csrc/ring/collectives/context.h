@@ -1,11 +1,19 @@
 // What an algorithm sees of its group while one operation runs, and what the caller asked for.
+//
+// A collective runs through three *lanes*: in the host, on the rail between hosts, in the host again. A large
+// operation is cut into *pieces*, each of which passes through all three lanes. In each lane the pieces of
+// all operations of a group take turns, in the order in which the operations were called; so the lanes work
+// on different pieces, or operations, at the same time, and what each lane sends or publishes is in the same
+// order on all ranks.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "ring/collectives/task.h"
+#include "ring/collectives/tuning.h"
 #include "ring/kernels/reduce.h"
 #include "ring/topology/layout.h"
 #include "ring/transport/link.h"
@@ -26,7 +34,7 @@ struct Arguments {
     std::vector<void*> outputs;
 };
 
-// Temporary memory of the operations of one group, kept from one to the next.
+// Temporary memory, kept from one operation to the next.
 class Scratch {
   public:
     using Mark = size_t;
@@ -48,20 +56,36 @@ class Scratch {
     size_t next_ = 0;
 };
 
-// One per group; `arguments`, `operation` and the frame counters change with each operation.
-struct Context {
-    const Layout& layout;
-    Segment* segment = nullptr;  // shared with the other ranks of this cell; null where there are none
-    Link* next = nullptr;        // along this rank's rail; null with one cell, or off the rails
-    Link* prev = nullptr;
-    uint64_t group = 0;
+enum class Lane { kHostIn = 0, kRail, kHostOut };
+constexpr size_t kLanes = 3;
+// The segment knows the two lanes inside the host.
+constexpr int host_lane(Lane lane) {
+    return lane == Lane::kHostIn ? 0 : 1;
+}
 
+// What the operations of one group share.
+struct Group {
+    const Layout& layout;
+    const Tuning& tuning;
+    uint64_t id = 0;
+    Segment* segment = nullptr;  // shared with the other ranks of this cell; null where there are none
+    std::vector<Link*> links{};  // by position on this rank's rail; null where no edge is
+    std::array<uint64_t, kLanes> serving{};    // whose turn it is in a lane
+    std::array<uint64_t, kHostLanes> phase{};  // at the end of the last stage; the same on all local ranks
+};
+
+// One piece of one operation.
+struct Context {
+    Group& group;
+    const Layout& layout = group.layout;
+    Segment* segment = nullptr;  // of the group
+
+    uint64_t number = 0;  // of this piece among all of the group: its turn in each lane
     uint64_t operation = 0;
     const Arguments* arguments = nullptr;
-    uint64_t phase =
-        0;  // of this rank in the segment, at the end of the last stage; the same on all local ranks
-    uint64_t frames_sent = 0;
-    uint64_t frames_received = 0;
+    size_t piece = 0;  // of `pieces` of the operation
+    size_t pieces = 1;
+    size_t lanes_passed = 0;
     Scratch scratch{};
 
     const Signature& signature() const { return arguments->signature; }
@@ -73,15 +97,42 @@ struct Context {
     }
     ReduceFn reduce() const { return reduce_function(signature().dtype, signature().op); }
 
-    // Post the next frame of this operation on the rail.
-    uint64_t send_next(const std::byte* data, size_t bytes);
-    uint64_t recv_prev(std::byte* data, size_t bytes);
+    // This rank's position on its rail, and the one `distance` further on.
+    int position(int distance = 0) const {
+        const int n = layout.cells();
+        return ((layout.my_cell_index() + distance) % n + n) % n;
+    }
+    Link& link(int position) const { return *group.links[position]; }
+    // Post the next frame to or from a position of the rail. Only in the rail lane.
+    uint64_t send(int position, const std::byte* data, size_t bytes) const;
+    uint64_t receive(int position, std::byte* data, size_t bytes) const;
+
+    // To be awaited: this piece's turn in a lane. Pieces pass every lane, in order.
+    class Turn;
+    auto turn(Lane lane) const;
+    // Lets the next piece into the lane: at the end of a stage in the host, or as soon as all that this piece
+    // sends and receives on the rail is posted.
+    void pass(Lane lane);
 };
 
-// Announces the operation to the other ranks of the host, waits until all have entered it, and compares what
-// they called. Uses one phase. Throws MismatchError. Nothing to do for a rank that is alone in its cell.
-Task enter(Context& context);
-// The comparison alone, once all have announced.
-void check_announcements(const Context& context);
+class Context::Turn : public Waitable {
+  public:
+    Turn(const uint64_t& serving, uint64_t number) : serving_(&serving), number_(number) {}
+    bool ready() override { return *serving_ == number_; }
+    std::vector<int> awaited() const override { return {}; }  // of no rank: of an older piece here
+
+  private:
+    const uint64_t* serving_;
+    uint64_t number_;
+};
+
+inline auto Context::turn(Lane lane) const {
+    return until(Turn(group.serving[static_cast<size_t>(lane)], number));
+}
+
+// Announces the operation to the other ranks of the host, with a small payload, waits until all have entered
+// it, and compares what they called; the first thing that a collective does in lane kHostIn, in its first
+// piece. Throws MismatchError. Nothing to do for a rank that is alone in its cell.
+Task enter(Context& context, const void* payload = nullptr, size_t bytes = 0);
 
 }  // namespace ring

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
 #include <vector>
 
 namespace ring {
@@ -43,17 +42,20 @@ inline size_t chunk_length(size_t total, size_t chunk, size_t index) {
     return begin >= total ? 0 : std::min(chunk, total - begin);
 }
 
-// Copies chunk `index` out of the list, to `to`, or into it, from `from`.
-inline void copy_chunk_out(const Extents& extents, size_t chunk, size_t index, std::byte* to) {
-    for_each_part(extents, index * chunk, chunk, [&](const std::byte* part, size_t bytes, size_t offset) {
-        std::memcpy(to + offset, part, bytes);
-    });
-}
-
-inline void copy_chunk_in(const Extents& extents, size_t chunk, size_t index, const std::byte* from) {
-    for_each_part(extents, index * chunk, chunk, [&](std::byte* part, size_t bytes, size_t offset) {
-        if (part != nullptr) std::memcpy(part, from + offset, bytes);
-    });
+// The frames of at most `chunk` bytes that carry an extent list: at least one, so that every step of every
+// rank shows its header.
+inline Extents frames_of(const Extents& part, size_t chunk) {
+    Extents frames;
+    for (const Extent& extent : part) {
+        size_t at = 0;
+        do {
+            const size_t bytes = std::min(chunk, extent.bytes - at);
+            frames.push_back({extent.data + at, bytes});
+            at += bytes;
+        } while (at < extent.bytes);
+    }
+    if (frames.empty()) frames.push_back({nullptr, 0});
+    return frames;
 }
 
 // Slices are cut at multiples of a cache line, so that two ranks never write the same one.

@@ -1,8 +1,9 @@
 // The stages of a collective that run inside a host, through the group's segment.
 //
-// Each is called by all ranks of a cell with lists of the same lengths, and waits at its start until all have
-// ended the stage before, so that the staging buffers are free. An *owner* is a local rank that a part of the
-// data belongs to.
+// Each is called by all ranks of a cell, in their turn in `lane` (kHostIn or kHostOut), with lists of the
+// same lengths, and waits at its start until all have ended the stage before in that lane, so that its
+// staging buffers are free. An *owner* is a local rank that a part of the data belongs to. Without other
+// ranks in the cell they have nothing to wait for.
 #pragma once
 
 #include <vector>
@@ -12,14 +13,14 @@
 
 namespace ring {
 
-// Reduces over the cell. contributions[j] is what this rank adds to the part of owner j; `result` is where
-// this rank's own part goes (empty if it owns none; cut like contributions[own], which it may be). `divisor`
-// as for ReduceFn. With `shared`, owner j's result goes into shared[j] of every other rank too:
-// reduce-scatter and all-gather in one pass.
+// Reduces over the cell, in lane kHostIn. contributions[j] is what this rank adds to the part of owner j;
+// `result` is where this rank's own part goes (empty if it owns none; cut like contributions[own], which it
+// may be). `divisor` as for ReduceFn. With `shared`, owner j's result goes into shared[j] of every other rank
+// too: reduce-scatter and all-gather in one pass.
 Task host_reduce(Context& context, std::vector<Extents> contributions, Extents result, size_t divisor,
                  std::vector<Extents> shared = {});
 
 // Copies shared[j] of owner j into shared[j] of every other rank of the cell.
-Task host_share(Context& context, std::vector<Extents> shared);
+Task host_share(Context& context, Lane lane, std::vector<Extents> shared);
 
 }  // namespace ring

@@ -15,6 +15,7 @@
 #include <array>
 
 #include "ring/collectives/host.h"
+#include "ring/collectives/staging.h"
 
 namespace ring {
 namespace {
@@ -57,32 +58,35 @@ Task host_reduce(Context& context, std::vector<Extents> contributions, Extents r
         co_return;
     }
     Segment& segment = *context.segment;
+    const int flags = host_lane(Lane::kHostIn);
     const auto me = static_cast<size_t>(segment.local_rank());
     const size_t chunk = kStageBytes / owners / kLine * kLine;
     size_t longest = 0;
     for (const Extents& part : contributions) longest = std::max(longest, total_bytes(part));
     const size_t chunks = (longest + chunk - 1) / chunk;
     const size_t iterations = chunks == 0 ? 0 : chunks + (shared.empty() ? 1 : 2);
-    const uint64_t base = context.phase;
+    const uint64_t base = context.group.phase[flags];
 
-    PhaseReached previous_stage(segment, base);
-    co_await until(previous_stage);
+    co_await until(PhaseReached(segment, flags, base));
     for (size_t k = 0; k < iterations; ++k) {
         if (k < chunks)
             for (size_t j = 0; j < owners; ++j)
-                if (j != me) copy_chunk_out(contributions[j], chunk, k, segment.in_slot(me, k) + j * chunk);
-        PhaseReached previous(segment, base + k);
-        co_await until(previous);
+                if (j != me)
+                    put_chunk(contributions[j], chunk, k,
+                              segment.in_slot(segment.local_rank(), k) + j * chunk);
+        co_await until(PhaseReached(segment, flags, base + k));
         if (k >= 1 && k <= chunks && me < owners) {
             reduce_chunk(context, contributions[me], result, chunk, k - 1, divisor);
-            if (!shared.empty()) copy_chunk_out(result, chunk, k - 1, segment.out_slot(me, k - 1));
+            if (!shared.empty())
+                put_chunk(result, chunk, k - 1, segment.out_slot(segment.local_rank(), flags, k - 1));
         }
         if (k >= 2 && !shared.empty())
             for (size_t j = 0; j < owners; ++j)
-                if (j != me) copy_chunk_in(shared[j], chunk, k - 2, segment.out_slot(j, k - 2));
-        segment.publish(base + k + 1);
+                if (j != me)
+                    get_chunk(shared[j], chunk, k - 2, segment.out_slot(static_cast<int>(j), flags, k - 2));
+        segment.publish(flags, base + k + 1);
     }
-    context.phase = base + iterations;
+    context.group.phase[flags] = base + iterations;
 }
 
 }  // namespace ring

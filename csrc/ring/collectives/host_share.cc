@@ -5,10 +5,11 @@
 // k-1 of the others' parts, and publishes. Why kOutSlots = 3: put(k) runs when all have ended iteration k-2,
 // the last to read chunk k-3.
 #include "ring/collectives/host.h"
+#include "ring/collectives/staging.h"
 
 namespace ring {
 
-Task host_share(Context& context, std::vector<Extents> shared) {
+Task host_share(Context& context, Lane lane, std::vector<Extents> shared) {
     if (context.segment == nullptr) co_return;
     Segment& segment = *context.segment;
     const auto me = static_cast<size_t>(segment.local_rank());
@@ -16,21 +17,22 @@ Task host_share(Context& context, std::vector<Extents> shared) {
     for (const Extents& part : shared) longest = std::max(longest, total_bytes(part));
     const size_t chunks = (longest + kStageBytes - 1) / kStageBytes;
     const size_t iterations = chunks == 0 ? 0 : chunks + 1;
-    const uint64_t base = context.phase;
+    const int flags = host_lane(lane);
+    const uint64_t base = context.group.phase[flags];
 
-    PhaseReached previous_stage(segment, base);
-    co_await until(previous_stage);
+    co_await until(PhaseReached(segment, flags, base));
     for (size_t k = 0; k < iterations; ++k) {
         if (k < chunks && me < shared.size())
-            copy_chunk_out(shared[me], kStageBytes, k, segment.out_slot(me, k));
-        PhaseReached previous(segment, base + k);
-        co_await until(previous);
+            put_chunk(shared[me], kStageBytes, k, segment.out_slot(segment.local_rank(), flags, k));
+        co_await until(PhaseReached(segment, flags, base + k));
         if (k >= 1)
             for (size_t j = 0; j < shared.size(); ++j)
-                if (j != me) copy_chunk_in(shared[j], kStageBytes, k - 1, segment.out_slot(j, k - 1));
-        segment.publish(base + k + 1);
+                if (j != me)
+                    get_chunk(shared[j], kStageBytes, k - 1,
+                              segment.out_slot(static_cast<int>(j), flags, k - 1));
+        segment.publish(flags, base + k + 1);
     }
-    context.phase = base + iterations;
+    context.group.phase[flags] = base + iterations;
 }
 
 }  // namespace ring

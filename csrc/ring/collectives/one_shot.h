@@ -1,13 +1,17 @@
-// Small all_reduces and barriers: as few steps as possible, each rank moving the whole vector.
+// Small all_reduces, and barriers: everyone's data is written where everyone reads it, and one
+// synchronisation does.
 #pragma once
 
 #include "ring/collectives/context.h"
 
 namespace ring {
 
-// In one host: everyone writes its vector where all can see it, and sums all of them: one synchronisation.
-// Over several: the first rank of each host sums its host, the sums go once round the ring, each adds them
-// all up, and the result is handed out. At most kSmallBytes. With a count of 0 it is a barrier.
+// Whether an all_reduce of this size goes this way. The same answer on all ranks.
+bool is_one_shot(const Context& context);
+
+// Inside a host each rank reduces everyone's data itself. Between hosts the local leaders add up the sums of
+// their hosts by recursive doubling, and hand the result to their ranks. Reduces arguments.input to
+// arguments.output in an order that is the same on all ranks; a barrier is the same with nothing to reduce.
 Task one_shot(Context& context);
 
 }  // namespace ring

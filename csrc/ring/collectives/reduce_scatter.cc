@@ -4,13 +4,14 @@
 // Over several hosts the shards pass in pieces, which bounds the temporary memory.
 #include "ring/collectives/collectives.h"
 #include "ring/collectives/host.h"
-#include "ring/collectives/ring.h"
+#include "ring/collectives/rail.h"
 
 namespace ring {
 namespace {
 
 constexpr size_t kScratchBytes = 1 << 20;  // for one piece of all shards of a rail
-// A piece, [offset, offset + bytes) of every shard.
+
+// A part of every shard, in bytes.
 struct Piece {
     size_t offset;
     size_t bytes;
@@ -21,10 +22,20 @@ std::byte* shard(const Context& context, int rank, const Piece& piece) {
     return static_cast<std::byte*>(const_cast<void*>(context.arguments->inputs[rank])) + piece.offset;
 }
 
-Task reduce_piece(Context& context, Piece piece, std::byte* scratch) {
+// The shards on the fullest rail, the first.
+size_t shards_on_rail(const Layout& layout) {
+    const auto rails = static_cast<size_t>(layout.rails());
+    size_t shards = 0;
+    for (int cell = 0; cell < layout.cells(); ++cell)
+        shards += (layout.cell(cell).size() + rails - 1) / rails;
+    return shards;
+}
+
+Task over_hosts(Context& context, Piece piece) {
     const Layout& layout = context.layout;
     const int rails = layout.rails();
     const int rail = layout.local_rank();  // this rank's, if it is on one
+    std::byte* const scratch = context.scratch.take(shards_on_rail(layout) * piece.bytes);
 
     // What this rank contributes to rail j, and where rail j's rank puts the sums of this host.
     std::vector<Extents> contributions(rails);
@@ -42,15 +53,22 @@ Task reduce_piece(Context& context, Piece piece, std::byte* scratch) {
             sums[cell].push_back({sum, piece.bytes});
             local[cell].push_back({layout.local_size() > 1 ? sum : input, piece.bytes});
         }
+    co_await context.turn(Lane::kHostIn);
+    if (context.piece == 0) co_await enter(context);
     if (layout.local_size() > 1) co_await host_reduce(context, contributions, host_sums, 1);
+    context.pass(Lane::kHostIn);
 
     auto* const output = static_cast<std::byte*>(context.arguments->output) + piece.offset;
     const int me = layout.my_cell_index();
     if (layout.on_rail()) {
         Extents result = sums[me];
         result[0].data = output;
-        co_await run_ring(context, ring_reduce_scatter(context, local, sums, result, context.divisor()));
+        co_await rail_reduce_scatter(context, local, sums, result);
+    } else {
+        co_await context.turn(Lane::kRail);
+        context.pass(Lane::kRail);
     }
+    co_await context.turn(Lane::kHostOut);
     if (layout.local_size() > rails) {
         // Rail j's rank holds the shards of local ranks j + rails, j + 2 rails, ...; each takes only its own.
         std::vector<Extents> handed(rails);
@@ -60,37 +78,39 @@ Task reduce_piece(Context& context, Piece piece, std::byte* scratch) {
             if (j == rail) to = sums[me][l / rails].data;
             handed[j].push_back({to, piece.bytes});
         }
-        co_await host_share(context, handed);
+        co_await host_share(context, Lane::kHostOut, handed);
     }
+    context.pass(Lane::kHostOut);
 }
 
 }  // namespace
 
+size_t reduce_scatter_pieces(const Context& context) {
+    const Layout& layout = context.layout;
+    if (layout.cells() == 1) return 1;
+    const size_t bytes = context.bytes();
+    const size_t bounded = (bytes * shards_on_rail(layout) + kScratchBytes - 1) / kScratchBytes;
+    return std::max({size_t{1}, bounded, pieces_for(context, bytes * static_cast<size_t>(layout.size()))});
+}
+
 Task reduce_scatter(Context& context) {
     const Layout& layout = context.layout;
-    const size_t bytes = context.bytes();
-    co_await enter(context);
-    if (layout.cells() == 1) {
-        std::vector<Extents> contributions;
-        for (const int rank : layout.my_cell())
-            contributions.push_back({{shard(context, rank, {0, bytes}), bytes}});
-        Extents result{{static_cast<std::byte*>(context.arguments->output), bytes}};
-        co_await host_reduce(context, contributions, result, context.divisor());
+    const size_t element = context.element_bytes();
+    const Slice slice =
+        slice_of(context.signature().count, context.pieces, context.piece, kGrainBytes / element);
+    const Piece piece{slice.begin * element, slice.count * element};
+    if (layout.cells() > 1) {
+        co_await over_hosts(context, piece);
         co_return;
     }
-    size_t shards = 0;  // on the fullest rail, the first
-    for (int cell = 0; cell < layout.cells(); ++cell)
-        shards += (layout.cell(cell).size() + layout.rails() - 1) / layout.rails();
-    const size_t piece = std::max(kGrainBytes, kScratchBytes / shards / kGrainBytes * kGrainBytes);
-    std::byte* const sums = context.scratch.take(shards * std::min(piece, bytes));
-    size_t offset = 0;
-    do {
-        // The scratch of one piece's ring is free again with its end.
-        const Scratch::Mark mark = context.scratch.mark();
-        co_await reduce_piece(context, {offset, std::min(piece, bytes - offset)}, sums);
-        context.scratch.release(mark);
-        offset += piece;
-    } while (offset < bytes);
+    std::vector<Extents> contributions;
+    for (const int rank : layout.my_cell())
+        contributions.push_back({{shard(context, rank, piece), piece.bytes}});
+    Extents result{{static_cast<std::byte*>(context.arguments->output), piece.bytes}};
+    co_await context.turn(Lane::kHostIn);
+    co_await enter(context);
+    co_await host_reduce(context, contributions, result, context.divisor());
+    context.pass(Lane::kHostIn);
 }
 
 }  // namespace ring

@@ -1,41 +1,21 @@
 // See ring.h.
 #include "ring/collectives/ring.h"
 
+#include <algorithm>
 #include <array>
-
-#include "ring/base/config.h"
 
 namespace ring {
 namespace {
 
-// Receives posted ahead: one arrives while one is reduced, and two more keep the socket from running dry.
+// Receives posted ahead of a reduction: one arrives while one is reduced, and two more keep the socket from
+// running dry. Those that need no room of ours are all posted at once.
 constexpr size_t kWindow = 4;
 
-// The frames that carry an extent list: at least one, so that every step of every rank shows its header.
-Extents frames_of(const Context& context, const Extents& part) {
-    const size_t chunk = config().chunk_bytes / context.element_bytes() * context.element_bytes();
-    Extents frames;
-    for (const Extent& extent : part) {
-        size_t at = 0;
-        do {
-            const size_t bytes = std::min(chunk, extent.bytes - at);
-            frames.push_back({extent.data + at, bytes});
-            at += bytes;
-        } while (at < extent.bytes);
-    }
-    if (frames.empty()) frames.push_back({nullptr, 0});
-    return frames;
-}
-
-int modulo(int value, int n) {
-    return ((value % n) + n) % n;
-}
-
-void append_gather(const Context& context, const std::vector<Extents>& parts, RingSchedule& schedule) {
+void append_gather(const Context& context, const std::vector<Extents>& parts, size_t chunk,
+                   RingSchedule& schedule) {
     const int n = context.layout.cells();
-    const int me = context.layout.my_cell_index();
     for (int step = 0; step < n - 1; ++step)
-        for (const Extent& frame : frames_of(context, parts[modulo(me - 1 - step, n)]))
+        for (const Extent& frame : frames_of(parts[context.position(-1 - step)], chunk))
             schedule.receives.push_back(
                 {RingSchedule::Action::kStore, frame.bytes, frame.data, nullptr, 1, step < n - 2});
 }
@@ -45,45 +25,55 @@ void append_gather(const Context& context, const std::vector<Extents>& parts, Ri
 Task run_ring(Context& context, RingSchedule schedule) {
     const auto& receives = schedule.receives;
     size_t largest = 0;
-    for (const auto& one : receives)
-        if (one.action == RingSchedule::Action::kReduce) largest = std::max(largest, one.bytes);
+    size_t forwards_end = 0;  // one past the last receive that is forwarded
+    for (size_t i = 0; i < receives.size(); ++i) {
+        if (receives[i].action == RingSchedule::Action::kReduce)
+            largest = std::max(largest, receives[i].bytes);
+        if (receives[i].forward) forwards_end = i + 1;
+    }
     std::byte* const arrivals = context.scratch.take(kWindow * largest);
     const ReduceFn reduce = largest > 0 ? context.reduce() : nullptr;
+    const int next = context.position(1);
+    const int prev = context.position(-1);
 
+    co_await context.turn(Lane::kRail);
     uint64_t last_sent = 0;
-    for (const Extent& frame : schedule.first) last_sent = context.send_next(frame.data, frame.bytes);
+    for (const Extent& frame : schedule.first) last_sent = context.send(next, frame.data, frame.bytes);
     size_t posted = 0;
-    std::array<uint64_t, kWindow> tickets{};
+    uint64_t first_ticket = 0;
     for (size_t i = 0; i < receives.size(); ++i) {
-        for (; posted < receives.size() && posted < i + kWindow; ++posted) {
+        for (; posted < receives.size(); ++posted) {
             const auto& one = receives[posted];
             const bool reduces = one.action == RingSchedule::Action::kReduce;
-            tickets[posted % kWindow] =
-                context.recv_prev(reduces ? arrivals + (posted % kWindow) * largest : one.to, one.bytes);
+            if (reduces && posted >= i + kWindow) break;
+            const uint64_t ticket =
+                context.receive(prev, reduces ? arrivals + (posted % kWindow) * largest : one.to, one.bytes);
+            if (posted == 0) first_ticket = ticket;
         }
-        ReceivedUpTo arrived(*context.prev, tickets[i % kWindow]);
-        co_await until(arrived);
+        if (posted == receives.size() && i >= forwards_end && context.lanes_passed == 1)
+            context.pass(Lane::kRail);
+        co_await until(ReceivedUpTo(context.link(prev), first_ticket + i));
         const auto& one = receives[i];
         if (one.action == RingSchedule::Action::kReduce && one.bytes > 0) {
             const void* const sources[] = {arrivals + (i % kWindow) * largest, one.local};
             reduce(one.to, sources, 2, one.bytes / context.element_bytes(), one.divisor);
         }
-        if (one.forward) last_sent = context.send_next(one.to, one.bytes);
+        if (one.forward) last_sent = context.send(next, one.to, one.bytes);
     }
-    SentUpTo all_sent(*context.next, last_sent);
-    co_await until(all_sent);
+    if (context.lanes_passed == 1) context.pass(Lane::kRail);
+    co_await until(SentUpTo(context.link(next), last_sent));
 }
 
 RingSchedule ring_reduce_scatter(const Context& context, const std::vector<Extents>& parts,
-                                 const std::vector<Extents>& sums, const Extents& result, size_t divisor) {
+                                 const std::vector<Extents>& sums, const Extents& result, size_t divisor,
+                                 size_t chunk) {
     const int n = context.layout.cells();
-    const int me = context.layout.my_cell_index();
-    RingSchedule schedule{frames_of(context, parts[modulo(me - 1, n)]), {}};
+    RingSchedule schedule{frames_of(parts[context.position(-1)], chunk), {}};
     for (int step = 0; step < n - 1; ++step) {
-        const int position = modulo(me - 2 - step, n);
+        const int position = context.position(-2 - step);
         const bool last = step == n - 2;
-        const Extents local = frames_of(context, parts[position]);
-        const Extents to = frames_of(context, last ? result : sums[position]);
+        const Extents local = frames_of(parts[position], chunk);
+        const Extents to = frames_of(last ? result : sums[position], chunk);
         for (size_t i = 0; i < local.size(); ++i)
             schedule.receives.push_back({RingSchedule::Action::kReduce, local[i].bytes, to[i].data,
                                          local[i].data, last ? divisor : 1, !last});
@@ -91,35 +81,33 @@ RingSchedule ring_reduce_scatter(const Context& context, const std::vector<Exten
     return schedule;
 }
 
-RingSchedule ring_all_gather(const Context& context, const std::vector<Extents>& parts) {
-    RingSchedule schedule{frames_of(context, parts[context.layout.my_cell_index()]), {}};
-    append_gather(context, parts, schedule);
+RingSchedule ring_all_gather(const Context& context, const std::vector<Extents>& parts, size_t chunk) {
+    RingSchedule schedule{frames_of(parts[context.position()], chunk), {}};
+    append_gather(context, parts, chunk, schedule);
     return schedule;
 }
 
-RingSchedule ring_all_reduce(const Context& context, const std::vector<Extents>& parts, size_t divisor) {
-    RingSchedule schedule =
-        ring_reduce_scatter(context, parts, parts, parts[context.layout.my_cell_index()], divisor);
+RingSchedule ring_all_reduce(const Context& context, const std::vector<Extents>& parts, size_t divisor,
+                             size_t chunk) {
+    const Extents& own = parts[context.position()];
+    RingSchedule schedule = ring_reduce_scatter(context, parts, parts, own, divisor, chunk);
     // The part that is complete here is the first that the all-gather sends.
-    for (size_t i =
-             schedule.receives.size() - frames_of(context, parts[context.layout.my_cell_index()]).size();
-         i < schedule.receives.size(); ++i)
+    const size_t reduced = schedule.receives.size();
+    for (size_t i = reduced - frames_of(own, chunk).size(); i < reduced; ++i)
         schedule.receives[i].forward = true;
-    append_gather(context, parts, schedule);
+    append_gather(context, parts, chunk, schedule);
     return schedule;
 }
 
-RingSchedule ring_broadcast(const Context& context, int root, const Extents& data) {
-    const int n = context.layout.cells();
-    const int me = context.layout.my_cell_index();
+RingSchedule ring_broadcast(const Context& context, int root, const Extents& data, size_t chunk) {
     const Extent nothing{nullptr, 0};
-    if (me == root)
-        return {frames_of(context, data), {{RingSchedule::Action::kStore, 0, nullptr, nullptr, 1, false}}};
+    if (context.position() == root)
+        return {frames_of(data, chunk), {{RingSchedule::Action::kStore, 0, nullptr, nullptr, 1, false}}};
     // The rank before the root sends it an empty frame at once, so that the root too sees what its neighbour
     // called.
-    const bool last = modulo(me + 1, n) == root;
+    const bool last = context.position(1) == root;
     RingSchedule schedule{last ? Extents{nothing} : Extents{}, {}};
-    for (const Extent& frame : frames_of(context, data))
+    for (const Extent& frame : frames_of(data, chunk))
         schedule.receives.push_back(
             {RingSchedule::Action::kStore, frame.bytes, frame.data, nullptr, 1, !last});
     return schedule;

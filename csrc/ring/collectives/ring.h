@@ -27,21 +27,24 @@ struct RingSchedule {
     std::vector<Receive> receives;  // in the order in which the previous rank sends them
 };
 
-// Runs a schedule on this rank's rail. Every rank of the rail must run the schedule that matches.
+// Runs a schedule on this rank's rail, in its turn in lane kRail, which it passes. Every rank of the rail
+// must run the schedule that matches.
 Task run_ring(Context& context, RingSchedule schedule);
 
-// What each cell of the rail owns: parts[position], the same lengths on every rank.
+// What each cell of the rail owns: parts[position], the same lengths on every rank. `chunk`: bytes per frame.
 //
-// After reduce_scatter, results[] (cut like parts[own position]) holds the sum of everyone's parts[own
+// After reduce_scatter, `result` (cut like parts[own position]) holds the sum of everyone's parts[own
 // position], divided by `divisor`; `sums` has the shape of parts and holds partial sums on the way (it may be
 // parts itself).
 RingSchedule ring_reduce_scatter(const Context& context, const std::vector<Extents>& parts,
-                                 const std::vector<Extents>& sums, const Extents& result, size_t divisor);
+                                 const std::vector<Extents>& sums, const Extents& result, size_t divisor,
+                                 size_t chunk);
 // After all_gather, every rank holds parts[p] of position p, for all p.
-RingSchedule ring_all_gather(const Context& context, const std::vector<Extents>& parts);
+RingSchedule ring_all_gather(const Context& context, const std::vector<Extents>& parts, size_t chunk);
 // The one after the other, without a gap between them.
-RingSchedule ring_all_reduce(const Context& context, const std::vector<Extents>& parts, size_t divisor);
+RingSchedule ring_all_reduce(const Context& context, const std::vector<Extents>& parts, size_t divisor,
+                             size_t chunk);
 // `data` of position `root` goes to all.
-RingSchedule ring_broadcast(const Context& context, int root, const Extents& data);
+RingSchedule ring_broadcast(const Context& context, int root, const Extents& data, size_t chunk);
 
 }  // namespace ring

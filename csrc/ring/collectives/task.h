@@ -114,15 +114,16 @@ class Strand {
     Waitable* waiting_ = nullptr;
 };
 
-// co_await until(waitable): the waitable must live in the coroutine that waits.
-inline auto until(Waitable& waitable) {
+// co_await until(Waitable(...)): goes on when it is ready.
+template <typename W>
+auto until(W waitable) {
     struct Wait {
-        Waitable& waitable;
+        W waitable;
         bool await_ready() { return waitable.ready(); }
         void await_suspend(std::coroutine_handle<> leaf) { Strand::park(leaf, &waitable); }
         void await_resume() {}
     };
-    return Wait{waitable};
+    return Wait{std::move(waitable)};
 }
 
 }  // namespace ring

@@ -10,6 +10,7 @@
 #include "ring/base/config.h"
 #include "ring/base/error.h"
 #include "ring/base/hex.h"
+#include "ring/base/membarrier.h"
 #include "ring/topology/identity.h"
 #include "ring/transport/frame.h"
 #include "ring/transport/tcp/handshake.h"
@@ -46,7 +47,8 @@ std::string settings() {
            (values.algorithm == Algorithm::kRing ? "ring" : "hierarchical") +
            " TORCH_RING_CHUNK_BYTES=" + std::to_string(values.chunk_bytes) +
            " TORCH_RING_HOST_SMALL_BYTES=" + std::to_string(values.host_small_bytes) +
-           " TORCH_RING_RING_SMALL_BYTES=" + std::to_string(values.ring_small_bytes);
+           " TORCH_RING_RING_SMALL_BYTES=" + std::to_string(values.ring_small_bytes) +
+           " TORCH_RING_STREAMS=" + std::to_string(values.streams);
 }
 
 [[noreturn]] void throw_missing(Store& store, const std::string& keys, int rank, int size) {
@@ -79,6 +81,7 @@ Roster exchange_cards(Store& store, int rank, int size, const std::string& host_
               {"boot", boot_id()},
               {"pid", std::to_string(::getpid())},
               {"doorbell", doorbell},
+              {"membarrier", membarrier_available() ? "1" : "0"},
               {"settings", settings()},
               {"secret", own_secret.empty() ? "shared" : hex(fingerprint(own_secret))}};
     if (rank == 0) {
@@ -113,6 +116,7 @@ Roster exchange_cards(Store& store, int rank, int size, const std::string& host_
         roster.members.push_back({card.at("host_id"), card.at("host_name"), std::stoi(card.at("pid"))});
         roster.doorbells.push_back(card.at("doorbell"));
         roster.boots.push_back(card.at("boot"));
+        if (card.at("host_id") == mine.at("host_id") && card.at("membarrier") != "1") roster.barriers = false;
     }
     return roster;
 }

@@ -76,12 +76,15 @@ Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::un
       oversubscribed_(static_cast<int>(layout_.host_ranks().size()) > usable_cpus()),
       forks_(fork_count()),
       timeout_(timeout),
-      context_{.layout = layout_},
+      group_{.layout = layout_, .tuning = tuning_, .id = roster_.group},
       progress_(layout_.rank(), layout_.size(), connections_.segment.get()) {
-    context_.segment = layout_.local_size() > 1 ? connections_.segment.get() : nullptr;
-    context_.next = connections_.next.get();
-    context_.prev = connections_.prev.get();
-    context_.group = roster_.group;
+    group_.segment = layout_.local_size() > 1 ? connections_.segment.get() : nullptr;
+    for (const auto& link : connections_.links) group_.links.push_back(link.get());
+    slots_.reserve(kInFlight);
+    for (uint64_t i = 0; i < kInFlight; ++i)
+        slots_.push_back({.context = {.group = group_, .segment = group_.segment},
+                          .operation = nullptr,
+                          .strand = std::nullopt});
     watch(epoll_, doorbell_->fd());
     for (const int fd : connections_.data_fds) watch(epoll_, fd);
     for (const auto& control : connections_.controls) watch(epoll_, control->fd());
@@ -208,9 +211,7 @@ void Communicator::shutdown() {
         }
     }
     if (acceptor_ != nullptr) acceptor_->forget(roster_.group, layout_.rank());
-    context_.next = context_.prev = nullptr;
-    connections_.next.reset();
-    connections_.prev.reset();
+    connections_.links.clear();
     connections_.controls.clear();
     run_callbacks(lock);
 }

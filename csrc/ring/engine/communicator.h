@@ -1,9 +1,10 @@
 // A group of ranks, as this rank sees it: its connections, its queue of operations, and who drives them.
 //
-// Posting never blocks. Operations run in the order in which they were posted. Whoever waits drives: wait()
-// runs the operations in the caller's thread; those that nobody waits for are run by the engine's progress
-// thread. A failure ends the group: it is flooded to all ranks, every operation ends with it, and so does
-// each later one, at once.
+// Posting never blocks. Operations begin in the order in which they were posted, and a few are under way at
+// once, so that one's last stage and the next one's first share host and link without a gap. Whoever waits
+// drives: wait() runs the operations in the caller's thread; those that nobody waits for are run by the
+// engine's progress thread. A failure ends the group: it is flooded to all ranks, every operation ends with
+// it, and so does each later one, at once.
 #pragma once
 
 #include <atomic>
@@ -88,10 +89,13 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     bool step();  // true if anything moved
     bool start_next();
     bool progress_links();
-    void finish_active(std::exception_ptr error);
+    bool advance_pieces();
+    bool retire_pieces();
+    void finish(const std::shared_ptr<Operation>& operation, std::exception_ptr error);
     void flood();  // the failure, to the neighbours on other hosts
     void abandon_all();
-    uint64_t next_number() const;  // of the operation that is active, or will be next; kNone for none
+    uint64_t next_number() const;  // of the oldest operation that is not done; kNone for none
+    bool must_fail(const Operation& operation) const;
     void check_deadline();
     void explain_suspect();
     void check_departures();
@@ -131,10 +135,23 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::atomic<bool> armed_{false};
 
     mutable std::mutex drive_mutex_;  // guards what follows: whoever holds it drives
-    Context context_;
-    std::shared_ptr<Operation> active_;
-    std::optional<Strand> strand_;
-    Clock::time_point active_since_;
+    const Tuning tuning_{};
+    Group group_;
+    // The pieces under way, numbered from 0; piece p is in slot p % kInFlight.
+    static constexpr uint64_t kInFlight = 4;
+    struct Slot {
+        Context context;
+        std::shared_ptr<Operation> operation;
+        std::optional<Strand> strand;
+        Clock::time_point since{};  // when the operation began
+    };
+    Slot& slot(uint64_t piece) { return slots_[piece % kInFlight]; }
+    const Slot& slot(uint64_t piece) const { return slots_[piece % kInFlight]; }
+    bool busy() const { return oldest_ != begun_; }
+    const Slot& oldest() const { return slot(oldest_); }
+    std::vector<Slot> slots_;
+    uint64_t oldest_ = 0;  // the first piece that has not ended
+    uint64_t begun_ = 0;   // pieces up to here have begun
     // Whose callbacks are still to be run.
     std::vector<std::pair<std::shared_ptr<Operation>, std::exception_ptr>> finished_;
     ProgressTable progress_;

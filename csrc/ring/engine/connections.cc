@@ -2,9 +2,12 @@
 #include "ring/engine/connections.h"
 
 #include <algorithm>
+#include <set>
 #include <thread>
 
+#include "ring/base/config.h"
 #include "ring/base/error.h"
+#include "ring/collectives/hypercube.h"
 #include "ring/topology/interface.h"
 #include "ring/transport/shm/pipe.h"
 #include "ring/transport/tcp/handshake.h"
@@ -48,8 +51,14 @@ class Connector {
           deadline_(deadline),
           made_(made) {}
 
-    std::unique_ptr<Link> to_next(int peer) {
+    // Of two ranks the lower one calls.
+    std::unique_ptr<Link> link_to(int peer) {
         if (layout_.same_host(peer, layout_.rank())) return over_memory(peer);
+        return peer > layout_.rank() ? call_peer(peer) : take_peer(peer);
+    }
+
+  private:
+    std::unique_ptr<Link> call_peer(int peer) {
         const Endpoint there = address_of(store_, roster_, peer, deadline_);
         if (is_loopback(there.address) && roster_.boots[peer] != roster_.boots[layout_.rank()])
             throw ConfigError(
@@ -57,11 +66,13 @@ class Connector {
                 ", which means another machine here; set TORCH_RING_IFNAME on it, and give the store "
                 "(MASTER_ADDR) an address that all machines can reach");
         Hello hello{.group = roster_.group, .from = layout_.rank(), .to = peer};
+        const auto connect = [&](Purpose purpose, int stream) {
+            hello.purpose = purpose;
+            hello.stream = static_cast<uint8_t>(stream);
+            return call(there, acceptor_->address(), hello, roster_.secret, deadline_);
+        };
         try {
-            hello.purpose = Purpose::kControl;
-            add_control(peer, call(there, acceptor_->address(), hello, roster_.secret, deadline_));
-            hello.purpose = Purpose::kData;
-            return over_tcp(peer, call(there, acceptor_->address(), hello, roster_.secret, deadline_));
+            return over_tcp(peer, connect);
         } catch (const PeerError& error) {
             throw PeerError("cannot reach " + layout_.describe(peer) + ": " + error.what());
         } catch (const TimeoutError& error) {
@@ -69,24 +80,28 @@ class Connector {
         }
     }
 
-    std::unique_ptr<Link> to_prev(int peer) {
-        if (layout_.same_host(peer, layout_.rank())) return over_memory(peer);
-        const auto take = [&](Purpose purpose) {
-            return acceptor_->take(roster_.group, peer, layout_.rank(), purpose, deadline_);
-        };
-        add_control(peer, take(Purpose::kControl));
-        return over_tcp(peer, take(Purpose::kData));
+    std::unique_ptr<Link> take_peer(int peer) {
+        return over_tcp(peer, [&](Purpose purpose, int stream) {
+            return acceptor_->take(roster_.group, peer, layout_.rank(), purpose, stream, deadline_);
+        });
     }
 
-  private:
     std::unique_ptr<Link> over_memory(int peer) {
-        return std::make_unique<Link>(layout_.rank(), peer,
-                                      std::make_unique<ShmPipe>(*made_.segment, local_index(layout_, peer)));
+        std::vector<std::unique_ptr<Pipe>> pipe;
+        pipe.push_back(std::make_unique<ShmPipe>(*made_.segment, local_index(layout_, peer)));
+        return std::make_unique<Link>(layout_.rank(), peer, std::move(pipe));
     }
 
-    std::unique_ptr<Link> over_tcp(int peer, UniqueFd socket) {
-        made_.data_fds.push_back(socket.get());
-        return std::make_unique<Link>(layout_.rank(), peer, std::make_unique<TcpPipe>(std::move(socket)));
+    template <typename Open>
+    std::unique_ptr<Link> over_tcp(int peer, Open open) {
+        add_control(peer, open(Purpose::kControl, 0));
+        std::vector<std::unique_ptr<Pipe>> streams;
+        for (int stream = 0; stream < config().streams; ++stream) {
+            UniqueFd socket = open(Purpose::kData, stream);
+            made_.data_fds.push_back(socket.get());
+            streams.push_back(std::make_unique<TcpPipe>(std::move(socket)));
+        }
+        return std::make_unique<Link>(layout_.rank(), peer, std::move(streams));
     }
 
     void add_control(int peer, UniqueFd socket) {
@@ -112,13 +127,20 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
     if (local.size() > 1) {
         std::vector<std::string> names;
         for (const int rank : local) names.push_back(roster.doorbells[rank]);
-        made.segment = std::make_unique<Segment>(local_index(layout, layout.rank()), local, layout.size(),
-                                                 doorbell, names, std::to_string(roster.group), deadline);
+        made.segment =
+            std::make_unique<Segment>(local_index(layout, layout.rank()), local, layout.size(), doorbell,
+                                      names, std::to_string(roster.group), roster.barriers, deadline);
     }
     if (layout.cells() > 1 && layout.on_rail()) {
+        const int me = layout.my_cell_index();
+        const int n = layout.cells();
+        std::set<int> positions{(me + 1) % n, (me + n - 1) % n};
+        const auto partners = Hypercube(me, n).partners();
+        positions.insert(partners.begin(), partners.end());
         Connector connector(store, layout, roster, acceptor, deadline, made);
-        made.next = connector.to_next(layout.rail_rank(layout.my_cell_index() + 1));
-        made.prev = connector.to_prev(layout.rail_rank(layout.my_cell_index() - 1));
+        made.links.resize(static_cast<size_t>(n));
+        for (const int position : positions)
+            made.links[position] = connector.link_to(layout.rail_rank(position));
     }
     return made;
 }

@@ -1,5 +1,5 @@
-// The connections of one group on one rank: the links of its rail, the control connections, the shared
-// segment.
+// The connections of one group on one rank: the links of its rail that the algorithms use (the ring, and the
+// hypercube: some log2 of the number of hosts), the control connections, the shared segment.
 #pragma once
 
 #include <memory>
@@ -17,10 +17,9 @@
 namespace ring {
 
 struct Connections {
-    std::unique_ptr<Segment> segment;  // null where this rank is alone on its host
-    std::unique_ptr<Link> next;        // along the rail; null with one cell, or off the rails
-    std::unique_ptr<Link> prev;
-    std::vector<int> data_fds;                       // of the links that have one, to be watched
+    std::unique_ptr<Segment> segment;          // null where this rank is alone on its host
+    std::vector<std::unique_ptr<Link>> links;  // by position on the rail; null where no algorithm needs one
+    std::vector<int> data_fds;                 // of the links that have some, to be watched
     std::vector<std::unique_ptr<Control>> controls;  // to the neighbours on other hosts
 };
 

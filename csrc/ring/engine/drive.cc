@@ -78,12 +78,12 @@ bool Communicator::serve(bool woken) {
     while (waiters_.load(std::memory_order_relaxed) == 0) {
         if (step()) {
             spinner.reset();
-        } else if (strand_ && spinner.again()) {
+        } else if (busy() && spinner.again()) {
             continue;
         } else {
             check_deadline();
             handle_events(0);
-            if (segment != nullptr && strand_) segment->sleep_begin();
+            if (segment != nullptr && busy()) segment->sleep_begin();
             if (nothing_to_wait_for()) {
                 if (segment != nullptr) segment->sleep_end();
             } else if (finished_.empty()) {
@@ -135,48 +135,63 @@ bool Communicator::step() {
         while (again) {
             again = start_next();
             again = progress_links() || again;
-            if (strand_ && strand_->advance()) {
-                again = true;
-                if (strand_->done()) finish_active(nullptr);
-            }
+            again = advance_pieces() || again;
+            again = retire_pieces() || again;
             moved = moved || again;
         }
     } catch (...) {
-        Failure failure = Failure::of(std::current_exception());
-        if (failure.kind == FailureKind::kMismatch) failure.operation = active_->number;
-        fail(std::move(failure));
+        fail(Failure::of(std::current_exception()));
         return true;
     }
     return moved;
 }
 
 uint64_t Communicator::next_number() const {
-    if (active_ != nullptr) return active_->number;
+    if (busy()) return oldest().operation->number;
     const std::lock_guard lock(queue_mutex_);
     return queue_.empty() ? kNone : queue_.front()->number;
 }
 
+bool Communicator::must_fail(const Operation& operation) const {
+    return operation.number >= fails_from_.load(std::memory_order_acquire);  // pairs with fail()
+}
+
 bool Communicator::start_next() {
-    if (active_ != nullptr) return false;
-    {
-        const std::lock_guard lock(queue_mutex_);
-        if (queue_.empty()) return false;
-        active_ = std::move(queue_.front());
-        queue_.pop_front();
+    if (begun_ - oldest_ == kInFlight) return false;
+    Slot& next = slot(begun_);
+    Context& context = next.context;
+    const Slot* const last = busy() ? &slot(begun_ - 1) : nullptr;
+    if (last != nullptr && last->context.piece + 1 < last->context.pieces) {
+        if (must_fail(*last->operation)) return false;
+        next.operation = last->operation;
+        next.since = last->since;
+        context.piece = last->context.piece + 1;
+        context.pieces = last->context.pieces;
+    } else {
+        {
+            const std::lock_guard lock(queue_mutex_);
+            if (queue_.empty() || must_fail(*queue_.front())) return false;
+            next.operation = std::move(queue_.front());
+            queue_.pop_front();
+        }
+        next.since = Clock::now();
+        progress_.enter(next.operation->number);
+        context.piece = 0;
+        context.arguments = &next.operation->arguments;
+        context.pieces = count_pieces(context);
     }
-    active_since_ = Clock::now();
-    progress_.enter(active_->number);
-    context_.operation = active_->number;
-    context_.arguments = &active_->arguments;
-    context_.frames_sent = 0;
-    context_.frames_received = 0;
-    strand_.emplace(run_collective(context_));
+    context.number = begun_;
+    context.operation = next.operation->number;
+    context.arguments = &next.operation->arguments;
+    context.lanes_passed = 0;
+    next.strand.emplace(run_collective(context));
+    ++begun_;
     return true;
 }
 
 bool Communicator::progress_links() {
     bool moved = false;
-    for (Link* link : {context_.next, context_.prev}) {
+    for (const auto& link : connections_.links) {
         if (link == nullptr || !link->busy()) continue;
         try {
             moved = link->progress() || moved;
@@ -187,10 +202,33 @@ bool Communicator::progress_links() {
     return moved;
 }
 
-void Communicator::finish_active(std::exception_ptr error) {
-    strand_.reset();
-    context_.scratch.release(0);
-    const auto operation = std::exchange(active_, nullptr);
+bool Communicator::advance_pieces() {
+    bool moved = false;
+    for (uint64_t piece = oldest_; piece != begun_; ++piece) {
+        Slot& one = slot(piece);
+        // One that failed stays as it is, while older ones end.
+        if (!one.strand->done() && !must_fail(*one.operation)) moved = one.strand->advance() || moved;
+    }
+    return moved;
+}
+
+bool Communicator::retire_pieces() {
+    bool retired = false;
+    // In order: the last lane is passed in order, so that a later one cannot have ended before.
+    while (busy() && oldest().strand->done() && !must_fail(*oldest().operation)) {
+        Slot& one = slot(oldest_);
+        one.strand.reset();
+        one.context.scratch.release(0);
+        const auto operation = std::exchange(one.operation, nullptr);
+        const bool last = one.context.piece + 1 == one.context.pieces;
+        ++oldest_;
+        if (last) finish(operation, nullptr);
+        retired = true;
+    }
+    return retired;
+}
+
+void Communicator::finish(const std::shared_ptr<Operation>& operation, std::exception_ptr error) {
     {
         const std::lock_guard lock(queue_mutex_);
         --unfinished_;
@@ -217,37 +255,43 @@ void Communicator::flood() {
 
 void Communicator::abandon_all() {
     const Failure why = failure().value_or(Failure{});
-    for (Link* link : {context_.next, context_.prev})
+    for (const auto& link : connections_.links)
         if (link != nullptr) link->abort();
-    if (active_ != nullptr) finish_active(why.exception(active_->describe()));
-    std::deque<std::shared_ptr<Operation>> waiting;
+    std::deque<std::shared_ptr<Operation>> abandoned;
+    for (; busy(); ++oldest_) {
+        Slot& one = slot(oldest_);
+        one.strand.reset();
+        one.context.scratch.release(0);
+        if (abandoned.empty() || abandoned.back() != one.operation) abandoned.push_back(one.operation);
+        one.operation = nullptr;
+    }
     {
         const std::lock_guard lock(queue_mutex_);
-        waiting.swap(queue_);
+        abandoned.insert(abandoned.end(), queue_.begin(), queue_.end());
+        queue_.clear();
     }
-    for (auto& operation : waiting) {
-        active_ = std::move(operation);
-        finish_active(why.exception(active_->describe()));
-    }
+    for (const auto& operation : abandoned) finish(operation, why.exception(operation->describe()));
 }
 
 void Communicator::check_deadline() {
     explain_suspect();
-    if (active_ == nullptr) return;
+    if (!busy()) return;
     const auto now = Clock::now();
     check_departures();
+    const auto awaited = oldest().strand->awaited();
     if (now >= share_time()) {
-        const auto awaited = strand_->awaited();
         progress_.beat(awaited.empty() ? -1 : awaited.front());
         progress_.share(connections_.controls);
     }
-    if (!active_->deadline.passed()) return;
-    const auto patience = share_time() - active_since_;
-    const std::string why = progress_.blame(active_->number, strand_->awaited(), patience,
+    const Operation& operation = *oldest().operation;
+    if (!operation.deadline.passed()) return;
+    const auto patience = share_time() - oldest().since;
+    const std::string why = progress_.blame(operation.number, awaited, patience,
                                             [this](int rank) { return layout_.describe(rank); });
-    fail({FailureKind::kTimeout,
-          active_->describe() + " did not end in time on rank " + std::to_string(layout_.rank()) + ": " + why,
-          0});
+    fail(
+        {FailureKind::kTimeout,
+         operation.describe() + " did not end in time on rank " + std::to_string(layout_.rank()) + ": " + why,
+         0});
 }
 
 void Communicator::explain_suspect() {
@@ -258,7 +302,7 @@ void Communicator::explain_suspect() {
         [&](const auto& control) { return control->peer() == suspect_->rank && control->said_goodbye(); });
     if (left) {
         // It had ended what came before, and so had this rank.
-        fail({FailureKind::kPeer, who + " left the group", active_ != nullptr ? active_->number : 0});
+        fail({FailureKind::kPeer, who + " left the group", busy() ? oldest().operation->number : 0});
     } else if (Clock::now() >= suspect_->until) {
         fail({FailureKind::kPeer, who + " is gone: " + suspect_->why, 0});
     }
@@ -266,12 +310,13 @@ void Communicator::explain_suspect() {
 
 void Communicator::check_departures() {
     const Segment* const segment = connections_.segment.get();
-    if (segment == nullptr || !segment->anyone_departed() || strand_->ready()) return;
+    if (segment == nullptr || !segment->anyone_departed() || oldest().strand->ready()) return;
     const auto& local = layout_.host_ranks();
-    for (const int rank : strand_->awaited())
+    for (const int rank : oldest().strand->awaited())
         for (size_t l = 0; l < local.size(); ++l)
-            if (local[l] == rank && segment->departed(static_cast<int>(l)) && !strand_->ready())
-                fail({FailureKind::kPeer, layout_.describe(rank) + " left the group", active_->number});
+            if (local[l] == rank && segment->departed(static_cast<int>(l)) && !oldest().strand->ready())
+                fail({FailureKind::kPeer, layout_.describe(rank) + " left the group",
+                      oldest().operation->number});
 }
 
 void Communicator::read_controls() {
@@ -298,23 +343,24 @@ void Communicator::read_controls() {
 // ---- sleeping ----
 
 Clock::time_point Communicator::share_time() const {
-    const auto allowed = active_->deadline.at() - active_since_;
-    return active_since_ + std::min<Clock::duration>(kShareAfter, allowed / 4);
+    const auto allowed = oldest().operation->deadline.at() - oldest().since;
+    return oldest().since + std::min<Clock::duration>(kShareAfter, allowed / 4);
 }
 
 Clock::time_point Communicator::wake_time() const {
     auto at = suspect_ ? suspect_->until : Clock::time_point::max();
-    if (active_ == nullptr) return at;
+    if (!busy()) return at;
     const auto now = Clock::now();
     const auto share = share_time();
-    return std::min({at, active_->deadline.at(), now < share ? share : now + kShareEvery});
+    return std::min({at, oldest().operation->deadline.at(), now < share ? share : now + kShareEvery});
 }
 
 bool Communicator::nothing_to_wait_for() const {
-    if (next_number() >= fails_from_.load(std::memory_order_acquire))
-        return active_ != nullptr;  // pairs with fail()
+    if (next_number() >= fails_from_.load(std::memory_order_acquire)) return busy();  // pairs with fail()
     if (connections_.segment != nullptr && connections_.segment->failure()) return true;
-    return strand_ && strand_->ready();
+    for (uint64_t piece = oldest_; piece != begun_; ++piece)
+        if (slot(piece).strand->ready() && !must_fail(*slot(piece).operation)) return true;
+    return false;
 }
 
 void Communicator::sleep(Clock::time_point until) {

@@ -24,7 +24,10 @@ Layout::Layout(int rank, std::vector<Member> members, bool flat) : rank_(rank), 
         if (same_host(r, rank_)) host_ranks_.push_back(r);
     }
     rails_ = size();
-    for (const auto& cell : cells_) rails_ = std::min(rails_, static_cast<int>(cell.size()));
+    for (const auto& cell : cells_) {
+        rails_ = std::min(rails_, static_cast<int>(cell.size()));
+        largest_cell_ = std::max(largest_cell_, static_cast<int>(cell.size()));
+    }
 }
 
 int Layout::rail_rank(int position) const {

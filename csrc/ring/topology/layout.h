@@ -35,6 +35,7 @@ class Layout {
     const std::vector<int>& my_cell() const { return cells_[my_cell_]; }
     int my_cell_index() const { return my_cell_; }
     int local_rank() const { return local_rank_; }
+    int largest_cell() const { return largest_cell_; }  // ranks
     int local_size() const { return static_cast<int>(my_cell().size()); }
 
     int rails() const { return rails_; }
@@ -58,6 +59,7 @@ class Layout {
     int my_cell_ = 0;
     int local_rank_ = 0;
     int rails_ = 1;
+    int largest_cell_ = 1;
 };
 
 }  // namespace ring
