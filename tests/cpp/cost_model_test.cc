@@ -97,7 +97,7 @@ TEST(CostModel, TheOtherCollectives) {
                 7 * (kAlpha + part * (kBeta + kGamma)), 1e-12);
     EXPECT_NEAR(by(kHalvingDoubling, Pattern::kReduceScatter, 8192, eight).seconds,
                 3 * kAlpha + 7 * part * (kBeta + kGamma), 1e-12);
-    EXPECT_NEAR(choose(Pattern::kBarrier, 0, eight, kRound).seconds, 3 * kAlpha, 1e-12);
+    EXPECT_NEAR(choose(Pattern::kBarrier, 4096, eight, kRound).seconds, 3 * kAlpha, 1e-12);
     EXPECT_NEAR(choose(Pattern::kBarrier, 0, {9, 1}, kRound).seconds, 5 * kAlpha, 1e-12);
 }
 

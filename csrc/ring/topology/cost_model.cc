@@ -267,7 +267,7 @@ Machine default_machine() {
 
 std::vector<Prediction> predict_all(Pattern pattern, size_t bytes, const Shape& shape, const Machine& machine,
                                     const Override& fixed) {
-    const Call call{pattern, static_cast<double>(bytes), shape, machine};
+    const Call call{pattern, pattern == Pattern::kBarrier ? 0 : static_cast<double>(bytes), shape, machine};
     check(call, fixed);
     std::vector<Prediction> predictions;
     for (const RailAlgorithm algorithm : algorithms_of(pattern)) {

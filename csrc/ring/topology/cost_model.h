@@ -16,7 +16,8 @@
 // share the link of their host, and the stages in the host. The formulas are in cost_model.cc.
 //
 // `bytes` is always the largest buffer of one rank: the tensor (all_reduce, broadcast), the whole output
-// (all_gather), the whole input (reduce_scatter). Seconds, bytes, seconds per byte throughout.
+// (all_gather), the whole input (reduce_scatter); a barrier's are ignored. Seconds, bytes, seconds per byte
+// throughout.
 #pragma once
 
 #include <array>
