@@ -36,3 +36,76 @@ def isa() -> str:
 
 def shutdown_all() -> None:
     """Leave every group of this process in good order."""
+
+class LinkCost:
+    """Between two hosts: latency one way, time per byte of the link, time per further frame."""
+
+    latency_s: float
+    seconds_per_byte: float
+    frame_s: float
+
+class HostCost:
+    """Inside a host: one synchronisation, time per byte through shared memory, time per byte reduced."""
+
+    sync_s: float
+    seconds_per_byte: float
+    reduce_seconds_per_byte: float
+
+class Machine:
+    """What the cost model knows of the hosts. A new one has the defaults: 10 Gbit/s Ethernet."""
+
+    def __init__(self) -> None: ...
+    link: LinkCost
+    host: HostCost
+    stream_seconds_per_byte: float
+
+class Plan:
+    """A way to run a collective; see csrc/ring/topology/cost_model.h."""
+
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def chunk_bytes(self) -> int: ...
+    @property
+    def streams(self) -> int: ...
+    @property
+    def rails(self) -> int: ...
+    @property
+    def pieces(self) -> int: ...
+
+class Prediction:
+    """What a plan costs. `bytes_per_link`: over the busiest host's link, in its busier direction."""
+
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def frames(self) -> float: ...
+    @property
+    def bytes_per_link(self) -> float: ...
+    @property
+    def efficiency(self) -> float: ...
+
+def predict_all(
+    collective: str, bytes: int, hosts: int, ranks_per_host: int, machine: Machine
+) -> list[Prediction]:
+    """The best plan of each algorithm. Raises RingConfigError for an unknown name or senseless numbers."""
+
+def choose(
+    collective: str,
+    bytes: int,
+    hosts: int,
+    ranks_per_host: int,
+    machine: Machine,
+    size_table: str = "",
+    algorithm: str | None = None,
+) -> Prediction:
+    """The best plan, as the engine chooses it; of `algorithm` if given. Raises RingConfigError."""
+
+def plans_by_size(
+    collective: str, hosts: int, ranks_per_host: int, machine: Machine, size_table: str = ""
+) -> list[tuple[int, Plan]]:
+    """The plans for all sizes, each with the first size that it is for. Raises RingConfigError."""

@@ -8,6 +8,7 @@
 #include "ring/kernels/reduce.h"
 #include "torch/backend.h"
 #include "torch/errors.h"
+#include "torch/plan.h"
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
     namespace py = pybind11;
@@ -16,6 +17,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
     // Their bindings must be there before classes that derive from c10d's are bound.
     py::module_::import("torch.distributed");
     torch_ring::register_translators();
+    torch_ring::register_plan(module);
 
     py::class_<RingBackend, c10d::Backend, c10::intrusive_ptr<RingBackend>>(module, "RingBackend")
         .def(py::init<const c10::intrusive_ptr<c10d::Store>&, int, int, std::chrono::milliseconds>(),
