@@ -1,4 +1,4 @@
-"""`torch-ring bench`: what it measures, writes, refuses, and how it ends when a rank dies."""
+"""`torch-ring bench` and `bench-ddp`: what they measure, write, refuse, and how they end when a rank dies."""
 
 from __future__ import annotations
 
@@ -159,6 +159,7 @@ def wait_for_rank(runner: subprocess.Popen[str], rank: int) -> int:
         (("bench", "--dtype", "float33"), "--dtype: 'float33': allowed are"),
         (("bench", "--json", "/proc/none/bench.json"), "--json: cannot make the folder '/proc/none'"),
         (("bench", "--rounds", "0"), "--rounds"),
+        (("bench-ddp", "--width", "100"), "--width: 100 is not a multiple of 8"),
         (("bench", "--frobnicate"), "--frobnicate"),
     ],
 )
@@ -181,3 +182,29 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "pip install 'torch-ring[bench]'" in done.stderr
+
+
+def test_ddp_takes_the_same_steps_over_each_backend(tmp_path: Path) -> None:
+    small = (
+        "--layers",
+        "2",
+        "--width",
+        "64",
+        "--batch",
+        "2",
+        "--tokens",
+        "8",
+        "--rounds",
+        "2",
+        "--steps",
+        "3",
+    )
+    done = run("bench-ddp", *small, "--simulate", "20", "--json", str(tmp_path / "ddp.json"))
+    assert done.returncode == 0, done.stderr
+    assert "simulated computation: each rank sleeps 20 ms per step" in done.stdout
+    report = json.loads((tmp_path / "ddp.json").read_text())
+    assert [row["backend"] for row in report["rows"]] == ["ring", "gloo"]
+    for row in report["rows"]:
+        assert row["loss_difference"] == 0, "two gradients have one sum"
+        assert row["median_ms"] > row["compute_ms"] * 0.5 and row["compute_ms"] >= 20
+        assert row["exposed"] == pytest.approx(1 - row["compute_ms"] / row["median_ms"])

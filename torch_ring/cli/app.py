@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 
 from torch_ring.cli.bench import bench
+from torch_ring.cli.ddp import bench_ddp
 
-COMMANDS = (bench,)
+COMMANDS = (bench, bench_ddp)
 
 # Plain text instead of boxes: an error's line can be searched for and is not broken.
 app = typer.Typer(
