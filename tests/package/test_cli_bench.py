@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch._C._distributed_c10d import TCPStore
 from typer.testing import CliRunner
 
 from torch_ring.cli import launch
@@ -49,7 +50,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, A
     folder = tmp_path_factory.mktemp("bench")
     done = run(
         *("bench", "--ranks", "2", "--collective", "all_reduce,broadcast,all_gather,reduce_scatter,barrier"),
-        *("--sizes", "4,4K,1M", "--dtype", "bfloat16", "--limit-gbit", "10", *SMALL),
+        *("--sizes", "4,1M", "--dtype", "bfloat16", "--limit-gbit", "10", *SMALL),
         *("--json", str(folder / "new" / "bench.json"), "--plot", str(folder / "plots")),
     )
     assert done.returncode == 0, done.stderr
@@ -61,7 +62,7 @@ def test_every_collective_and_size_is_measured_over_every_backend(
 ) -> None:
     _, report, _ = measured
     rows = [(row["collective"], row["bytes"], row["backend"]) for row in report["rows"]]
-    assert len(rows) == len(set(rows)) == (4 * 3 + 1) * 2
+    assert len(rows) == len(set(rows)) == (4 * 2 + 1) * 2
     assert {row["backend"] for row in report["rows"]} == {"ring", "gloo"}
     assert report["context"]["ranks"] == 2 and report["context"]["hosts"] == 1
     assert report["dtype"] == "bfloat16"
@@ -88,7 +89,7 @@ def test_figures_are_consistent(measured: tuple[str, dict[str, Any], Path]) -> N
 
 def test_the_table_is_for_reading(measured: tuple[str, dict[str, Any], Path]) -> None:
     output, _, folder = measured
-    for expected in ("ring", "gloo", "4 KiB", "1 MiB", "all_reduce", "barrier", "of limit", "2 ranks on one"):
+    for expected in ("ring", "gloo", "4 B", "1 MiB", "all_reduce", "barrier", "of limit", "2 ranks on one"):
         assert expected in output
     assert str(folder / "all_reduce-busbw.png") in output
 
@@ -131,6 +132,27 @@ def test_a_killed_rank_ends_the_run() -> None:
         runner.kill()
     assert runner.returncode == 1
     assert "rank 1 was killed by SIGKILL" in complaint
+
+
+# torch's backend "fake" does nothing, which is not what the collectives are to do.
+FAKE = """
+import torch.testing._internal.distributed.fake_pg  # registers it
+from torch_ring.cli import options
+options.backends = lambda *_: ["ring", "fake"]
+from torch_ring.cli.app import app
+app(["bench", "--sizes", "4K"])
+"""
+
+
+def test_a_wrong_result_ends_the_run(capfd: pytest.CaptureFixture[str]) -> None:
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "GLOO_SOCKET_IFNAME": "lo"}
+    where["TORCHELASTIC_USE_AGENT_STORE"] = "True"
+    rank_env = [launch.rank_env(rank, 2, rank, 2) for rank in range(2)]
+    code = launch.run([launch.Command([sys.executable, "-c", FAKE], where | env) for env in rank_env])
+    assert code == 1
+    complaint = capfd.readouterr().err
+    assert "all_reduce of 4096 bytes over fake: " in complaint and "wrong elements, on rank 0, 1" in complaint
 
 
 def wait_for_rank(runner: subprocess.Popen[str], rank: int) -> int:
