@@ -83,7 +83,7 @@ def _conditions(report: Report, link: LinkReport) -> str:
         said.append(f"goodput of a link in each direction {link.goodput_gbit:.2f} Gbit/s")
     if report.context.cache_line_ns is not None:
         before, after = report.context.cache_line_ns
-        said.append(f"cache line {before:.0f} ns before and {after:.0f} ns after")
+        said.append(f"cache-line ping-pong {before:.0f} ns before and {after:.0f} ns after")
     said.append(link.open_mpi.version if link.open_mpi else "Open MPI was not measured")
     text = "; ".join(said)
     return f"{text[0].upper()}{text[1:]}."

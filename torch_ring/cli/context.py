@@ -23,15 +23,16 @@ class Context:
     hosts: int
 
     def place(self) -> str:
-        return f"{self.ranks} ranks on {f'{self.hosts} hosts' if self.hosts > 1 else 'one host'}"
+        ranks = "one rank" if self.ranks == 1 else f"{self.ranks} ranks"
+        return f"{ranks} on {'one host' if self.hosts == 1 else f'{self.hosts} hosts'}"
 
     def print(self, console: Console) -> None:
         console.print(", ".join(f"{key} {value}" for key, value in self.machine.items()), soft_wrap=True)
         if self.cache_line_ns is None:
-            console.print("cache line between cores: not measured, this build of torch_ring cannot")
+            console.print("cache-line ping-pong: not measured, this build of torch_ring cannot")
         else:
             before, after = self.cache_line_ns
-            console.print(f"cache line between cores and back: {before:.0f} ns before, {after:.0f} ns after")
+            console.print(f"cache-line ping-pong: {before:.0f} ns before, {after:.0f} ns after")
 
 
 class Observer:

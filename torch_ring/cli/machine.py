@@ -35,7 +35,7 @@ def settings() -> dict[str, str]:
 
 
 def cache_line_ns() -> float | None:
-    """Nanoseconds for a cache line to go from one core to another and back; None where _C cannot measure it.
+    """Nanoseconds of a cache-line ping-pong between two cores; None where this build cannot measure it.
 
     Virtual machines may move between cores that share a cache and cores that do not, which changes every
     figure of shared memory several times over: compare only what was measured in one state.

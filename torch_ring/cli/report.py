@@ -60,10 +60,9 @@ def duration(microseconds: float) -> str:
 
 
 def significant(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    if value >= 99.95:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+    """Three significant digits, but no more than three decimals."""
+    decimals = next((n for n, from_ in enumerate((99.95, 9.995, 0.9995)) if value >= from_), 3)
+    return f"{value:.{decimals}f}"
 
 
 def size(count: int) -> str:
