@@ -1,0 +1,101 @@
+"""The figures of docs/performance.md: a panel for each layout, and the scaling of DDP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from bench_lab_mpi import MpiReport
+from bench_lab_places import Layout
+from bench_lab_results import Results
+from matplotlib.figure import Figure
+
+from torch_ring.cli import ddp_report
+from torch_ring.cli.collectives import bus_factor
+from torch_ring.cli.plot import Curve, Point, curves, draw_busbw, draw_latency
+
+_COLUMNS = 3
+_DPI = 80
+
+
+def draw(results: Results, folder: Path) -> list[Path]:
+    """Writes the figures there is data for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {}
+    layouts = [
+        layout for layout, report in results.collectives.items() if "all_reduce" in report.collectives()
+    ]
+    if layouts:
+        figures["all_reduce-busbw.png"] = _panels(results, layouts, busbw=True)
+        figures["all_reduce-latency.png"] = _panels(results, layouts, busbw=False)
+    if len(results.scaling) > 1:
+        figures["ddp-scaling.png"] = _scaling(results.scaling)
+    for name, figure in figures.items():
+        figure.savefig(folder / name, dpi=_DPI)
+    return [folder / name for name in figures]
+
+
+def scaling_efficiency(scaling: Mapping[Layout, ddp_report.Report], backend: str) -> dict[int, float]:
+    """By hosts: the step of one host over the step of so many. Empty where one host was not measured."""
+    steps = {
+        layout.hosts: row.median_ms
+        for layout, report in scaling.items()
+        for row in report.rows
+        if row.backend == backend
+    }
+    return {hosts: steps[1] / step for hosts, step in sorted(steps.items())} if 1 in steps else {}
+
+
+def _panels(results: Results, layouts: list[Layout], busbw: bool) -> Figure:
+    columns = min(_COLUMNS, len(layouts))
+    rows = ceil(len(layouts) / columns)
+    figure = Figure(figsize=(4 * columns, 3.2 * rows), layout="constrained")
+    grid: Any = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(layouts) :]:
+        axes.remove()
+    for layout, axes in zip(layouts, grid.flat, strict=False):
+        report = results.collectives[layout]
+        what = curves(report, "all_reduce")
+        link = results.links.get(layout)
+        if link is not None and link.open_mpi is not None:
+            what.append(_mpi_curve(link.open_mpi, layout.ranks))
+        if busbw:
+            draw_busbw(axes, what, report.limit_gb_s("all_reduce"))
+        else:
+            draw_latency(axes, what)
+        axes.set_title(layout.title(), fontsize=10)
+        axes.tick_params(axis="x", labelrotation=30, labelsize=8)
+        axes.legend(fontsize=8)
+    return figure
+
+
+def _mpi_curve(report: MpiReport, ranks: int) -> Curve:
+    factor = bus_factor("all_reduce", ranks)
+    return Curve(
+        "Open MPI",
+        [
+            Point(row.bytes, row.min_us, row.median_us, row.p90_us, row.bytes / 1e3 / row.median_us * factor)
+            for row in report.rows
+        ],
+    )
+
+
+def _scaling(scaling: Mapping[Layout, ddp_report.Report]) -> Figure:
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    hosts: list[int] = []
+    for row in next(iter(scaling.values())).rows:
+        efficiency = scaling_efficiency(scaling, row.backend)
+        hosts = list(efficiency)
+        axes.plot(hosts, [100 * value for value in efficiency.values()], marker="o", label=row.backend)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(hosts, [str(number) for number in hosts])
+    axes.set_ylim(0, 105)
+    axes.set_xlabel("hosts, one rank each")
+    axes.set_ylabel("scaling efficiency (%)")
+    axes.set_title("DDP with simulated computation, links of 1 Gbit/s")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure

@@ -1,0 +1,186 @@
+"""Writes docs/performance.md from the figures of scripts/bench_lab. Every number in it was measured.
+
+The prose is bench_lab_template.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from string import Template
+
+from bench_lab_figures import draw, scaling_efficiency
+from bench_lab_mpi import MpiReport, MpiRow
+from bench_lab_places import Layout
+from bench_lab_results import LinkReport, Results
+
+from torch_ring.cli.context import Context
+from torch_ring.cli.ddp_report import Report as DdpReport
+from torch_ring.cli.measure import Row
+from torch_ring.cli.report import Report, duration, significant, size
+
+_TEMPLATE = Path(__file__).with_name("bench_lab_template.md")
+_NOTHING = "Not measured."
+
+
+def write(results_folder: Path, docs: Path, mpi_calls: int) -> Path:
+    """Writes performance.md and its figures; returns the document's path."""
+    results = Results.read(results_folder)
+    contexts = [context for _, context in _contexts(results)]
+    if not contexts:
+        raise SystemExit(f"bench_lab: no figures in {results_folder}: measure first")
+    images = {path.name for path in draw(results, docs / "img")}
+    path = docs / "performance.md"
+    path.write_text(
+        Template(_TEMPLATE.read_text()).substitute(
+            machine=_machine(contexts),
+            mpi_calls=mpi_calls,
+            collectives=_collectives(results, images) or _NOTHING,
+            ddp=_ddp(results) or _NOTHING,
+            scaling=_scaling(results, images) or _NOTHING,
+            commands=_commands(results),
+        )
+    )
+    return path
+
+
+def _contexts(results: Results) -> list[tuple[Layout, Context]]:
+    """Of every run of torch-ring."""
+    return [
+        *((layout, report.context) for layout, report in results.collectives.items()),
+        *((layout, report.context) for layout, report in results.ddp.items()),
+        *((layout, report.context) for layout, report in results.scaling.items()),
+    ]
+
+
+def _machine(contexts: Sequence[Context]) -> str:
+    """That of the latest run; says so where an earlier one differs."""
+    latest = max(contexts, key=lambda context: context.date)
+    days = sorted({context.date[:10] for context in contexts})
+    rows = [["measured", days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"]]
+    for name, value in latest.machine.items():
+        others = sorted({context.machine.get(name, "") for context in contexts} - {value})
+        rows.append([name, value + (f" (some layouts: {', '.join(others)})" if others else "")])
+    return _table(["", ""], rows, left=2)
+
+
+def _collectives(results: Results, images: set[str]) -> str:
+    parts = [f"![{name}](img/{name})" for name in sorted(images) if name.startswith("all_reduce")]
+    for layout, report in results.collectives.items():
+        link = results.links.get(layout, LinkReport(None, None))
+        parts += [f"### {layout.title()}", _conditions(report, link)]
+        for collective in report.collectives():
+            mpi = link.open_mpi if collective == "all_reduce" else None
+            parts += [f"{collective}, {report.dtype}:", _figures(report, mpi, collective)]
+    return "\n\n".join(parts)
+
+
+def _conditions(report: Report, link: LinkReport) -> str:
+    """What a layout's figures depend on besides the machine."""
+    said = []
+    if link.goodput_gbit is not None:
+        said.append(f"goodput of a link in each direction {link.goodput_gbit:.2f} Gbit/s")
+    if report.context.cache_line_ns is not None:
+        before, after = report.context.cache_line_ns
+        said.append(f"cache-line ping-pong {before:.0f} ns before and {after:.0f} ns after")
+    said.append(link.open_mpi.version if link.open_mpi else "Open MPI was not measured")
+    text = "; ".join(said)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _figures(report: Report, mpi: MpiReport | None, collective: str) -> str:
+    """A row for each size; the first backend's figures, and the others beside them."""
+    first, *peers = [*report.backends, *(["Open MPI"] if mpi else [])]
+    limit = report.limit_gb_s(collective) if collective != "barrier" else None
+    headings = ["size", first, *peers, *(f"{peer} / {first}" for peer in peers), f"{first} busbw GB/s"]
+    headings += ["of limit"] if limit is not None else []
+    headings += [f"cpu s/GB {name}" for name in (first, *peers)]
+    lines = []
+    for count, of_size in groupby(
+        (row for row in report.rows if row.collective == collective), key=lambda row: row.bytes
+    ):
+        reference, *others = list(of_size)
+        compared: list[Row | MpiRow] = [*others]
+        if mpi:
+            compared += [row for row in mpi.rows if row.bytes == count]
+        cells = [size(count) if count else "", *(_time(row) for row in (reference, *compared))]
+        cells += [significant(row.median_us / reference.median_us) for row in compared]
+        cells.append(f"{reference.busbw_gb_s:.3f}" if count else "")
+        cells += [f"{reference.busbw_gb_s / limit:.0%}"] if limit is not None else []
+        cells += [_optional(row.cpu_s_per_gb) for row in (reference, *compared)]
+        lines.append(cells)
+    return _table(headings, lines)
+
+
+def _time(row: Row | MpiRow) -> str:
+    least = row.min_us if isinstance(row, MpiRow) else row.p10_us
+    return _spread(row.median_us, least, row.p90_us)
+
+
+def _spread(median_us: float, low_us: float, high_us: float) -> str:
+    return f"{duration(median_us)} ({duration(low_us)} to {duration(high_us)})"
+
+
+def _optional(value: float | None) -> str:
+    return "" if value is None else significant(value)
+
+
+def _ddp(results: Results) -> str:
+    headings = ["layout", "backend", "step", "no_sync()", "exposed", "cpu s per step", "difference"]
+    lines = [
+        [
+            layout.title(),
+            row.backend,
+            _spread(1e3 * row.median_ms, 1e3 * row.p10_ms, 1e3 * row.p90_ms),
+            duration(1e3 * row.compute_ms),
+            f"{row.exposed:.0%}",
+            f"{row.cpu_s:.2f}",
+            f"{row.loss_difference:.1g}",
+        ]
+        for layout, report in results.ddp.items()
+        for row in report.rows
+    ]
+    return "\n\n".join([*_described(results.ddp.values()), _table(headings, lines, left=2)]) if lines else ""
+
+
+def _scaling(results: Results, images: set[str]) -> str:
+    headings = ["hosts", "rate", "backend", "step", "no_sync()", "exposed", "efficiency"]
+    lines = []
+    for layout, report in results.scaling.items():
+        for row in report.rows:
+            efficiency = scaling_efficiency(results.scaling, row.backend).get(layout.hosts)
+            times = [duration(1e3 * row.median_ms), duration(1e3 * row.compute_ms), f"{row.exposed:.0%}"]
+            share = "" if efficiency is None else f"{efficiency:.0%}"
+            lines.append([str(layout.hosts), layout.rate, row.backend, *times, share])
+    if not lines:
+        return ""
+    figures = [f"![{name}](img/{name})" for name in images if name == "ddp-scaling.png"]
+    return "\n\n".join([*_described(results.scaling.values()), *figures, _table(headings, lines, left=3)])
+
+
+def _described(reports: Iterable[DdpReport]) -> list[str]:
+    """What was trained: one line, unless layouts differ."""
+    return sorted({f"{report.describe()}." for report in reports})
+
+
+def _commands(results: Results) -> str:
+    lines = []
+    for layout, context in _contexts(results):
+        lines += [f"# {layout}", _shown(context.command)]
+    for layout, link in results.links.items():
+        if link.open_mpi is not None:
+            lines += [f"# {layout}", " ".join(link.open_mpi.command)]
+    return "\n".join(lines)
+
+
+def _shown(command: list[str]) -> str:
+    """Without the file that the figures went to."""
+    pairs = zip(["", *command], command, strict=False)
+    return " ".join(word for last, word in pairs if "--json" not in (last, word))
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """The first columns flush left, the others flush right."""
+    rule = ["---" if column < left else "---:" for column in range(len(headings))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [headings, rule, *rows])

@@ -1,0 +1,61 @@
+"""The figures of scripts/bench_lab: a folder of JSON, of which the document is made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench_lab_mpi import MpiReport, MpiRow
+from bench_lab_places import Layout
+
+from torch_ring.cli import ddp_report, report
+
+
+@dataclass(frozen=True)
+class LinkReport:
+    """What was measured besides `torch-ring bench`."""
+
+    goodput_gbit: float | None  # of a host's link, in each direction; None on one host
+    open_mpi: MpiReport | None  # None where it is not installed
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @staticmethod
+    def read(path: Path) -> LinkReport:
+        values = json.loads(path.read_text())
+        mpi = values["open_mpi"]
+        if mpi is not None:
+            mpi = MpiReport(**mpi | {"rows": [MpiRow(**row) for row in mpi["rows"]]})
+        return LinkReport(values["goodput_gbit"], mpi)
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that the folder holds, by layout."""
+
+    collectives: dict[Layout, report.Report]
+    links: dict[Layout, LinkReport]
+    ddp: dict[Layout, ddp_report.Report]
+    scaling: dict[Layout, ddp_report.Report]  # DDP with simulated computation
+
+    @staticmethod
+    def read(folder: Path) -> Results:
+        return Results(
+            {layout: report.Report.read(path) for layout, path in _files(folder, "bench")},
+            {layout: LinkReport.read(path) for layout, path in _files(folder, "link")},
+            {layout: ddp_report.Report.read(path) for layout, path in _files(folder, "ddp")},
+            {layout: ddp_report.Report.read(path) for layout, path in _files(folder, "scaling")},
+        )
+
+
+def path_of(folder: Path, layout: Layout, kind: str) -> Path:
+    """The file of a kind of figures: bench, link, ddp or scaling."""
+    return folder / f"{layout}.{kind}.json"
+
+
+def _files(folder: Path, kind: str) -> list[tuple[Layout, Path]]:
+    ending = f".{kind}.json"
+    found = [(Layout.parse(path.name.removesuffix(ending)), path) for path in folder.glob(f"*{ending}")]
+    return sorted(found, key=lambda item: item[0].order())

@@ -1,0 +1,64 @@
+"""What `torch-ring bench-ddp` reports: everything as JSON, and a table to read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from torch_ring.cli.context import Context
+from torch_ring.cli.ddp_measure import Row, Training
+from torch_ring.cli.report import duration
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run of `torch-ring bench-ddp`."""
+
+    context: Context
+    training: Training
+    parameters: int
+    rows: list[Row]
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @staticmethod
+    def read(path: Path) -> Report:
+        values = json.loads(path.read_text())
+        context, training = Context(**values["context"]), Training(**values["training"])
+        return Report(context, training, values["parameters"], [Row(**row) for row in values["rows"]])
+
+    def describe(self) -> str:
+        """The model, and whether it computes."""
+        training = self.training
+        model = (
+            f"{training.layers} transformer layers of width {training.width}, "
+            f"{self.parameters / 1e6:.1f} M parameters ({4 * self.parameters / 1e6:.0f} MB of gradients)"
+        )
+        if training.simulate_ms is None:
+            return f"{model}, {training.batch} x {training.tokens} tokens per rank"
+        return f"{model}; simulated computation: each rank sleeps {training.simulate_ms:g} ms per step"
+
+
+def print_report(console: Console, report: Report) -> None:
+    report.context.print(console)
+    console.print(report.describe(), soft_wrap=True)
+    table = Table(title=f"DDP, {report.context.place()}")
+    table.add_column("backend")
+    for heading in ("step", "p10", "p90", "no_sync()", "exposed", "cpu s", "loss", "difference"):
+        table.add_column(heading, justify="right")
+    for row in report.rows:
+        times = (row.median_ms, row.p10_ms, row.p90_ms, row.compute_ms)
+        table.add_row(
+            row.backend,
+            *(duration(1e3 * value) for value in times),
+            f"{row.exposed:.0%}",
+            f"{row.cpu_s:.2f}",
+            f"{row.last_loss:.6f}",
+            f"{row.loss_difference:.1g}",
+        )
+    console.print(table)

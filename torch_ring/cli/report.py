@@ -1,0 +1,101 @@
+"""What `torch-ring bench` reports: everything as JSON, and a table to read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from torch_ring.cli.collectives import link_limit
+from torch_ring.cli.context import Context
+from torch_ring.cli.measure import Row
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run of `torch-ring bench`."""
+
+    context: Context
+    dtype: str
+    backends: list[str]
+    limit_gbit: float | None  # of each host's link, in each direction
+    rows: list[Row]
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @staticmethod
+    def read(path: Path) -> Report:
+        values = json.loads(path.read_text())
+        context, rows = Context(**values["context"]), [Row(**row) for row in values["rows"]]
+        return Report(**values | {"context": context, "rows": rows})
+
+    def collectives(self) -> list[str]:
+        return list(dict.fromkeys(row.collective for row in self.rows))
+
+    def limit_gb_s(self, collective: str) -> float | None:
+        """The busbw at which the hosts' links are full."""
+        if self.limit_gbit is None:
+            return None
+        return link_limit(collective, self.context.ranks, self.context.hosts, self.limit_gbit / 8)
+
+
+def stdout() -> Console:
+    """Wide enough for the tables where it is no terminal."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+
+def duration(microseconds: float) -> str:
+    """Three significant digits, in the unit that suits."""
+    for unit, factor in (("µs", 1.0), ("ms", 1e3), ("s", 1e6)):
+        if microseconds < 999.5 * factor or unit == "s":
+            return f"{significant(microseconds / factor)} {unit}"
+    raise AssertionError
+
+
+def significant(value: float) -> str:
+    """Three significant digits, but no more than three decimals."""
+    decimals = next((n for n, from_ in enumerate((99.95, 9.995, 0.9995)) if value >= from_), 3)
+    return f"{value:.{decimals}f}"
+
+
+def size(count: int) -> str:
+    """Bytes, in the unit in which they are a whole number, as --sizes takes them."""
+    for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if count >= 1 << shift and count % (1 << shift) == 0:
+            return f"{count >> shift} {unit}"
+    return f"{count} B"
+
+
+def print_report(console: Console, report: Report) -> None:
+    report.context.print(console)
+    for collective in report.collectives():
+        rows = [row for row in report.rows if row.collective == collective]
+        console.print(_table(report, collective, rows))
+
+
+def _table(report: Report, collective: str, rows: Sequence[Row]) -> Table:
+    limit = report.limit_gb_s(collective) if collective != "barrier" else None
+    table = Table(title=f"{collective}, {report.dtype}, {report.context.place()}")
+    headings = ["size", "backend", "median", "p10", "p90", "busbw GB/s"]
+    headings += [] if limit is None else ["of limit"]
+    headings += ["cpu s/GB", f"time / {report.backends[0]}'s"]
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "backend" else "right")
+    for count, of_size in groupby(rows, key=lambda row: row.bytes):
+        for number, row in enumerate(of_size):
+            cells = ["" if number or not count else size(count), row.backend]
+            cells += [duration(value) for value in (row.median_us, row.p10_us, row.p90_us)]
+            cells.append(f"{row.busbw_gb_s:.3f}" if count else "")
+            if limit is not None:
+                cells.append(f"{row.busbw_gb_s / limit:.0%}")
+            cells.append("" if row.cpu_s_per_gb is None else significant(row.cpu_s_per_gb))
+            cells.append(significant(row.time_over_first))
+            table.add_row(*cells, end_section=number == len(report.backends) - 1)
+    return table
