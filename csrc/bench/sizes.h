@@ -28,10 +28,11 @@ inline size_t size_value(char option, const std::string& text) {
 }
 
 inline int count_value(char option, const std::string& text, int low, int high) {
-    const size_t value = size_value(option, text);
-    if (value < static_cast<size_t>(low) || value > static_cast<size_t>(high))
+    int value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || value < low || value > high)
         refuse(option, text, std::to_string(low) + " .. " + std::to_string(high));
-    return static_cast<int>(value);
+    return value;
 }
 
 }  // namespace ring_perf
