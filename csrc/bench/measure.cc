@@ -1,6 +1,7 @@
 // See measure.h.
 #include "measure.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "pattern.h"

@@ -1,6 +1,7 @@
 // See pattern.h.
 #include "pattern.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>

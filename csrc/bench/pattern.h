@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <vector>
 
 #include "ring/kernels/dtype.h"
 
@@ -12,7 +11,7 @@ namespace ring_perf {
 // Writes elements `first`, `first` + 1, ... of what `rank` puts in.
 void fill_pattern(void* data, size_t count, ring::DType dtype, int rank, size_t first = 0);
 
-// Writes what no rank puts in and nothing reduces to.
+// Writes what no rank puts in.
 void fill_poison(void* data, size_t bytes);
 
 // How many of these elements are not those of `rank`, from `first` on.
