@@ -2,9 +2,9 @@
 #include "measure.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstring>
 #include <vector>
+
+#include "pattern.h"
 
 namespace ring_perf {
 namespace {
@@ -12,51 +12,84 @@ namespace {
 using ring::Arguments;
 using ring::Collective;
 
-// Every element is 1 on every rank, so that each result is known for every dtype and op.
-void fill_with_ones(std::vector<std::byte>& data, ring::DType dtype) {
-    const auto fill = [&](auto one) {
-        for (size_t at = 0; at + sizeof(one) <= data.size(); at += sizeof(one))
-            std::memcpy(&data[at], &one, sizeof(one));
-    };
-    switch (dtype) {
-        case ring::DType::kFloat16:
-            return fill(uint16_t{0x3c00});
-        case ring::DType::kBFloat16:
-            return fill(uint16_t{0x3f80});
-        case ring::DType::kFloat32:
-            return fill(1.0f);
-        case ring::DType::kFloat64:
-            return fill(1.0);
-        default:
-            break;
-    }
-    switch (ring::size_of(dtype)) {
-        case 1:
-            return fill(uint8_t{1});
-        case 2:
-            return fill(uint16_t{1});
-        case 4:
-            return fill(uint32_t{1});
-        default:
-            return fill(uint64_t{1});
-    }
-}
+// The memory of one collective at one size, and the arguments that point into it.
+class Call {
+  public:
+    Call(const Options& options, int rank, int ranks, size_t bytes)
+        : options_(options), rank_(rank), ranks_(ranks) {
+        const size_t element = ring::size_of(options.dtype);
+        const bool sharded = is(Collective::kAllGather) || is(Collective::kReduceScatter);
+        const auto shares = static_cast<size_t>(sharded ? ranks : 1);
+        share_ = is(Collective::kBarrier) ? 0 : bytes / element / shares;
+        total_ = share_ * shares;
+        whole_.resize(total_ * element);
+        if (!options.in_place) other_.resize((is(Collective::kAllReduce) ? total_ : share_) * element);
 
-// What one element is after the collective, computed by the kernel that another test has checked.
-std::vector<std::byte> expected_element(const Options& options, int ranks) {
-    std::vector<std::byte> one(ring::size_of(options.dtype));
-    fill_with_ones(one, options.dtype);
-    std::vector<std::byte> result = one;
-    if (options.collective == Collective::kAllReduce || options.collective == Collective::kReduceScatter) {
-        const std::vector<const void*> sources(ranks, one.data());
-        const size_t divisor = options.op == ring::ReduceOp::kAvg ? ranks : 1;
-        ring::reduce_function(options.dtype, options.op)(result.data(), sources.data(), sources.size(), 1,
-                                                         divisor);
+        arguments.signature.kind = options.collective;
+        arguments.signature.dtype = options.dtype;
+        arguments.signature.count = share_;
+        if (options.reduces()) arguments.signature.op = options.op;
+        if (is(Collective::kBroadcast)) arguments.signature.root = options.root;
+        std::byte* own = options.in_place ? share_of(sharded ? rank : 0) : other_.data();
+        arguments.input = is(Collective::kAllReduce) ? whole_.data() : own;
+        arguments.output = own;
+        for (int r = 0; sharded && r < ranks; ++r) {
+            arguments.inputs.push_back(share_of(r));
+            arguments.outputs.push_back(share_of(r));
+        }
     }
-    return result;
-}
 
-}  // namespace
+    // What the arguments say before a call that is checked.
+    void fill() {
+        fill_poison(whole_.data(), whole_.size());
+        fill_poison(other_.data(), other_.size());
+        if (options_.reduces() || (is(Collective::kBroadcast) && rank_ == options_.root))
+            fill_pattern(whole_.data(), total_, options_.dtype, rank_);
+        else if (is(Collective::kAllGather))
+            fill_pattern(const_cast<void*>(arguments.input), share_, options_.dtype, rank_, offset_of(rank_));
+    }
+
+    // How many elements are wrong after it.
+    size_t wrong() const {
+        const ring::DType dtype = options_.dtype;
+        size_t wrong = 0;
+        switch (options_.collective) {
+            case Collective::kAllReduce:
+                return count_wrong_reduced(arguments.output, total_, dtype, options_.op, ranks_);
+            case Collective::kReduceScatter:
+                return count_wrong_reduced(arguments.output, share_, dtype, options_.op, ranks_,
+                                           offset_of(rank_));
+            case Collective::kBroadcast:
+                return count_wrong(whole_.data(), total_, dtype, options_.root);
+            case Collective::kAllGather:
+                for (int r = 0; r < ranks_; ++r)
+                    wrong += count_wrong(arguments.outputs[r], share_, dtype, r, offset_of(r));
+                break;
+            case Collective::kBarrier:
+            case Collective::kNone:
+            case Collective::kCount:
+                break;
+        }
+        return wrong;
+    }
+
+    size_t count() const { return total_; }
+
+    Arguments arguments;
+
+  private:
+    bool is(Collective collective) const { return options_.collective == collective; }
+    size_t offset_of(int rank) const { return static_cast<size_t>(rank) * share_; }
+    std::byte* share_of(int rank) { return whole_.data() + offset_of(rank) * ring::size_of(options_.dtype); }
+
+    const Options& options_;
+    const int rank_;
+    const int ranks_;
+    size_t share_ = 0;              // elements
+    size_t total_ = 0;              // elements
+    std::vector<std::byte> whole_;  // the larger of input and output
+    std::vector<std::byte> other_;  // out of place: the other one
+};
 
 double bus_factor(Collective collective, int ranks) {
     const double n = ranks;
@@ -71,51 +104,53 @@ double bus_factor(Collective collective, int ranks) {
     }
 }
 
-Result measure(ring::Communicator& group, const Options& options, size_t bytes) {
-    const int ranks = group.layout().size();
-    const size_t element = ring::size_of(options.dtype);
-    const bool sharded =
-        options.collective == Collective::kAllGather || options.collective == Collective::kReduceScatter;
-    const size_t share = bytes / element / (sharded ? ranks : 1);
-    const size_t total = share * (sharded ? ranks : 1);
+struct Result {
+    Times times;
+    size_t wrong = 0;
+};
 
-    std::vector<std::byte> data(total * element);
-    std::vector<std::byte> own(share * element);
+// Of all ranks, by an all-gather over the group that was measured.
+Result combined(ring::Communicator& group, const Result& mine) {
+    std::vector<Result> all(static_cast<size_t>(group.layout().size()));
     Arguments arguments;
-    arguments.signature.kind = options.collective;
-    arguments.signature.dtype = options.dtype;
-    arguments.signature.count = options.collective == Collective::kBarrier ? 0 : share;
-    if (options.collective == Collective::kAllReduce || options.collective == Collective::kReduceScatter)
-        arguments.signature.op = options.op;
-    if (options.collective == Collective::kBroadcast) arguments.signature.root = 0;
-    arguments.input = options.collective == Collective::kAllGather ? own.data() : data.data();
-    arguments.output = options.collective == Collective::kReduceScatter ? own.data() : data.data();
-    if (sharded)
-        for (int r = 0; r < ranks; ++r) {
-            arguments.inputs.push_back(data.data() + r * share * element);
-            arguments.outputs.push_back(data.data() + r * share * element);
-        }
-
-    std::vector<double> times;
-    for (int i = -options.warmup; i < options.iterations; ++i) {
-        const auto start = std::chrono::steady_clock::now();
-        group.wait(group.post(arguments));
-        const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-        if (i >= 0) times.push_back(spent.count());
-    }
-    std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
-
-    Result result{.count = total, .seconds = times[times.size() / 2], .wrong = 0};
-    if (options.check && options.collective != Collective::kBarrier) {
-        fill_with_ones(data, options.dtype);
-        fill_with_ones(own, options.dtype);
-        group.wait(group.post(arguments));
-        const auto expected = expected_element(options, ranks);
-        const auto& output = options.collective == Collective::kReduceScatter ? own : data;
-        for (size_t at = 0; at < output.size(); at += element)
-            result.wrong += std::memcmp(&output[at], expected.data(), element) != 0;
+    arguments.signature.kind = Collective::kAllGather;
+    arguments.signature.count = sizeof(Result);
+    arguments.input = &mine;
+    for (Result& one : all) arguments.outputs.push_back(&one);
+    group.wait(group.post(arguments));
+    Result result;
+    for (const Result& one : all) {
+        result.times.median = std::max(result.times.median, one.times.median);
+        result.times.min = std::max(result.times.min, one.times.min);
+        result.times.p90 = std::max(result.times.p90, one.times.p90);
+        result.times.cpu += one.times.cpu;
+        result.wrong += one.wrong;
     }
     return result;
+}
+
+}  // namespace
+
+Row measure(ring::Communicator& group, const Options& options, size_t bytes) {
+    const int ranks = group.layout().size();
+    Call call(options, group.layout().rank(), ranks, bytes);
+    const auto run = [&] { group.wait(group.post(call.arguments)); };
+    Result mine;
+    mine.times = time_calls(calls_of_size(options.warmup, bytes), calls_of_size(options.calls, bytes), run);
+    if (options.check) {
+        call.fill();
+        run();
+        mine.wrong = call.wrong();
+    }
+    const Result all = combined(group, mine);
+    const bool barrier = options.collective == Collective::kBarrier;
+    return {.bytes = call.count() * ring::size_of(options.dtype),
+            .count = call.count(),
+            .type = barrier ? "none" : name_of(options.dtype),
+            .op = options.reduces() ? name_of(options.op) : "none",
+            .times = all.times,
+            .bus_factor = bus_factor(options.collective, ranks),
+            .wrong = all.wrong};
 }
 
 }  // namespace ring_perf

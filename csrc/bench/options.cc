@@ -3,35 +3,17 @@
 
 #include <getopt.h>
 
-#include <charconv>
 #include <stdexcept>
+
+#include "ring/kernels/reduce.h"
+#include "sizes.h"
 
 namespace ring_perf {
 namespace {
 
-[[noreturn]] void refuse(char option, const std::string& value, const std::string& allowed) {
-    throw std::invalid_argument(std::string("-") + option + " " + value + ": allowed are " + allowed);
-}
-
-// A number with an optional K, M or G.
-size_t size_value(char option, const std::string& text) {
-    size_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const std::string suffix(end, text.data() + text.size());
-    size_t unit = 1;
-    if (suffix == "K" || suffix == "k") unit = size_t{1} << 10;
-    if (suffix == "M" || suffix == "m") unit = size_t{1} << 20;
-    if (suffix == "G" || suffix == "g") unit = size_t{1} << 30;
-    if (error != std::errc() || (unit == 1 && !suffix.empty()))
-        refuse(option, text, "sizes such as 4, 64K, 16M, 1G");
-    return value * unit;
-}
-
-int count_value(char option, const std::string& text, int low, int high) {
-    const size_t value = size_value(option, text);
-    if (value < static_cast<size_t>(low) || value > static_cast<size_t>(high))
-        refuse(option, text, std::to_string(low) + " .. " + std::to_string(high));
-    return static_cast<int>(value);
+constexpr const char* name_of(Format format) {
+    constexpr const char* kNames[] = {"text", "csv", "json"};
+    return kNames[static_cast<size_t>(format)];
 }
 
 // The value of an enumeration whose names name_of() gives.
@@ -45,25 +27,43 @@ Enum named(char option, const std::string& text, Enum first, Enum end) {
     refuse(option, text, names);
 }
 
+bool in_place(const std::string& text) {
+    if (text != "in" && text != "out") refuse('x', text, "in, out");
+    return text == "in";
+}
+
 }  // namespace
 
 std::string usage() {
-    return "ring_perf: measures libring's collectives without torch\n"
-           "  -n RANKS       ranks to start on this machine (2)\n"
-           "  -p RANKS       ranks per host: let them count as several hosts, over TCP on loopback (all on "
-           "one host)\n"
-           "  -t COLLECTIVE  all_reduce, broadcast, all_gather, reduce_scatter, barrier (all_reduce)\n"
-           "  -d DTYPE       float32, bfloat16, int64, ... (float32)\n"
-           "  -o OP          SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR (SUM)\n"
-           "  -b SIZE        smallest size in bytes (4)        -e SIZE  largest size (64M)\n"
-           "  -f FACTOR      from one size to the next (4)\n"
-           "  -i COUNT       timed calls per size (20)         -w COUNT  untimed ones before (5)\n"
-           "  -c 0|1         check the results (1)\n";
+    return R"(ring_perf: measures libring's collectives without torch
+
+  -n RANKS       ranks to start on this machine (2). Without it, where RANK, WORLD_SIZE and MASTER_ADDR are set
+                 (and MASTER_PORT, else 29500), it is that one rank of a job
+  -p RANKS       ranks per host: let them count as several hosts, over TCP (as they are)
+  -t COLLECTIVE  all_reduce, broadcast, all_gather, reduce_scatter, barrier (all_reduce)
+  -d DTYPE       float32, bfloat16, int64, ... (float32)
+  -o OP          SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR (SUM)
+  -r ROOT        of broadcast (0)
+  -x in|out      in place, or from one tensor to another (in)
+  -b SIZE        smallest size in bytes (4)        -e SIZE     largest size (64M)
+  -f FACTOR      from one size to the next (4)
+  -i COUNT       timed calls per size (20)         -w COUNT    untimed ones before (5)
+                 ten times as many of both up to 64 KiB
+  -c 0|1         check the results (1)             -T SECONDS  for forming the group, and for each call (60)
+  -m FORMAT      text, csv, json (text)
+
+Size and count are those of the larger of input and output, as nccl-tests counts; so are algbw and busbw (GB/s).
+Time is from the start of a call to its end, the calls following each other without a barrier: of each rank the
+median, the minimum, the 90th percentile, and of these the largest of all ranks. CSV and JSON also have
+cpu_s_per_gb, from 1 MiB on: CPU seconds, user and system, of all ranks together, per GB of tensor. Ping-pong is
+the one-way time of a cache line between two cores, before the ranks start and after they have ended.
+It exits with 1 when something failed or a result was wrong.
+)";
 }
 
 Options parse(int argc, char** argv) {
     Options options;
-    for (int option; (option = ::getopt(argc, argv, "n:p:t:d:o:b:e:f:i:w:c:")) != -1;) {
+    for (int option; (option = ::getopt(argc, argv, "n:p:t:d:o:r:x:b:e:f:i:w:c:T:m:")) != -1;) {
         const std::string value = ::optarg == nullptr ? "" : ::optarg;
         switch (option) {
             case 'n':
@@ -82,6 +82,12 @@ Options parse(int argc, char** argv) {
             case 'o':
                 options.op = named('o', value, ring::ReduceOp::kSum, ring::ReduceOp::kCount);
                 break;
+            case 'r':
+                options.root = count_value('r', value, 0, 1 << 20);
+                break;
+            case 'x':
+                options.in_place = in_place(value);
+                break;
             case 'b':
                 options.min_bytes = size_value('b', value);
                 break;
@@ -92,7 +98,7 @@ Options parse(int argc, char** argv) {
                 options.factor = static_cast<size_t>(count_value('f', value, 2, 1024));
                 break;
             case 'i':
-                options.iterations = count_value('i', value, 1, 1'000'000);
+                options.calls = count_value('i', value, 1, 1'000'000);
                 break;
             case 'w':
                 options.warmup = count_value('w', value, 0, 1'000'000);
@@ -100,12 +106,25 @@ Options parse(int argc, char** argv) {
             case 'c':
                 options.check = count_value('c', value, 0, 1) == 1;
                 break;
+            case 'T':
+                options.timeout_s = count_value('T', value, 1, 86'400);
+                break;
+            case 'm':
+                options.format = named('m', value, Format::kText, Format::kCount);
+                break;
             default:
-                throw std::invalid_argument("see above");
+                throw std::invalid_argument("wrong options");
         }
     }
     if (::optind < argc) throw std::invalid_argument(std::string("what is '") + argv[::optind] + "'?");
     if (options.min_bytes > options.max_bytes) throw std::invalid_argument("-b is larger than -e");
+    if (options.reduces() && ring::reduce_function(options.dtype, options.op) == nullptr)
+        throw std::invalid_argument(std::string("-o ") + ring::name_of(options.op) + ": not for " +
+                                    ring::name_of(options.dtype));
+    if (!options.in_place && (options.collective == ring::Collective::kBroadcast ||
+                              options.collective == ring::Collective::kBarrier))
+        throw std::invalid_argument(std::string("-x out: ") + ring::name_of(options.collective) +
+                                    " has no input apart from its output");
     return options;
 }
 

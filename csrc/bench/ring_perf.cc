@@ -1,97 +1,134 @@
-// ring_perf: measures libring's collectives without torch; prints nccl-tests' columns. Starts its own ranks.
+// ring_perf: measures libring's collectives without torch, in the manner of nccl-tests. Starts its own ranks,
+// or is one rank of a job that the environment describes.
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
+#include "job.h"
 #include "measure.h"
 #include "options.h"
+#include "ping_pong.h"
+#include "report.h"
 #include "ring/engine/engine.h"
 #include "ring/topology/file_store.h"
+#include "tcp_store.h"
 
 namespace ring_perf {
 namespace {
 
-// The slowest rank's time and everyone's errors, by an all-gather over the group that was measured.
-Result combined(ring::Communicator& group, const Result& mine) {
-    std::vector<Result> all(group.layout().size());
-    ring::Arguments arguments;
-    arguments.signature.kind = ring::Collective::kAllGather;
-    arguments.signature.count = sizeof(Result);
-    arguments.input = &mine;
-    for (Result& one : all) arguments.outputs.push_back(&one);
-    group.wait(group.post(arguments));
-    Result worst{.count = mine.count, .seconds = 0, .wrong = 0};
-    for (const Result& one : all) {
-        worst.seconds = std::max(worst.seconds, one.seconds);
-        worst.wrong += one.wrong;
-    }
-    return worst;
-}
+// How long rank 0 of a job stays for ranks that are slower to end.
+constexpr ring::milliseconds kLastRank{10'000};
 
-void run_rank(const Options& options, int rank, const std::filesystem::path& folder) {
+// One rank, from joining the group to leaving it. `report` is rank 0's, null elsewhere. False where results
+// were wrong.
+bool run_rank(const Options& options, int rank, int ranks, ring::Store& store, const std::string& store_host,
+              Report* report, std::optional<double> ping_pong) {
+    if (options.root >= ranks)
+        throw std::invalid_argument("-r " + std::to_string(options.root) + ": there are " +
+                                    std::to_string(ranks) + " ranks, counted from 0");
     ring::Engine engine;
-    ring::FileStore store(folder);
     ring::Communicator::Settings settings{.rank = rank,
-                                          .size = options.ranks,
-                                          .timeout = std::chrono::seconds(60),
-                                          .store_host = "127.0.0.1",
+                                          .size = ranks,
+                                          .timeout = std::chrono::seconds(options.timeout_s),
+                                          .store_host = store_host,
                                           .host_id = "",
                                           .algorithm = std::nullopt};
     if (options.ranks_per_host > 0) settings.host_id = "host" + std::to_string(rank / options.ranks_per_host);
     const auto group = ring::Communicator::create(engine, store, settings);
-    if (rank == 0)
-        std::printf("# %s, %d ranks on %d hosts, reductions with %s\n%12s %12s %9s %8s %12s %9s %9s %7s\n",
-                    name_of(options.collective), options.ranks, group->layout().hosts(),
-                    ring::current_isa().c_str(), "size (B)", "count", "type", "redop", "time (us)", "algbw",
-                    "busbw", "#wrong");
+    if (report != nullptr)
+        report->begin({.machine = this_machine(),
+                       .options = options,
+                       .ranks = ranks,
+                       .hosts = group->layout().hosts(),
+                       .ping_pong = ping_pong});
+    bool right = true;
     for (size_t bytes = options.min_bytes; bytes <= options.max_bytes; bytes *= options.factor) {
-        const Result result = combined(*group, measure(*group, options, bytes));
-        const double size = static_cast<double>(result.count * ring::size_of(options.dtype));
-        const double algbw = size / result.seconds / 1e9;
-        if (rank == 0) {
-            std::printf("%12.0f %12zu %9s %8s %12.2f %9.3f %9.3f %7zu\n", size, result.count,
-                        name_of(options.dtype), name_of(options.op), result.seconds * 1e6, algbw,
-                        algbw * bus_factor(options.collective, options.ranks), result.wrong);
-            std::fflush(stdout);
-        }
+        const Row row = measure(*group, options, bytes);
+        right = right && row.wrong == 0;
+        if (report != nullptr) report->row(row);
         if (options.collective == ring::Collective::kBarrier || bytes == 0) break;
     }
     group->shutdown();
+    return right;
 }
 
-int run(const Options& options) {
+// The same, but says on stderr what it failed with, and is none then.
+std::optional<bool> try_rank(const Options& options, int rank, int ranks, ring::Store& store,
+                             const std::string& store_host, Report* report, std::optional<double> ping_pong) {
+    try {
+        return run_rank(options, rank, ranks, store, store_host, report, ping_pong);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "ring_perf: rank %d: %s\n", rank, error.what());
+        return std::nullopt;
+    }
+}
+
+int run_own_ranks(const Options& options, int ranks) {
+    const auto report = make_report(options.format);
+    const std::optional<double> ping_pong = cache_line_ping_pong();
     std::string folder = (std::filesystem::temp_directory_path() / "ring_perf_XXXXXX").string();
     if (::mkdtemp(folder.data()) == nullptr) throw std::runtime_error("cannot make a temporary folder");
+    ring::FileStore store(folder);
     std::vector<pid_t> children;
-    for (int rank = 0; rank < options.ranks; ++rank) {
+    for (int rank = 1; rank < ranks; ++rank) {
         const pid_t child = ::fork();
-        if (child < 0) throw std::runtime_error("cannot fork");
-        if (child == 0) {
-            int status = 0;
-            try {
-                run_rank(options, rank, folder);
-            } catch (const std::exception& error) {
-                std::fprintf(stderr, "rank %d: %s\n", rank, error.what());
-                status = 1;
-            }
-            std::exit(status);
-        }
+        if (child < 0) throw std::runtime_error(std::string("cannot fork: ") + std::strerror(errno));
+        if (child == 0)
+            std::exit(
+                try_rank(options, rank, ranks, store, "127.0.0.1", nullptr, std::nullopt).value_or(false)
+                    ? 0
+                    : 1);
         children.push_back(child);
     }
-    int failed = 0;
+    const std::optional<bool> right =
+        try_rank(options, 0, ranks, store, "127.0.0.1", report.get(), ping_pong);
+    bool good = right.value_or(false);
     for (const pid_t child : children) {
         int status = 0;
         ::waitpid(child, &status, 0);
-        failed += status != 0;
+        if (WIFSIGNALED(status))
+            std::fprintf(stderr, "ring_perf: a rank was ended by signal %d (%s)\n", WTERMSIG(status),
+                         ::strsignal(WTERMSIG(status)));
+        good = good && status == 0;
     }
     std::filesystem::remove_all(folder);
-    return failed == 0 ? 0 : 1;
+    if (right) report->end(cache_line_ping_pong());
+    return good ? 0 : 1;
+}
+
+int run_rank_of_job(const Options& options, const Job& job) {
+    std::unique_ptr<Report> report;
+    std::optional<TcpStoreServer> server;
+    std::optional<double> ping_pong;
+    if (job.rank == 0) {
+        report = make_report(options.format);
+        ping_pong = cache_line_ping_pong();  // while the others still look for the store
+        server.emplace(job.port, job.size);
+    }
+    std::optional<bool> right;
+    {
+        TcpStore store(job.master, job.port, job.rank,
+                       ring::Deadline::after(std::chrono::seconds(options.timeout_s)));
+        right = try_rank(options, job.rank, job.size, store, job.master, report.get(), ping_pong);
+    }
+    if (server && !server->drain(ring::Deadline::after(kLastRank)))
+        std::fprintf(stderr, "ring_perf: rank 0 ends before all other ranks have\n");
+    if (report && right) report->end(cache_line_ping_pong());
+    return right.value_or(false) ? 0 : 1;
+}
+
+int run(const Options& options) {
+    const std::optional<Job> job = options.ranks ? std::nullopt : job_from_environment();
+    return job ? run_rank_of_job(options, *job) : run_own_ranks(options, options.ranks.value_or(2));
 }
 
 }  // namespace
@@ -104,8 +141,11 @@ int main(int argc, char** argv) {
     }
     try {
         return ring_perf::run(ring_perf::parse(argc, argv));
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "%sring_perf: %s\n", ring_perf::usage().c_str(), error.what());
+    } catch (const std::invalid_argument& error) {
+        std::fprintf(stderr, "ring_perf: %s; ring_perf --help lists the options\n", error.what());
         return 2;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "ring_perf: %s\n", error.what());
+        return 1;
     }
 }
