@@ -3,6 +3,7 @@
 // Called by the algorithms of hypercube.h, in their turn in lane kRail.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "ring/collectives/context.h"
@@ -11,13 +12,18 @@
 namespace ring {
 
 // What to do with the frames that come: to[i] = arrival, or to[i] = (local[i] op arrival) / divisor.
+// (Not an aggregate: g++ 12 destroys a temporary of one twice in a co_await expression, GCC bug 104031.)
 struct Arrivals {
-    Extents to;
+    Arrivals() = default;
+    Arrivals(Extents frames, Extents own, size_t divide)
+        : to(std::move(frames)), local(std::move(own)), divisor(divide) {}
+
+    Extents to{};
     Extents local{};  // empty: store
     size_t divisor = 1;
 };
 inline Arrivals store_into(Extents frames) {
-    return {std::move(frames)};
+    return {std::move(frames), {}, 1};
 }
 inline Arrivals reduce_into(const Extents& to, const Extents& local, size_t divisor, size_t chunk) {
     return {frames_of(to, chunk), frames_of(local, chunk), divisor};
@@ -26,5 +32,12 @@ inline Arrivals reduce_into(const Extents& to, const Extents& local, size_t divi
 // Sends the frames `out` to `position` and receives `in` from it, at the same time. The peer's lists match.
 // Ends when all has come and all that was sent may be overwritten.
 Task exchange(Context& context, int position, Extents out, Arrivals in);
+// One direction of it.
+inline Task send_frames(Context& context, int position, Extents out) {
+    return exchange(context, position, std::move(out), Arrivals());
+}
+inline Task receive_frames(Context& context, int position, Arrivals in) {
+    return exchange(context, position, Extents(), std::move(in));
+}
 
 }  // namespace ring

@@ -106,15 +106,14 @@ Task halving_reduce_scatter(Context& context, std::vector<Extents> parts, std::v
 
     co_await context.turn(Lane::kRail);
     if (!cube.is_corner()) {
-        co_await exchange(context, twin, frames_of(joined(parts, everyone), chunk), {});
-        co_await exchange(context, twin, {}, store_into(frames_of(result, chunk)));
+        co_await send_frames(context, twin, frames_of(joined(parts, everyone), chunk));
+        co_await receive_frames(context, twin, store_into(frames_of(result, chunk)));
         context.pass(Lane::kRail);
         co_return;
     }
     // parts[p] is where the sum so far of position p's part lies.
     if (twin >= 0) {
-        co_await exchange(context, twin, {},
-                          reduce_into(joined(sums, everyone), joined(parts, everyone), 1, chunk));
+        co_await receive_frames(context, twin, reduce_into(joined(sums, everyone), joined(parts, everyone), 1, chunk));
         parts = sums;
     }
     for (int distance = cube.corners() / 2; distance >= 1; distance /= 2) {
@@ -126,7 +125,7 @@ Task halving_reduce_scatter(Context& context, std::vector<Extents> parts, std::v
                           reduce_into(joined(sums, keep), joined(parts, keep), divide, chunk));
         for (const int p : keep) parts[p] = sums[p];
     }
-    if (twin >= 0) co_await exchange(context, twin, frames_of(parts[twin], chunk), {});
+    if (twin >= 0) co_await send_frames(context, twin, frames_of(parts[twin], chunk));
     context.pass(Lane::kRail);
     size_t index = 0;
     for (const Extent& part : parts[me]) {
@@ -152,18 +151,18 @@ Task doubling_all_gather(Context& context, std::vector<Extents> parts, size_t ch
 
     co_await context.turn(Lane::kRail);
     if (!cube.is_corner()) {
-        co_await exchange(context, twin, frames(own), {});
-        co_await exchange(context, twin, {}, store_into(frames(others)));
+        co_await send_frames(context, twin, frames(own));
+        co_await receive_frames(context, twin, store_into(frames(others)));
         context.pass(Lane::kRail);
         co_return;
     }
-    if (twin >= 0) co_await exchange(context, twin, {}, store_into(frames(twins)));
+    if (twin >= 0) co_await receive_frames(context, twin, store_into(frames(twins)));
     for (int distance = 1; distance < cube.corners(); distance *= 2) {
         const int other = cube.across(distance);
         co_await exchange(context, other, frames(cube.block(me, distance)),
                           store_into(frames(cube.block(other, distance))));
     }
-    if (twin >= 0) co_await exchange(context, twin, frames(others), {});
+    if (twin >= 0) co_await send_frames(context, twin, frames(others));
     context.pass(Lane::kRail);
 }
 
@@ -187,12 +186,12 @@ Task halving_all_reduce(Context& context, std::byte* data, size_t bytes, size_t 
 
     co_await context.turn(Lane::kRail);
     if (!cube.is_corner()) {
-        co_await exchange(context, twin, frames_of(whole, chunk), {});
-        co_await exchange(context, twin, {}, store_into(frames_of(whole, chunk)));
+        co_await send_frames(context, twin, frames_of(whole, chunk));
+        co_await receive_frames(context, twin, store_into(frames_of(whole, chunk)));
         context.pass(Lane::kRail);
         co_return;
     }
-    if (twin >= 0) co_await exchange(context, twin, {}, reduce_into(whole, whole, 1, chunk));
+    if (twin >= 0) co_await receive_frames(context, twin, reduce_into(whole, whole, 1, chunk));
     for (int distance = cube.corners() / 2; distance >= 1; distance /= 2) {
         const int other = cube.across(distance);
         const Extents keep = around(me, distance);
@@ -204,7 +203,7 @@ Task halving_all_reduce(Context& context, std::byte* data, size_t bytes, size_t 
         co_await exchange(context, other, frames_of(around(me, distance), chunk),
                           store_into(frames_of(around(other, distance), chunk)));
     }
-    if (twin >= 0) co_await exchange(context, twin, frames_of(whole, chunk), {});
+    if (twin >= 0) co_await send_frames(context, twin, frames_of(whole, chunk));
     context.pass(Lane::kRail);
 }
 
@@ -218,15 +217,14 @@ Task tree_broadcast(Context& context, int root, Extents data, size_t chunk) {
 
     co_await context.turn(Lane::kRail);
     if (!cube.is_corner()) {
-        co_await exchange(context, twin, me == root ? frames : nothing,
-                          store_into(me == root ? nothing : frames));
+        const Extents& out = me == root ? frames : nothing;
+        const Extents& in = me == root ? nothing : frames;
+        co_await exchange(context, twin, out, store_into(in));
         context.pass(Lane::kRail);
         co_return;
     }
-    // A twin's first frame comes at once, whoever the root is.
-    if (twin == root) co_await exchange(context, twin, {}, store_into(frames));
-    // Seen from the source, corner v gets the data across its highest bit and passes it on across those
-    // above.
+    if (twin == root) co_await exchange(context, twin, nothing, store_into(frames));
+    // Seen from the source, corner v gets the data across its highest bit and passes it on across those above.
     const int v = me ^ source;
     for (int distance = 1; distance < cube.corners(); distance *= 2) {
         const int other = cube.across(distance);
@@ -236,9 +234,7 @@ Task tree_broadcast(Context& context, int root, Extents data, size_t chunk) {
             co_await exchange(context, other, nothing, store_into(frames));
         }
     }
-    if (twin >= 0)
-        co_await exchange(context, twin, twin == root ? nothing : frames,
-                          twin == root ? Arrivals{} : store_into(nothing));
+    if (twin >= 0 && twin != root) co_await exchange(context, twin, frames, store_into(nothing));
     context.pass(Lane::kRail);
 }
 

@@ -150,6 +150,14 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     bool busy() const { return oldest_ != begun_; }
     const Slot& oldest() const { return slot(oldest_); }
     std::vector<Slot> slots_;
+    // The operation whose pieces begin now; none once all of them have.
+    struct Cut {
+        std::shared_ptr<Operation> operation;
+        Clock::time_point since{};
+        size_t next = 0;
+        size_t pieces = 0;
+    };
+    Cut cut_;
     uint64_t oldest_ = 0;  // the first piece that has not ended
     uint64_t begun_ = 0;   // pieces up to here have begun
     // Whose callbacks are still to be run.

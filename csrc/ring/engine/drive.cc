@@ -148,6 +148,7 @@ bool Communicator::step() {
 
 uint64_t Communicator::next_number() const {
     if (busy()) return oldest().operation->number;
+    if (cut_.operation != nullptr) return cut_.operation->number;
     const std::lock_guard lock(queue_mutex_);
     return queue_.empty() ? kNone : queue_.front()->number;
 }
@@ -158,32 +159,28 @@ bool Communicator::must_fail(const Operation& operation) const {
 
 bool Communicator::start_next() {
     if (begun_ - oldest_ == kInFlight) return false;
+    if (cut_.operation == nullptr) {
+        const std::lock_guard lock(queue_mutex_);
+        if (queue_.empty() || must_fail(*queue_.front())) return false;
+        cut_ = {.operation = std::move(queue_.front()), .since = Clock::now()};
+        queue_.pop_front();
+    }
+    if (must_fail(*cut_.operation)) return false;
     Slot& next = slot(begun_);
     Context& context = next.context;
-    const Slot* const last = busy() ? &slot(begun_ - 1) : nullptr;
-    if (last != nullptr && last->context.piece + 1 < last->context.pieces) {
-        if (must_fail(*last->operation)) return false;
-        next.operation = last->operation;
-        next.since = last->since;
-        context.piece = last->context.piece + 1;
-        context.pieces = last->context.pieces;
-    } else {
-        {
-            const std::lock_guard lock(queue_mutex_);
-            if (queue_.empty() || must_fail(*queue_.front())) return false;
-            next.operation = std::move(queue_.front());
-            queue_.pop_front();
-        }
-        next.since = Clock::now();
-        progress_.enter(next.operation->number);
-        context.piece = 0;
-        context.arguments = &next.operation->arguments;
-        context.pieces = count_pieces(context);
-    }
+    next.operation = cut_.operation;
+    next.since = cut_.since;
     context.number = begun_;
     context.operation = next.operation->number;
     context.arguments = &next.operation->arguments;
     context.lanes_passed = 0;
+    if (cut_.next == 0) {
+        progress_.enter(context.operation);
+        cut_.pieces = count_pieces(context);
+    }
+    context.piece = cut_.next++;
+    context.pieces = cut_.pieces;
+    if (cut_.next == cut_.pieces) cut_.operation = nullptr;
     next.strand.emplace(run_collective(context));
     ++begun_;
     return true;
@@ -264,6 +261,10 @@ void Communicator::abandon_all() {
         one.context.scratch.release(0);
         if (abandoned.empty() || abandoned.back() != one.operation) abandoned.push_back(one.operation);
         one.operation = nullptr;
+    }
+    if (cut_.operation != nullptr) {
+        if (abandoned.empty() || abandoned.back() != cut_.operation) abandoned.push_back(cut_.operation);
+        cut_.operation = nullptr;
     }
     {
         const std::lock_guard lock(queue_mutex_);

@@ -67,7 +67,7 @@ void Link::count_sent(Outgoing& out, size_t bytes) {
         const size_t step = std::min(bytes, kHeaderBytes + frame.header.length - out.moved);
         out.moved += step;
         bytes -= step;
-        if (out.moved < kHeaderBytes + frame.header.length) return;
+        if (out.moved < kHeaderBytes + frame.header.length) break;  // the last one, in part
         frame.done = true;
         out.frames.pop();
         out.moved = 0;
