@@ -33,7 +33,7 @@ std::string refusal() {
 TEST(Config, HasADefaultForEverythingThatNeedsOne) {
     const Config config = parse_config();
     EXPECT_EQ(config.algorithm, Algorithm::kHierarchical);
-    EXPECT_EQ(config.chunk_bytes, size_t{128} << 10);
+    EXPECT_EQ(config.chunk_bytes, size_t{0});
     EXPECT_EQ(config.log_level, LogLevel::kWarning);
 }
 

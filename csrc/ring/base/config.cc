@@ -29,11 +29,12 @@ struct Row {
                       "). It means: " + row.meaning);
 }
 
+// A `standard` below `low` means: unset.
 template <typename Number>
 Row number(const char* name, Number Config::* field, Number low, Number high, Number standard,
            const char* unit, const char* meaning) {
-    Parameter text{name, std::to_string(low) + " .. " + std::to_string(high), std::to_string(standard), unit,
-                   meaning};
+    Parameter text{name, std::to_string(low) + " .. " + std::to_string(high),
+                   standard < low ? "" : std::to_string(standard), unit, meaning};
     return {
         text, [=](Config& config, const std::string& value) {
             Number parsed{};
@@ -87,14 +88,19 @@ const std::vector<Row>& table() {
             {{"hierarchical", Algorithm::kHierarchical}, {"ring", Algorithm::kRing}}, "hierarchical",
             "hierarchical: shared memory inside each host, rings between hosts; ring: one flat ring over all "
             "ranks. The same on every rank"),
-        number<size_t>("TORCH_RING_CHUNK_BYTES", &Config::chunk_bytes, 4096, 16 << 20, 128 << 10, "bytes",
-                       "payload of one frame between hosts, the grain of pipelining. The same on every rank"),
+        number<size_t>("TORCH_RING_CHUNK_BYTES", &Config::chunk_bytes, 4096, 16 << 20, 0, "bytes",
+                       "payload of one frame between hosts, the grain of pipelining, instead of what the cost "
+                       "model chooses by size. The same on every rank"),
         number<size_t>("TORCH_RING_HOST_SMALL_BYTES", &Config::host_small_bytes, 0, 64 << 10, 32 << 10,
                        "bytes",
                        "up to here an all_reduce inside one host is one-shot. The same on every rank"),
-        number<size_t>("TORCH_RING_RING_SMALL_BYTES", &Config::ring_small_bytes, 0, 64 << 10, 8 << 10,
-                       "bytes",
-                       "up to here an all_reduce over several hosts is one-shot. The same on every rank"),
+        word("TORCH_RING_SIZE_TABLE", &Config::size_table,
+             "rules such as all_reduce: 0-8K doubling, 8K-1M ring chunk=64K, 1M- ring; broadcast: 0- tree",
+             "what runs between hosts by collective and size, instead of what the cost model chooses. The "
+             "same on every rank"),
+        word("TORCH_RING_LINK", &Config::link, "GBIT_PER_SECOND,MICROSECONDS such as 25,50",
+             "rate and one-way latency of the links between hosts, for the cost model; instead of measuring "
+             "them when a group forms. The same on every rank"),
         number<int>(
             "TORCH_RING_STREAMS", &Config::streams, 1, 16, 1, "connections",
             "TCP connections between two neighbours, which share the traffic. The same on every rank"),

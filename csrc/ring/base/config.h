@@ -15,13 +15,14 @@ enum class Algorithm { kHierarchical, kRing };
 
 struct Config {
     Algorithm algorithm = Algorithm::kHierarchical;
-    size_t chunk_bytes = 0;       // payload of one frame between hosts
+    size_t chunk_bytes = 0;       // payload of one frame between hosts; 0 = as the cost model says
     size_t host_small_bytes = 0;  // one-shot all_reduce inside a host up to here
-    size_t ring_small_bytes = 0;  // one-shot all_reduce between hosts up to here
     int streams = 0;              // TCP connections per edge
     int spin_us = 0;              // a waiting rank polls for so long before it sleeps
     int connect_timeout_s = 0;    // for one handshake of an incoming connection
     LogLevel log_level = LogLevel::kWarning;
+    std::string size_table;  // what to run by size, instead of what the cost model says
+    std::string link;        // of the links between hosts; "" = measured
     std::string isa;      // "" = the best one
     std::string host_id;  // "" = found out
     std::string ifname;   // "" = the interface by which the store is reached

@@ -33,10 +33,6 @@ Task dispatch(Context& context) {
     throw Error("no such collective");
 }
 
-// A piece on a rail moves frames of this size at least, to and from each host.
-constexpr size_t kPieceFrameBytes = 64 << 10;
-constexpr size_t kMaxPieces = 16;
-
 }  // namespace
 
 Task run_collective(Context& context) {
@@ -49,14 +45,12 @@ Task run_collective(Context& context) {
 }
 
 size_t count_pieces(const Context& context) {
-    const auto ranks = static_cast<size_t>(context.layout.size());
     switch (context.signature().kind) {
         case Collective::kAllReduce:
-            return is_one_shot(context) ? 1 : pieces_for(context, context.bytes());
+            return is_one_shot(context) ? 1 : pieces_of_plan(context);
         case Collective::kBroadcast:
-            return pieces_for(context, context.bytes());
         case Collective::kAllGather:
-            return pieces_for(context, context.bytes() * ranks);
+            return pieces_of_plan(context);
         case Collective::kReduceScatter:
             return reduce_scatter_pieces(context);
         default:
@@ -64,11 +58,11 @@ size_t count_pieces(const Context& context) {
     }
 }
 
-size_t pieces_for(const Context& context, size_t bytes) {
+size_t pieces_of_plan(const Context& context) {
     const Layout& layout = context.layout;
+    // The plan knows the smallest host only.
     if (layout.cells() == 1 || layout.largest_cell() == 1) return 1;
-    const size_t worth = kPieceFrameBytes * static_cast<size_t>(layout.cells() * layout.rails());
-    return std::clamp<size_t>(bytes / worth, 1, kMaxPieces);
+    return static_cast<size_t>(context.plan->pieces);
 }
 
 void check_arguments(const Arguments& arguments, int group_size) {

@@ -21,9 +21,8 @@ Task run_collective(Context& context);
 // Into how many pieces it cuts the operation. The same on all ranks.
 size_t count_pieces(const Context& context);
 
-// For count_pieces(): enough pieces of an operation that moves `bytes` to keep the three lanes busy at once,
-// few enough for each to be worth its overhead. One where only one lane has work.
-size_t pieces_for(const Context& context, size_t bytes);
+// For count_pieces(): as the plan says; one where only one lane has work.
+size_t pieces_of_plan(const Context& context);
 // Pieces whose sums take a bounded amount of temporary memory.
 size_t reduce_scatter_pieces(const Context& context);
 

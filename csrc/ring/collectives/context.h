@@ -83,7 +83,8 @@ struct Context {
     uint64_t number = 0;  // of this piece among all of the group: its turn in each lane
     uint64_t operation = 0;
     const Arguments* arguments = nullptr;
-    size_t piece = 0;  // of `pieces` of the operation
+    const Plan* plan = nullptr;  // of the operation
+    size_t piece = 0;            // of `pieces` of the operation
     size_t pieces = 1;
     size_t lanes_passed = 0;
     Scratch scratch{};

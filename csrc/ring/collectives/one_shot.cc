@@ -27,8 +27,8 @@ void sum_of_host(const Context& context, void* to, size_t divisor) {
 bool is_one_shot(const Context& context) {
     const size_t bytes = context.bytes();
     if (context.layout.cells() == 1) return bytes <= config().host_small_bytes;
-    return bytes <= kSmallBytes &&
-           context.group.tuning.plan(Collective::kAllReduce, bytes).algorithm == RailAlgorithm::kDoubling;
+    return bytes <= kSmallBytes && context.plan->rails == 1 &&
+           context.plan->algorithm == RailAlgorithm::kDoubling;
 }
 
 Task one_shot(Context& context) {

@@ -1,25 +1,27 @@
 // See rail.h.
 #include "ring/collectives/rail.h"
 
+#include "ring/base/config.h"
 #include "ring/collectives/hypercube.h"
 #include "ring/collectives/ring.h"
 
 namespace ring {
 namespace {
 
-// Chunks of whole elements.
-size_t chunk_of(const Context& context, const RailPlan& plan) {
-    return plan.chunk_bytes / context.element_bytes() * context.element_bytes();
+// TORCH_RING_CHUNK_BYTES, if set, instead of the plan's; a multiple of every element's size, as those are.
+size_t chunk_of(const Context& context) {
+    constexpr size_t kLargestElement = 16;
+    const size_t fixed = config().chunk_bytes / kLargestElement * kLargestElement;
+    return fixed != 0 ? fixed : context.plan->chunk_bytes;
 }
 
 }  // namespace
 
 Task rail_all_reduce(Context& context, Extent data) {
-    const RailPlan plan = context.group.tuning.plan(Collective::kAllReduce, data.bytes);
-    const size_t chunk = chunk_of(context, plan);
-    if (plan.algorithm == RailAlgorithm::kDoubling)
+    const size_t chunk = chunk_of(context);
+    if (context.plan->algorithm == RailAlgorithm::kDoubling)
         return doubling_all_reduce(context, data.data, data.bytes, context.divisor());
-    if (plan.algorithm == RailAlgorithm::kHalvingDoubling)
+    if (context.plan->algorithm == RailAlgorithm::kHalvingDoubling)
         return halving_all_reduce(context, data.data, data.bytes, context.divisor(), chunk);
     std::vector<Extents> parts;
     const size_t element = context.element_bytes();
@@ -32,25 +34,22 @@ Task rail_all_reduce(Context& context, Extent data) {
 }
 
 Task rail_broadcast(Context& context, int root, Extents data) {
-    const RailPlan plan = context.group.tuning.plan(Collective::kBroadcast, total_bytes(data));
-    const size_t chunk = chunk_of(context, plan);
-    if (plan.algorithm == RailAlgorithm::kTree) return tree_broadcast(context, root, std::move(data), chunk);
+    const size_t chunk = chunk_of(context);
+    if (context.plan->algorithm == RailAlgorithm::kTree) return tree_broadcast(context, root, std::move(data), chunk);
     return run_ring(context, ring_broadcast(context, root, data, chunk));
 }
 
 Task rail_all_gather(Context& context, std::vector<Extents> parts) {
-    const RailPlan plan = context.group.tuning.plan(Collective::kAllGather, total_bytes(parts[0]));
-    const size_t chunk = chunk_of(context, plan);
-    if (plan.algorithm == RailAlgorithm::kDoubling)
+    const size_t chunk = chunk_of(context);
+    if (context.plan->algorithm == RailAlgorithm::kDoubling)
         return doubling_all_gather(context, std::move(parts), chunk);
     return run_ring(context, ring_all_gather(context, parts, chunk));
 }
 
 Task rail_reduce_scatter(Context& context, std::vector<Extents> parts, std::vector<Extents> sums,
                          Extents result) {
-    const RailPlan plan = context.group.tuning.plan(Collective::kReduceScatter, total_bytes(parts[0]));
-    const size_t chunk = chunk_of(context, plan);
-    if (plan.algorithm == RailAlgorithm::kHalvingDoubling)
+    const size_t chunk = chunk_of(context);
+    if (context.plan->algorithm == RailAlgorithm::kHalvingDoubling)
         return halving_reduce_scatter(context, std::move(parts), std::move(sums), std::move(result),
                                       context.divisor(), chunk);
     return run_ring(context, ring_reduce_scatter(context, parts, sums, result, context.divisor(), chunk));

@@ -90,7 +90,7 @@ size_t reduce_scatter_pieces(const Context& context) {
     if (layout.cells() == 1) return 1;
     const size_t bytes = context.bytes();
     const size_t bounded = (bytes * shards_on_rail(layout) + kScratchBytes - 1) / kScratchBytes;
-    return std::max({size_t{1}, bounded, pieces_for(context, bytes * static_cast<size_t>(layout.size()))});
+    return std::max({size_t{1}, bounded, pieces_of_plan(context)});
 }
 
 Task reduce_scatter(Context& context) {

@@ -4,21 +4,35 @@
 #include "ring/base/config.h"
 
 namespace ring {
+namespace {
 
-RailPlan Tuning::plan(Collective kind, size_t bytes) const {
-    RailPlan plan{RailAlgorithm::kRing, config().chunk_bytes};
-    if (bytes > config().ring_small_bytes) return plan;
+Pattern pattern_of(Collective kind) {
     switch (kind) {
         case Collective::kBroadcast:
-            plan.algorithm = RailAlgorithm::kTree;
-            break;
+            return Pattern::kBroadcast;
+        case Collective::kAllGather:
+            return Pattern::kAllGather;
         case Collective::kReduceScatter:
-            plan.algorithm = RailAlgorithm::kHalvingDoubling;
-            break;
+            return Pattern::kReduceScatter;
+        case Collective::kBarrier:
+            return Pattern::kBarrier;
         default:
-            plan.algorithm = RailAlgorithm::kDoubling;
+            return Pattern::kAllReduce;
     }
-    return plan;
+}
+
+}  // namespace
+
+Tuning::Tuning(const Layout& layout, const Machine& machine)
+    : ranks_(static_cast<size_t>(layout.size())),
+      choices_({.hosts = layout.cells(), .ranks_per_host = layout.rails()}, machine,
+               SizeTable(config().size_table)) {}
+
+const Plan& Tuning::plan(const Signature& signature) const {
+    const bool shares =
+        signature.kind == Collective::kAllGather || signature.kind == Collective::kReduceScatter;
+    return choices_.of(pattern_of(signature.kind),
+                       signature.count * size_of(signature.dtype) * (shares ? ranks_ : 1));
 }
 
 }  // namespace ring

@@ -1,26 +1,31 @@
-// Which algorithm runs between the hosts, and in what chunks.
+// Which way an operation runs between the hosts: what the cost model chooses, or the user fixed.
 //
-// Made once per group and the same on all its ranks; the collectives ask it for each operation.
+// Made once per group, of the same machine on all its ranks; the engine asks it for each operation.
 #pragma once
 
 #include <cstddef>
+#include <string>
 
+#include "ring/topology/choices.h"
+#include "ring/topology/layout.h"
 #include "ring/transport/frame.h"
 
 namespace ring {
 
-enum class RailAlgorithm { kRing, kDoubling, kHalvingDoubling, kTree };
-
-struct RailPlan {
-    RailAlgorithm algorithm = RailAlgorithm::kRing;
-    size_t chunk_bytes = 0;  // the largest payload of one frame
-};
-
+// Immutable, so thread-safe.
 class Tuning {
   public:
-    // For `bytes` of the whole tensor (all_reduce, broadcast) or of one rank's share (all_gather,
-    // reduce_scatter) on one rail.
-    RailPlan plan(Collective kind, size_t bytes) const;
+    // Throws ConfigError where TORCH_RING_SIZE_TABLE makes no sense.
+    Tuning(const Layout& layout, const Machine& machine);
+
+    // For an operation of the group. Its chunk_bytes are a multiple of every element's size.
+    const Plan& plan(const Signature& signature) const;
+    // The choices by size, for the log.
+    std::string text() const { return choices_.text(); }
+
+  private:
+    size_t ranks_;
+    Choices choices_;
 };
 
 }  // namespace ring

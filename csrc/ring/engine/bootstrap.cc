@@ -47,7 +47,7 @@ std::string settings() {
            (values.algorithm == Algorithm::kRing ? "ring" : "hierarchical") +
            " TORCH_RING_CHUNK_BYTES=" + std::to_string(values.chunk_bytes) +
            " TORCH_RING_HOST_SMALL_BYTES=" + std::to_string(values.host_small_bytes) +
-           " TORCH_RING_RING_SMALL_BYTES=" + std::to_string(values.ring_small_bytes) +
+           " TORCH_RING_SIZE_TABLE='" + values.size_table + "' TORCH_RING_LINK=" + values.link +
            " TORCH_RING_STREAMS=" + std::to_string(values.streams);
 }
 

@@ -13,6 +13,7 @@
 #include "ring/base/log.h"
 #include "ring/collectives/collectives.h"
 #include "ring/engine/engine.h"
+#include "ring/engine/measure.h"
 #include "ring/topology/identity.h"
 #include "ring/topology/interface.h"
 
@@ -43,8 +44,10 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
         acceptor->expect(roster.group, settings.rank, roster.secret);
     }
     Connections connections;
+    Machine machine = default_machine();
     try {
         connections = connect_group(store, layout, roster, *doorbell, acceptor, deadline);
+        machine = measure_machine(store, layout, roster, connections, deadline);
     } catch (...) {
         if (acceptor != nullptr) acceptor->forget(roster.group, settings.rank);
         throw;
@@ -56,7 +59,10 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
                                  current_isa());
     std::shared_ptr<Communicator> group(new Communicator(engine, std::move(layout), std::move(roster),
                                                          std::move(doorbell), std::move(connections),
-                                                         acceptor, settings.timeout));
+                                                         machine, acceptor, settings.timeout));
+    if (settings.rank == 0 && group->layout_.cells() > 1)
+        log(LogLevel::kInfo, "links between hosts: " + describe(machine.link) + "; what runs on them:\n" +
+                                 group->tuning_.text());
     std::map<int, int> pid_of_rank;
     for (const int rank : group->layout_.host_ranks())
         if (rank != settings.rank) pid_of_rank[rank] = group->layout_.member(rank).pid;
@@ -65,7 +71,8 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
 }
 
 Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::unique_ptr<Doorbell> doorbell,
-                           Connections connections, Acceptor* acceptor, milliseconds timeout)
+                           Connections connections, const Machine& machine, Acceptor* acceptor,
+                           milliseconds timeout)
     : engine_(engine),
       layout_(std::move(layout)),
       roster_(std::move(roster)),
@@ -76,6 +83,7 @@ Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::un
       oversubscribed_(static_cast<int>(layout_.host_ranks().size()) > usable_cpus()),
       forks_(fork_count()),
       timeout_(timeout),
+      tuning_(layout_, machine),
       group_{.layout = layout_, .tuning = tuning_, .id = roster_.group},
       progress_(layout_.rank(), layout_.size(), connections_.segment.get()) {
     group_.segment = layout_.local_size() > 1 ? connections_.segment.get() : nullptr;

@@ -83,7 +83,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     using Lock = std::unique_lock<std::mutex>;
 
     Communicator(Engine& engine, Layout layout, Roster roster, std::unique_ptr<Doorbell> doorbell,
-                 Connections connections, Acceptor* acceptor, milliseconds timeout);
+                 Connections connections, const Machine& machine, Acceptor* acceptor, milliseconds timeout);
 
     // All of these under drive_mutex_.
     bool step();  // true if anything moved
@@ -135,7 +135,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::atomic<bool> armed_{false};
 
     mutable std::mutex drive_mutex_;  // guards what follows: whoever holds it drives
-    const Tuning tuning_{};
+    const Tuning tuning_;
     Group group_;
     // The pieces under way, numbered from 0; piece p is in slot p % kInFlight.
     static constexpr uint64_t kInFlight = 4;
@@ -154,6 +154,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     struct Cut {
         std::shared_ptr<Operation> operation;
         Clock::time_point since{};
+        const Plan* plan = nullptr;
         size_t next = 0;
         size_t pieces = 0;
     };

@@ -176,8 +176,11 @@ bool Communicator::start_next() {
     context.lanes_passed = 0;
     if (cut_.next == 0) {
         progress_.enter(context.operation);
+        cut_.plan = &tuning_.plan(context.signature());
+        context.plan = cut_.plan;
         cut_.pieces = count_pieces(context);
     }
+    context.plan = cut_.plan;
     context.piece = cut_.next++;
     context.pieces = cut_.pieces;
     if (cut_.next == cut_.pieces) cut_.operation = nullptr;

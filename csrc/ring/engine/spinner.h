@@ -9,7 +9,8 @@ namespace ring {
 
 class Spinner {
   public:
-    // `yield` where other ranks of this host need the CPU to make what is waited for.
+    // `yield` where ranks of this host outnumber its cores: others need the CPU to make what is waited for, so
+    // the wait is a few turns of giving it away, whatever their time, and then sleep.
     Spinner(int spin_us, bool yield) : limit_(std::chrono::microseconds(spin_us)), yield_(yield) {}
 
     // Something moved: start over.
@@ -17,18 +18,18 @@ class Spinner {
 
     // Passes a moment; false when it is time to sleep.
     bool again() {
-        if (turns_ == 0) started_ = Clock::now();
-        ++turns_;
         if (yield_) {
             ::sched_yield();
-        } else {
-            pause();
+            return ++turns_ % kYields != 0;
         }
+        if (turns_ == 0) started_ = Clock::now();
+        pause();
         // Reading the clock costs as much as many turns.
-        return turns_ % kTurnsPerLook != 0 || Clock::now() - started_ < limit_;
+        return ++turns_ % kTurnsPerLook != 0 || Clock::now() - started_ < limit_;
     }
 
   private:
+    static constexpr unsigned kYields = 16;
     static constexpr unsigned kTurnsPerLook = 16;
 
     static void pause() {

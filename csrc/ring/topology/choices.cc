@@ -2,6 +2,7 @@
 // two neighbours differ, bisection finds the sizes between them at which it changes.
 #include "ring/topology/choices.h"
 
+#include <cstdio>
 #include <algorithm>
 
 namespace ring {
@@ -82,6 +83,13 @@ std::string describe(const Plan& plan) {
     return std::string(name_of(plan.algorithm)) + " chunk=" + size_text(plan.chunk_bytes) +
            " streams=" + std::to_string(plan.streams) + ", " + count(plan.rails, "rail") + ", " +
            count(plan.pieces, "piece");
+}
+
+std::string describe(const LinkCost& link) {
+    char text[64];
+    std::snprintf(text, sizeof(text), "%.3g Gbit/s, %.3g us", 8e-9 / link.seconds_per_byte,
+                  link.latency_s * 1e6);
+    return text;
 }
 
 }  // namespace ring

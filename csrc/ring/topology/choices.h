@@ -37,5 +37,7 @@ class Choices {
 
 // "ring chunk=256K streams=2, 8 rails, 4 pieces"
 std::string describe(const Plan& plan);
+// "9.41 Gbit/s, 25 us"
+std::string describe(const LinkCost& link);
 
 }  // namespace ring

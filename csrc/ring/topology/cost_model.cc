@@ -169,6 +169,14 @@ class Best {
     double cost_ = std::numeric_limits<double>::max();
 };
 
+// Between hosts the leaders carry small all_reduces and barriers for all; nothing else.
+bool leaders_can(const Call& call, RailAlgorithm algorithm) {
+    if (call.bytes > kLargestForOneRail) return false;
+    return call.shape.hosts == 1 ||
+           ((call.pattern == Pattern::kAllReduce || call.pattern == Pattern::kBarrier) &&
+            algorithm == RailAlgorithm::kDoubling);
+}
+
 // Over rails, pieces and chunk sizes; of equals the one with fewer rails, fewer pieces, smaller chunks.
 Prediction best_of(const Call& call, RailAlgorithm algorithm, const Override& fixed) {
     const auto bytes = static_cast<size_t>(call.bytes);
@@ -176,7 +184,7 @@ Prediction best_of(const Call& call, RailAlgorithm algorithm, const Override& fi
     const bool overlaps = call.shape.hosts > 1 && ranks > 1;
     Best best(call.machine);
     for (const int rails : {1, ranks}) {
-        if (rails < ranks && bytes > kLargestForOneRail) continue;
+        if (rails < ranks && !leaders_can(call, algorithm)) continue;
         Plan plan{algorithm, 0, 1, rails, 1};
         do {
             const size_t on_rail = bytes / (rails * plan.pieces);

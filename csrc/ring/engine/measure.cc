@@ -1,0 +1,181 @@
+// See measure.h.
+//
+// On the ring of the leaders everyone sends to the next and receives from the previous at the same time: an
+// empty frame, again and again, for the latency, then data for the rate. Token buckets and socket buffers let
+// the first bytes pass at any speed, so that the rate is taken from what follows them.
+#include "ring/engine/measure.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <sstream>
+#include <thread>
+
+#include "ring/base/config.h"
+#include "ring/base/error.h"
+
+namespace ring {
+namespace {
+
+constexpr int kPings = 12;
+constexpr size_t kWarmBytes = 256 << 10;
+constexpr size_t kTimedBytes = 1 << 20;
+// Polls before the thread naps between them: the neighbour may still be starting.
+constexpr int kPolls = 2000;
+
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+class Prober {
+  public:
+    Prober(uint64_t group, Link& next, Link& prev, Deadline deadline)
+        : group_(group), next_(next), prev_(prev), deadline_(deadline) {}
+
+    // One way, with everything that a frame costs its sender and receiver.
+    double latency() {
+        double best = 1;
+        for (int i = 0; i < kPings; ++i) best = std::min(best, shift(0));
+        return best;
+    }
+    double seconds_per_byte() {
+        shift(kWarmBytes);
+        return shift(kTimedBytes) / kTimedBytes;
+    }
+
+  private:
+    // Sends so many bytes to the next and receives as many from the previous.
+    double shift(size_t bytes) {
+        out_.resize(bytes);
+        in_.resize(bytes);
+        FrameHeader header;
+        header.group = group_;
+        header.length = bytes;
+        const auto start = Clock::now();
+        const uint64_t sent = next_.post_send(header, out_.data());
+        const uint64_t received = prev_.post_recv(header, in_.data());
+        for (int polls = 0; next_.sent() < sent || prev_.received() < received; ++polls) {
+            bool moved = next_.progress();
+            if (&prev_ != &next_) moved = prev_.progress() || moved;
+            if (moved) {
+                polls = 0;
+            } else if (deadline_.passed()) {
+                throw TimeoutError("rank " + std::to_string(prev_.peer()) +
+                                   " did not answer in time while the links were measured");
+            } else if (polls > kPolls) {
+                std::this_thread::sleep_for(std::chrono::microseconds(50));
+            } else {
+                ::sched_yield();
+            }
+        }
+        return seconds_since(start);
+    }
+
+    uint64_t group_;
+    Link& next_;
+    Link& prev_;
+    Deadline deadline_;
+    std::vector<std::byte> out_;
+    std::vector<std::byte> in_;
+};
+
+std::string encode(const LinkCost& link) {
+    std::ostringstream text;
+    text.precision(17);
+    text << link.latency_s << " " << link.seconds_per_byte;
+    return text.str();
+}
+
+LinkCost decode(const std::string& text) {
+    LinkCost link = default_machine().link;
+    std::istringstream(text) >> link.latency_s >> link.seconds_per_byte;
+    return link;
+}
+
+LinkCost given_link(const std::string& text) {
+    double gbit = 0;
+    double us = 0;
+    char comma = 0;
+    std::string rest;
+    std::istringstream words(text);
+    if (!(words >> gbit >> comma >> us) || comma != ',' || (words >> rest) || gbit <= 0 || us < 0)
+        throw ConfigError("TORCH_RING_LINK='" + text +
+                          "' is not allowed; allowed: the links' rate in Gbit/s and their one-way latency in "
+                          "microseconds, such as 25,50");
+    LinkCost link = default_machine().link;
+    link.latency_s = us * 1e-6;
+    link.seconds_per_byte = 8 / (gbit * 1e9);
+    return link;
+}
+
+// What groups over the same hosts measured before, kept by the process of rank 0.
+class Remembered {
+  public:
+    static std::string key_of(const Layout& layout) {
+        std::string key;
+        for (int cell = 0; cell < layout.cells(); ++cell)
+            key += layout.member(layout.cell(cell).front()).host_id + "\n";
+        return key;
+    }
+    std::string find(const std::string& key) {
+        const std::lock_guard lock(mutex_);
+        const auto known = links_.find(key);
+        return known == links_.end() ? "" : known->second;
+    }
+    void keep(const std::string& key, const std::string& link) {
+        const std::lock_guard lock(mutex_);
+        links_[key] = link;
+    }
+
+  private:
+    std::mutex mutex_;
+    std::map<std::string, std::string> links_;
+};
+
+}  // namespace
+
+Machine measure_machine(Store& store, const Layout& layout, const Roster& roster, Connections& connections,
+                        Deadline deadline) {
+    static Remembered remembered;
+    Machine machine = default_machine();
+    if (layout.cells() == 1) return machine;
+    if (!config().link.empty()) {
+        machine.link = given_link(config().link);
+        return machine;
+    }
+    const bool first = layout.rank() == 0;
+    const std::string known_key = roster.keys + "link/known";
+    if (first) {
+        const std::string known = remembered.find(Remembered::key_of(layout));
+        store.set(known_key, known.empty() ? "no" : known);
+    }
+    std::string agreed = store.get(known_key, deadline);
+    if (agreed == "no") {
+        if (layout.local_rank() == 0) {
+            const int n = layout.cells();
+            const int me = layout.my_cell_index();
+            Prober prober(roster.group, *connections.links[(me + 1) % n], *connections.links[(me + n - 1) % n],
+                          deadline);
+            const double latency = prober.latency();
+            const LinkCost mine{latency, prober.seconds_per_byte(), 0};
+            store.set(roster.keys + "link/" + std::to_string(me), encode(mine));
+        }
+        if (first) {
+            LinkCost slowest{};
+            for (int cell = 0; cell < layout.cells(); ++cell) {
+                const LinkCost one = decode(store.get(roster.keys + "link/" + std::to_string(cell), deadline));
+                slowest.latency_s = std::max(slowest.latency_s, one.latency_s);
+                slowest.seconds_per_byte = std::max(slowest.seconds_per_byte, one.seconds_per_byte);
+            }
+            store.set(roster.keys + "link/agreed", encode(slowest));
+            remembered.keep(Remembered::key_of(layout), encode(slowest));
+        }
+        agreed = store.get(roster.keys + "link/agreed", deadline);
+    }
+    machine.link = decode(agreed);
+    return machine;
+}
+
+}  // namespace ring

@@ -1,0 +1,18 @@
+// What the cost model needs to know of the machines of a group: given, or measured in some milliseconds when
+// the group forms, and the same on all ranks.
+#pragma once
+
+#include "ring/engine/bootstrap.h"
+#include "ring/engine/connections.h"
+#include "ring/topology/cost_model.h"
+
+namespace ring {
+
+// TORCH_RING_LINK, where that is set. Otherwise the leaders of the cells measure latency and rate to their
+// neighbours, all at once, and rank 0 takes the slowest; a process remembers it for later groups over the same
+// hosts. All ranks of the group must call it, when all have their connections and nothing else uses them.
+// Throws ConfigError, TimeoutError, or PeerError.
+Machine measure_machine(Store& store, const Layout& layout, const Roster& roster, Connections& connections,
+                        Deadline deadline);
+
+}  // namespace ring
