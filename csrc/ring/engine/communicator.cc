@@ -118,8 +118,8 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
     std::exception_ptr refused;
     {
         const std::lock_guard lock(queue_mutex_);
-        operation = std::make_shared<Operation>(
-            std::move(arguments), Deadline::after(timeout.value_or(timeout_)), std::move(on_done));
+        operation = std::make_shared<Operation>(std::move(arguments), Clock::now(),
+                                                timeout.value_or(timeout_), std::move(on_done));
         operation->number = ++posted_;
         if (closed_) {
             refused =
@@ -128,7 +128,9 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
             refused = failure_->exception(operation->describe());
         } else {
             queue_.push_back(operation);
-            ++unfinished_;
+            // Release: pairs with start_next(), has_work().
+            queued_.store(queue_.size(), std::memory_order_release);
+            unfinished_.fetch_add(1, std::memory_order_release);
         }
     }
     if (refused) {

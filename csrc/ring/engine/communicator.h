@@ -123,7 +123,6 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     mutable std::mutex queue_mutex_;  // guards what follows
     std::deque<std::shared_ptr<Operation>> queue_;
     uint64_t posted_ = 0;
-    uint64_t unfinished_ = 0;  // in the queue or active
     milliseconds timeout_;
     std::optional<Failure> failure_;
     bool closed_ = false;
@@ -131,6 +130,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // Operations from this number on fail; kNone while all is well.
     static constexpr uint64_t kNone = UINT64_MAX;
     std::atomic<uint64_t> fails_from_{kNone};
+    std::atomic<uint64_t> queued_{0};      // the size of the queue, to be read without its lock
+    std::atomic<uint64_t> unfinished_{0};  // in the queue or under way
     std::atomic<int> waiters_{0};
     std::atomic<bool> armed_{false};
 
@@ -143,7 +144,6 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
         Context context;
         std::shared_ptr<Operation> operation;
         std::optional<Strand> strand;
-        Clock::time_point since{};  // when the operation began
     };
     Slot& slot(uint64_t piece) { return slots_[piece % kInFlight]; }
     const Slot& slot(uint64_t piece) const { return slots_[piece % kInFlight]; }
@@ -153,7 +153,6 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // The operation whose pieces begin now; none once all of them have.
     struct Cut {
         std::shared_ptr<Operation> operation;
-        Clock::time_point since{};
         const Plan* plan = nullptr;
         size_t next = 0;
         size_t pieces = 0;

@@ -105,8 +105,7 @@ Clock::time_point Communicator::next_deadline() const {
 }
 
 bool Communicator::has_work() const {
-    const std::lock_guard lock(queue_mutex_);
-    return unfinished_ > 0;
+    return unfinished_.load(std::memory_order_acquire) > 0;  // pairs with post()
 }
 
 void Communicator::arm() {
@@ -160,16 +159,17 @@ bool Communicator::must_fail(const Operation& operation) const {
 bool Communicator::start_next() {
     if (begun_ - oldest_ == kInFlight) return false;
     if (cut_.operation == nullptr) {
+        if (queued_.load(std::memory_order_acquire) == 0) return false;  // pairs with post()
         const std::lock_guard lock(queue_mutex_);
         if (queue_.empty() || must_fail(*queue_.front())) return false;
-        cut_ = {.operation = std::move(queue_.front()), .since = Clock::now()};
+        cut_ = {.operation = std::move(queue_.front())};
         queue_.pop_front();
+        queued_.store(queue_.size(), std::memory_order_relaxed);  // posters change it under the lock
     }
     if (must_fail(*cut_.operation)) return false;
     Slot& next = slot(begun_);
     Context& context = next.context;
     next.operation = cut_.operation;
-    next.since = cut_.since;
     context.number = begun_;
     context.operation = next.operation->number;
     context.arguments = &next.operation->arguments;
@@ -229,10 +229,7 @@ bool Communicator::retire_pieces() {
 }
 
 void Communicator::finish(const std::shared_ptr<Operation>& operation, std::exception_ptr error) {
-    {
-        const std::lock_guard lock(queue_mutex_);
-        --unfinished_;
-    }
+    unfinished_.fetch_sub(1, std::memory_order_release);  // pairs with has_work()
     if (operation->on_done) finished_.emplace_back(operation, error);
     operation->finish(std::move(error));
 }
@@ -273,6 +270,7 @@ void Communicator::abandon_all() {
         const std::lock_guard lock(queue_mutex_);
         abandoned.insert(abandoned.end(), queue_.begin(), queue_.end());
         queue_.clear();
+        queued_.store(0, std::memory_order_relaxed);  // as in start_next()
     }
     for (const auto& operation : abandoned) finish(operation, why.exception(operation->describe()));
 }
@@ -289,7 +287,7 @@ void Communicator::check_deadline() {
     }
     const Operation& operation = *oldest().operation;
     if (!operation.deadline.passed()) return;
-    const auto patience = share_time() - oldest().since;
+    const auto patience = share_time() - oldest().operation->posted;
     const std::string why = progress_.blame(operation.number, awaited, patience,
                                             [this](int rank) { return layout_.describe(rank); });
     fail(
@@ -347,8 +345,8 @@ void Communicator::read_controls() {
 // ---- sleeping ----
 
 Clock::time_point Communicator::share_time() const {
-    const auto allowed = oldest().operation->deadline.at() - oldest().since;
-    return oldest().since + std::min<Clock::duration>(kShareAfter, allowed / 4);
+    const auto allowed = oldest().operation->deadline.at() - oldest().operation->posted;
+    return oldest().operation->posted + std::min<Clock::duration>(kShareAfter, allowed / 4);
 }
 
 Clock::time_point Communicator::wake_time() const {

@@ -18,8 +18,11 @@ class Operation {
     // Called once, by the thread that drove the operation to its end, with no lock held; null for success.
     using OnDone = std::function<void(std::exception_ptr)>;
 
-    Operation(Arguments arguments, Deadline deadline, OnDone on_done)
-        : arguments(std::move(arguments)), deadline(deadline), on_done(std::move(on_done)) {}
+    Operation(Arguments arguments, Clock::time_point posted, milliseconds timeout, OnDone on_done)
+        : arguments(std::move(arguments)),
+          posted(posted),
+          deadline(posted + timeout),
+          on_done(std::move(on_done)) {}
 
     // Acquire: whoever sees it done sees the results, and error().
     bool done() const { return done_.load(std::memory_order_acquire); }
@@ -37,6 +40,7 @@ class Operation {
     }
 
     const Arguments arguments;
+    const Clock::time_point posted;
     const Deadline deadline;
     OnDone on_done;       // moved out to be called, so that what it holds is let go
     uint64_t number = 0;  // from 1, in the order of calls; set by post()

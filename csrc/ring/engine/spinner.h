@@ -22,10 +22,12 @@ class Spinner {
             ::sched_yield();
             return ++turns_ % kYields != 0;
         }
-        if (turns_ == 0) started_ = Clock::now();
         pause();
         // Reading the clock costs as much as many turns.
-        return ++turns_ % kTurnsPerLook != 0 || Clock::now() - started_ < limit_;
+        if (++turns_ % kTurnsPerLook != 0) return true;
+        const auto now = Clock::now();
+        if (turns_ == kTurnsPerLook) started_ = now;
+        return now - started_ < limit_;
     }
 
   private:

@@ -1,6 +1,7 @@
 // See copy.h.
 #include "ring/kernels/copy.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -78,19 +79,24 @@ const Functions& functions() {
 
 // ---- which kind of store, see copy.h ----
 
-constexpr size_t kProbeBytes = 8 << 10;         // more than a core's store buffer hides
-constexpr std::chrono::nanoseconds kFar{1700};  // near cores take 0.3 to 1.1 us for it, far ones over 2
-constexpr uint32_t kProbeEvery = 8;             // copies, while the cores are far: a probe is dear then
+constexpr size_t kProbeBytes = 8 << 10;         // of a copy that are enough to tell
 constexpr size_t kStreamFrom = 1 << 10;         // below, a streaming store's way to memory costs more
+constexpr std::chrono::nanoseconds kFarLine{20};  // near cores take 2 to 9 ns a line, far ones over 30
+constexpr std::chrono::nanoseconds kOverhead{150};
+constexpr uint32_t kProbeEvery = 16;  // copies that are small, or made while the cores are far
 
 // Relaxed, all uses: a hint that any thread may take or give.
 std::atomic<bool> far{false};
 std::atomic<uint32_t> copies{0};
 
-bool is_far_now(CopyFn plain, char* to, const char* from) {
+// Copies with ordinary stores, and finds out what that cost.
+bool is_far_now(CopyFn plain, char* to, const char* from, size_t bytes) {
     const auto start = std::chrono::steady_clock::now();
-    plain(to, from, kProbeBytes);
-    const bool slow = std::chrono::steady_clock::now() - start > kFar;
+    plain(to, from, bytes);
+    // Until the stores have left the core, whose buffer hides some 64 of them.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    const auto spent = std::chrono::steady_clock::now() - start;
+    const bool slow = spent > kOverhead + kFarLine * (bytes / kLine);
     far.store(slow, std::memory_order_relaxed);
     return slow;
 }
@@ -105,16 +111,18 @@ void copy_to_shared(void* target, const void* source, size_t bytes) {
     const Functions& use = functions();
     auto* to = static_cast<char*>(target);
     const auto* from = static_cast<const char*>(source);
+    if (bytes < kStreamFrom) return use.copy(to, from, bytes);
     bool stream = far.load(std::memory_order_relaxed);
-    if (bytes >= 2 * kProbeBytes &&
-        (!stream || copies.fetch_add(1, std::memory_order_relaxed) % kProbeEvery == 0)) {
-        stream = is_far_now(use.copy, to, from);
-        to += kProbeBytes;
-        from += kProbeBytes;
-        bytes -= kProbeBytes;
+    const bool dear = stream || bytes < 2 * kProbeBytes;
+    if (!dear || copies.fetch_add(1, std::memory_order_relaxed) % kProbeEvery == 0) {
+        const size_t probe = std::min(bytes, kProbeBytes);
+        stream = is_far_now(use.copy, to, from, probe);
+        to += probe;
+        from += probe;
+        bytes -= probe;
     }
     const bool aligned = reinterpret_cast<uintptr_t>(to) % kLine == 0;
-    (stream && aligned && bytes >= kStreamFrom ? use.stream : use.copy)(to, from, bytes);
+    (stream && aligned ? use.stream : use.copy)(to, from, bytes);
 }
 
 }  // namespace ring

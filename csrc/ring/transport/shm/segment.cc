@@ -11,6 +11,7 @@
 
 #include "ring/base/error.h"
 #include "ring/base/membarrier.h"
+#include "ring/kernels/copy.h"
 
 namespace ring {
 namespace {
