@@ -101,6 +101,9 @@ const std::vector<Row>& table() {
         word("TORCH_RING_LINK", &Config::link, "GBIT_PER_SECOND,MICROSECONDS such as 25,50",
              "rate and one-way latency of the links between hosts, for the cost model; instead of measuring "
              "them when a group forms. The same on every rank"),
+        word("TORCH_RING_CONGESTION", &Config::congestion, "a congestion control that this process may use",
+             "the congestion control of connections between hosts, instead of the system's (or, where that is "
+             "bbr and the hosts are near, cubic or reno)"),
         number<int>(
             "TORCH_RING_STREAMS", &Config::streams, 1, 16, 1, "connections",
             "TCP connections between two neighbours, which share the traffic. The same on every rank"),

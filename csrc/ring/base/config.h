@@ -23,6 +23,7 @@ struct Config {
     LogLevel log_level = LogLevel::kWarning;
     std::string size_table;  // what to run by size, instead of what the cost model says
     std::string link;        // of the links between hosts; "" = measured
+    std::string congestion;  // "" = the system's, but not bbr between near hosts
     std::string isa;      // "" = the best one
     std::string host_id;  // "" = found out
     std::string ifname;   // "" = the interface by which the store is reached

@@ -102,6 +102,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     void sleep(Clock::time_point until);
     void handle_events(int timeout_ms);
     void read_controls();
+    bool network_is_slow() const;
     bool nothing_to_wait_for() const;  // what the active operation waits for is there, or it has failed
     void run_callbacks(Lock& lock);    // releases the lock meanwhile
     Clock::time_point share_time() const;

@@ -50,7 +50,7 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
             while (!operation->done() && Clock::now() < limit) {
                 if (step()) {
                     spinner.reset();
-                } else if (!spinner.again()) {
+                } else if (network_is_slow() || !spinner.again()) {
                     check_deadline();
                     sleep(limit);
                 }
@@ -78,7 +78,7 @@ bool Communicator::serve(bool woken) {
     while (waiters_.load(std::memory_order_relaxed) == 0) {
         if (step()) {
             spinner.reset();
-        } else if (busy() && spinner.again()) {
+        } else if (busy() && !network_is_slow() && spinner.again()) {
             continue;
         } else {
             check_deadline();
@@ -355,6 +355,11 @@ Clock::time_point Communicator::wake_time() const {
     const auto now = Clock::now();
     const auto share = share_time();
     return std::min({at, oldest().operation->deadline.at(), now < share ? share : now + kShareEvery});
+}
+
+bool Communicator::network_is_slow() const {
+    return std::any_of(connections_.links.begin(), connections_.links.end(),
+                       [](const auto& link) { return link != nullptr && link->slow(); });
 }
 
 bool Communicator::nothing_to_wait_for() const {

@@ -33,6 +33,10 @@ constexpr double kFrameWeight = 0.1;
 // What differs by less than this part is a matter of rounding.
 constexpr double kEqual = 1e-9;
 
+// What a core's own cache holds beside the rest: a larger chunk is read from memory again to be reduced. Found
+// by measuring; the model knows no caches.
+constexpr size_t kLargestInCache = size_t{256} << 10;
+
 // How often the ranks of a host wait for one another in a stage: when all of them work, until the buffers are
 // free and until they are filled; when one works for all, until it may begin or the others may go on.
 constexpr int kSyncsAll = 2;
@@ -196,7 +200,7 @@ Prediction best_of(const Call& call, RailAlgorithm algorithm, const Override& fi
                 best.consider(predict(call, plan));
                 plan.chunk_bytes *= 2;
                 // A chunk larger than what a rail has to send changes nothing.
-            } while (!fixed.chunk_bytes && plan.chunk_bytes <= kLargestChunk &&
+            } while (!fixed.chunk_bytes && plan.chunk_bytes <= kLargestInCache &&
                      plan.chunk_bytes / 2 < on_rail);
             plan.pieces *= 2;
         } while (overlaps && plan.pieces <= kMostPieces && bytes / plan.pieces >= kSmallestPiece);

@@ -12,6 +12,7 @@ constexpr size_t kHeaderBytes = sizeof(FrameHeader);
 // ones to keep the socket full, little enough that a stream which stalls does not hold much back.
 constexpr size_t kTakeFrames = 16;
 constexpr size_t kTakeBytes = 256 << 10;
+constexpr size_t kWorthPolling = 16 << 10;  // still to come of a frame
 
 }  // namespace
 
@@ -41,6 +42,15 @@ bool Link::progress() {
     for (Stream& stream : streams_) moved = progress_sends(stream) || moved;
     for (Stream& stream : streams_) moved = progress_recvs(stream) || moved;
     return moved;
+}
+
+bool Link::slow() const {
+    if (!sends_.empty()) return true;
+    for (const Stream& stream : streams_)
+        if (stream.in.frame != 0 &&
+            kHeaderBytes + recvs_.at(stream.in.frame).header.length - stream.in.moved > kWorthPolling)
+            return true;
+    return false;
 }
 
 void Link::abort() {

@@ -37,6 +37,9 @@ class Link {
     uint64_t sent() const { return sends_.popped(); }
     uint64_t received() const { return recvs_.popped(); }
     bool busy() const { return !sends_.empty() || !recvs_.empty(); }
+    // What it waits for now takes the network so long that polling for it would waste the CPU, and fetch the
+    // data in needlessly small bits: the peer takes no more, or much of a frame is still to come.
+    bool slow() const;
 
     // Moves what can be moved now; true if any byte moved.
     // Throws MismatchError (the peer called something else), PeerGone, or Error (not our protocol).
