@@ -16,10 +16,10 @@
 #include "job.h"
 #include "measure.h"
 #include "options.h"
-#include "ping_pong.h"
 #include "report.h"
 #include "ring/engine/engine.h"
 #include "ring/topology/file_store.h"
+#include "ring/topology/ping_pong.h"
 #include "tcp_store.h"
 
 namespace ring_perf {
@@ -74,7 +74,7 @@ std::optional<bool> try_rank(const Options& options, int rank, int ranks, ring::
 
 int run_own_ranks(const Options& options, int ranks) {
     const auto report = make_report(options.format);
-    const std::optional<double> ping_pong = cache_line_ping_pong();
+    const std::optional<double> ping_pong = ring::cache_line_ping_pong();
     std::string folder = (std::filesystem::temp_directory_path() / "ring_perf_XXXXXX").string();
     if (::mkdtemp(folder.data()) == nullptr) throw std::runtime_error("cannot make a temporary folder");
     ring::FileStore store(folder);
@@ -101,7 +101,7 @@ int run_own_ranks(const Options& options, int ranks) {
         good = good && status == 0;
     }
     std::filesystem::remove_all(folder);
-    if (right) report->end(cache_line_ping_pong());
+    if (right) report->end(ring::cache_line_ping_pong());
     return good ? 0 : 1;
 }
 
@@ -111,7 +111,7 @@ int run_rank_of_job(const Options& options, const Job& job) {
     std::optional<double> ping_pong;
     if (job.rank == 0) {
         report = make_report(options.format);
-        ping_pong = cache_line_ping_pong();  // while the others still look for the store
+        ping_pong = ring::cache_line_ping_pong();  // while the others still look for the store
         server.emplace(job.port, job.size);
     }
     std::optional<bool> right;
@@ -122,7 +122,7 @@ int run_rank_of_job(const Options& options, const Job& job) {
     }
     if (server && !server->drain(ring::Deadline::after(kLastRank)))
         std::fprintf(stderr, "ring_perf: rank 0 ends before all other ranks have\n");
-    if (report && right) report->end(cache_line_ping_pong());
+    if (report && right) report->end(ring::cache_line_ping_pong());
     return right.value_or(false) ? 0 : 1;
 }
 

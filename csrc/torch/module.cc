@@ -6,6 +6,7 @@
 #include "ring/base/config.h"
 #include "ring/engine/engine.h"
 #include "ring/kernels/reduce.h"
+#include "ring/topology/ping_pong.h"
 #include "torch/backend.h"
 #include "torch/errors.h"
 #include "torch/plan.h"
@@ -37,6 +38,8 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
         return ring::unknown_variables();
     });
     module.def("isa", [] { return ring::current_isa(); });
+    module.def("cache_line_ping_pong", &ring::cache_line_ping_pong,
+               py::call_guard<py::gil_scoped_release>());
     // Called at the exit of the interpreter, when other threads may not take the GIL any more.
     module.def(
         "shutdown_all", [] { ring::Engine::of_process().shutdown_all(); },

@@ -6,8 +6,9 @@ import typer
 
 from torch_ring.cli.bench import bench
 from torch_ring.cli.ddp import bench_ddp
+from torch_ring.cli.plan import plan
 
-COMMANDS = (bench, bench_ddp)
+COMMANDS = (bench, bench_ddp, plan)
 
 # Plain text instead of boxes: an error's line can be searched for and is not broken.
 app = typer.Typer(

@@ -35,13 +35,12 @@ def settings() -> dict[str, str]:
 
 
 def cache_line_ns() -> float | None:
-    """Nanoseconds of a cache-line ping-pong between two cores; None where this build cannot measure it.
+    """Nanoseconds, one way, of a cache-line ping-pong between two cores; None on one core.
 
     Virtual machines may move between cores that share a cache and cores that do not, which changes every
     figure of shared memory several times over: compare only what was measured in one state.
     """
-    measure = getattr(load(), "cache_line_ping_pong", None)
-    return None if measure is None else float(measure())
+    return load().cache_line_ping_pong()
 
 
 def host_identity() -> tuple[str, int]:

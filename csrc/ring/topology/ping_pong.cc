@@ -1,5 +1,5 @@
 // See ping_pong.h.
-#include "ping_pong.h"
+#include "ring/topology/ping_pong.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -11,10 +11,10 @@
 #include <thread>
 #include <vector>
 
-namespace ring_perf {
-namespace {
+#include "ring/base/clock.h"
 
-using Clock = std::chrono::steady_clock;
+namespace ring {
+namespace {
 
 constexpr int kBatches = 25;
 constexpr int kRoundTrips = 1000;  // of one batch
@@ -82,4 +82,4 @@ std::optional<double> cache_line_ping_pong() {
     return batches[batches.size() / 2];
 }
 
-}  // namespace ring_perf
+}  // namespace ring
