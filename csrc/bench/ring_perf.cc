@@ -39,9 +39,7 @@ bool run_rank(const Options& options, int rank, int ranks, ring::Store& store, c
     ring::Communicator::Settings settings{.rank = rank,
                                           .size = ranks,
                                           .timeout = std::chrono::seconds(options.timeout_s),
-                                          .store_host = store_host,
-                                          .host_id = "",
-                                          .algorithm = std::nullopt};
+                                          .store_host = store_host};
     if (options.ranks_per_host > 0) settings.host_id = "host" + std::to_string(rank / options.ranks_per_host);
     const auto group = ring::Communicator::create(engine, store, settings);
     if (report != nullptr)

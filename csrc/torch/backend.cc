@@ -57,13 +57,9 @@ RingBackend::RingBackend(const c10::intrusive_ptr<c10d::Store>& store, int rank,
     : c10d::Backend(rank, size), options_(c10::make_intrusive<Options>(kBackendName, timeout)) {
     TorchStore adapted(store);
     group_ = translated([&] {
-        return ring::Communicator::create(ring::Engine::of_process(), adapted,
-                                          {.rank = rank,
-                                           .size = size,
-                                           .timeout = timeout,
-                                           .store_host = adapted.host(),
-                                           .host_id = "",
-                                           .algorithm = std::nullopt});
+        return ring::Communicator::create(
+            ring::Engine::of_process(), adapted,
+            {.rank = rank, .size = size, .timeout = timeout, .store_host = adapted.host()});
     });
 }
 

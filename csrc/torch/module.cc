@@ -38,8 +38,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
         return ring::unknown_variables();
     });
     module.def("isa", [] { return ring::current_isa(); });
-    module.def("cache_line_ping_pong", &ring::cache_line_ping_pong,
-               py::call_guard<py::gil_scoped_release>());
+    module.def("cache_line_ping_pong", &ring::cache_line_ping_pong, py::call_guard<py::gil_scoped_release>());
     // Called at the exit of the interpreter, when other threads may not take the GIL any more.
     module.def(
         "shutdown_all", [] { ring::Engine::of_process().shutdown_all(); },

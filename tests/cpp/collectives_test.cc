@@ -1,4 +1,9 @@
 // Every collective on every layout, against sums that are exact in float32 and int64.
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <random>
+
 #include "group.h"
 
 namespace ring {
@@ -6,10 +11,23 @@ namespace {
 
 using namespace ring::testing;
 
-class Collectives : public ::testing::TestWithParam<std::tuple<Hosts, Algorithm>> {
+// How the ranks go about it, by a name.
+struct Way {
+    const char* name;
+    Algorithm algorithm = Algorithm::kHierarchical;
+    const char* size_table = "";
+    int streams = 1;
+};
+
+class Collectives : public ::testing::TestWithParam<std::tuple<Hosts, Way>> {
   protected:
     void in_group(const std::function<void(Communicator&)>& body) {
-        run_group(std::get<0>(GetParam()), body, std::chrono::seconds(60), std::get<1>(GetParam()));
+        const Way& way = std::get<1>(GetParam());
+        Communicator::Settings settings;
+        settings.algorithm = way.algorithm;
+        settings.size_table = way.size_table;
+        settings.streams = way.streams;
+        run_group(std::get<0>(GetParam()), body, std::chrono::seconds(60), settings);
     }
     int size() const {
         int ranks = 0;
@@ -17,6 +35,14 @@ class Collectives : public ::testing::TestWithParam<std::tuple<Hosts, Algorithm>
         return ranks;
     }
 };
+
+// Whatever the size, so that each algorithm meets every kind of message.
+constexpr const char* kRings =
+    "all_reduce: 0- ring; broadcast: 0- ring; all_gather: 0- ring; reduce_scatter: 0- ring";
+constexpr const char* kCubes =
+    "all_reduce: 0- halving_doubling; broadcast: 0- tree; all_gather: 0- doubling; "
+    "reduce_scatter: 0- halving_doubling";
+constexpr const char* kDoubling = "all_reduce: 0- doubling";
 
 // Small, around the one-shot limits, and large enough for several chunks on every path.
 constexpr uint64_t kCounts[] = {0, 1, 2, 63, 1000, 2048, 2049, 8192, 8193, 100'003, 700'001};
@@ -171,15 +197,62 @@ TEST_P(Collectives, ThousandSmallOnes) {
     });
 }
 
+// What a rank adds up must not depend on who comes when: random values, whose sum in another order has other
+// bits, random delays, and others under way at the same time.
+TEST_P(Collectives, AllReduceDoesNotDependOnTiming) {
+    constexpr int kRounds = 6;
+    constexpr size_t kSizes[] = {3, 5000, 150'001};
+    std::mutex mutex;
+    std::map<size_t, std::vector<float>> first;
+    in_group([&](Communicator& group) {
+        const int rank = group.layout().rank();
+        std::mt19937 delays(std::random_device{}());
+        for (int round = 0; round < kRounds; ++round) {
+            std::vector<std::vector<float>> data;
+            std::vector<std::shared_ptr<Operation>> operations;
+            for (const size_t count : kSizes) {
+                std::mt19937 values(static_cast<unsigned>(rank * 1000 + count));
+                std::uniform_real_distribution<float> distribution(-1e3f, 1e3f);
+                data.emplace_back(count);
+                for (float& x : data.back()) x = distribution(values);
+            }
+            for (auto& one : data) {
+                std::this_thread::sleep_for(std::chrono::microseconds(delays() % 2000));
+                operations.push_back(group.post(all_reduce_of(one, DType::kFloat32)));
+                if (delays() % 2 == 0) group.hand_over();
+            }
+            for (const auto& operation : operations) group.wait(operation);
+            const std::lock_guard lock(mutex);
+            for (const auto& one : data) {
+                const auto [known, added] = first.try_emplace(one.size(), one);
+                ASSERT_EQ(std::memcmp(known->second.data(), one.data(), one.size() * sizeof(float)), 0)
+                    << "round " << round << ", rank " << rank << ", count " << one.size();
+            }
+        }
+    });
+}
+
+std::string name_of_case(const ::testing::TestParamInfo<std::tuple<Hosts, Way>>& info) {
+    return "hosts_" + name_of_layout(std::get<0>(info.param)) + "_" + std::get<1>(info.param).name;
+}
+
 INSTANTIATE_TEST_SUITE_P(Layouts, Collectives,
                          ::testing::Combine(::testing::Values(Hosts{1}, Hosts{2}, Hosts{4}, Hosts{1, 1},
                                                               Hosts{1, 1, 1, 1}, Hosts{2, 2}, Hosts{2, 1},
                                                               Hosts{1, 2}, Hosts{3, 1, 2}, Hosts{2, 2, 2}),
-                                            ::testing::Values(Algorithm::kHierarchical, Algorithm::kRing)),
-                         [](const auto& info) {
-                             return "hosts_" + name_of_layout(std::get<0>(info.param)) +
-                                    (std::get<1>(info.param) == Algorithm::kRing ? "_flat" : "");
-                         });
+                                            ::testing::Values(Way{"by_model"},
+                                                              Way{"flat", Algorithm::kRing})),
+                         name_of_case);
+
+INSTANTIATE_TEST_SUITE_P(
+    Algorithms, Collectives,
+    ::testing::Combine(::testing::Values(Hosts{1, 1}, Hosts{1, 1, 1}, Hosts{2, 2, 2},
+                                         Hosts{1, 1, 1, 1, 1, 1, 1}),
+                       ::testing::Values(Way{"rings", Algorithm::kHierarchical, kRings},
+                                         Way{"cubes", Algorithm::kHierarchical, kCubes},
+                                         Way{"doubling", Algorithm::kHierarchical, kDoubling},
+                                         Way{"streams", Algorithm::kHierarchical, kRings, 3})),
+    name_of_case);
 
 }  // namespace
 }  // namespace ring

@@ -188,12 +188,7 @@ TEST(Bootstrap, NamesTheRanksThatDoNotCome) {
     Engine engine;
     try {
         Communicator::create(engine, store,
-                             {.rank = 1,
-                              .size = 4,
-                              .timeout = milliseconds(300),
-                              .store_host = "",
-                              .host_id = "h",
-                              .algorithm = std::nullopt});
+                             {.rank = 1, .size = 4, .timeout = milliseconds(300), .host_id = "h"});
         FAIL() << "no error";
     } catch (const TimeoutError& error) {
         EXPECT_NE(std::string(error.what()).find("did not join in time: 0, 2, 3"), std::string::npos)

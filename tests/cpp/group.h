@@ -44,10 +44,10 @@ inline std::string name_of_layout(const Hosts& hosts) {
 }
 
 // Runs `body` once per rank, each in a thread with an engine of its own, all in one group. The first
-// exception that a rank does not catch is rethrown here.
+// exception that a rank does not catch is rethrown here. `common` holds what the test sets for all ranks.
 inline void run_group(const Hosts& hosts, const std::function<void(Communicator&)>& body,
                       milliseconds timeout = std::chrono::seconds(20),
-                      std::optional<Algorithm> algorithm = std::nullopt) {
+                      const Communicator::Settings& common = {}) {
     const TemporaryFolder folder;
     std::vector<std::string> host_of;
     for (size_t h = 0; h < hosts.size(); ++h)
@@ -60,13 +60,13 @@ inline void run_group(const Hosts& hosts, const std::function<void(Communicator&
             try {
                 Engine engine;
                 FileStore store(folder.path());
-                const auto group = Communicator::create(engine, store,
-                                                        {.rank = rank,
-                                                         .size = size,
-                                                         .timeout = timeout,
-                                                         .store_host = "127.0.0.1",
-                                                         .host_id = host_of[rank],
-                                                         .algorithm = algorithm});
+                Communicator::Settings settings = common;
+                settings.rank = rank;
+                settings.size = size;
+                settings.timeout = timeout;
+                settings.store_host = "127.0.0.1";
+                settings.host_id = host_of[rank];
+                const auto group = Communicator::create(engine, store, settings);
                 body(*group);
                 group->shutdown();
             } catch (...) {

@@ -107,8 +107,7 @@ TEST(TcpStore, FormsAGroup) {
                                                            .size = 3,
                                                            .timeout = 20s,
                                                            .store_host = kHere,
-                                                           .host_id = "host" + std::to_string(rank / 2),
-                                                           .algorithm = std::nullopt});
+                                                           .host_id = "host" + std::to_string(rank / 2)});
             std::vector<float> data{static_cast<float>(rank + 1)};
             ring::testing::run(*group, ring::testing::all_reduce_of(data, ring::DType::kFloat32));
             group->shutdown();

@@ -88,9 +88,10 @@ const std::vector<Row>& table() {
             {{"hierarchical", Algorithm::kHierarchical}, {"ring", Algorithm::kRing}}, "hierarchical",
             "hierarchical: shared memory inside each host, rings between hosts; ring: one flat ring over all "
             "ranks. The same on every rank"),
-        number<size_t>("TORCH_RING_CHUNK_BYTES", &Config::chunk_bytes, 4096, 16 << 20, 0, "bytes",
-                       "payload of one frame between hosts, the grain of pipelining, instead of what the cost "
-                       "model chooses by size. The same on every rank"),
+        number<size_t>(
+            "TORCH_RING_CHUNK_BYTES", &Config::chunk_bytes, 4096, 16 << 20, 0, "bytes",
+            "payload of one frame between hosts, the grain of pipelining, instead of what the cost "
+            "model chooses by size. The same on every rank"),
         number<size_t>("TORCH_RING_HOST_SMALL_BYTES", &Config::host_small_bytes, 0, 64 << 10, 32 << 10,
                        "bytes",
                        "up to here an all_reduce inside one host is one-shot. The same on every rank"),
@@ -101,14 +102,17 @@ const std::vector<Row>& table() {
         word("TORCH_RING_LINK", &Config::link, "GBIT_PER_SECOND,MICROSECONDS such as 25,50",
              "rate and one-way latency of the links between hosts, for the cost model; instead of measuring "
              "them when a group forms. The same on every rank"),
-        word("TORCH_RING_CONGESTION", &Config::congestion, "a congestion control that this process may use",
-             "the congestion control of connections between hosts, instead of the system's (or, where that is "
-             "bbr and the hosts are near, cubic or reno)"),
+        word(
+            "TORCH_RING_CONGESTION", &Config::congestion, "a congestion control that this process may use",
+            "the congestion control of connections between hosts, instead of the system's (or, where that is "
+            "bbr and the hosts are near, cubic or reno)"),
         number<int>(
             "TORCH_RING_STREAMS", &Config::streams, 1, 16, 1, "connections",
             "TCP connections between two neighbours, which share the traffic. The same on every rank"),
-        number<int>("TORCH_RING_SPIN_US", &Config::spin_us, 0, 1'000'000, 50, "microseconds",
-                    "how long a waiting rank polls before it sleeps in the kernel"),
+        number<int>(
+            "TORCH_RING_SPIN_US", &Config::spin_us, 0, 1'000'000, 50, "microseconds",
+            "how long a waiting rank polls before it sleeps in the kernel; four times as long, but yielding, "
+            "where the ranks of a group on one host outnumber its cores"),
         number<int>("TORCH_RING_CONNECT_TIMEOUT_S", &Config::connect_timeout_s, 1, 3600, 10, "seconds",
                     "how long an incoming connection may take to prove that it belongs to the job"),
         choice<LogLevel>("TORCH_RING_LOG_LEVEL", &Config::log_level,

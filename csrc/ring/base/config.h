@@ -24,10 +24,10 @@ struct Config {
     std::string size_table;  // what to run by size, instead of what the cost model says
     std::string link;        // of the links between hosts; "" = measured
     std::string congestion;  // "" = the system's, but not bbr between near hosts
-    std::string isa;      // "" = the best one
-    std::string host_id;  // "" = found out
-    std::string ifname;   // "" = the interface by which the store is reached
-    std::string secret;   // "" = a random one of rank 0
+    std::string isa;         // "" = the best one
+    std::string host_id;     // "" = found out
+    std::string ifname;      // "" = the interface by which the store is reached
+    std::string secret;      // "" = a random one of rank 0
 };
 
 // A row of the table: what the variable is called, and how to describe it to a user.

@@ -68,14 +68,15 @@ size_t pieces_of_plan(const Context& context) {
 void check_arguments(const Arguments& arguments, int group_size) {
     const Signature& called = arguments.signature;
     if (called.op != ReduceOp::kNone && reduce_function(called.dtype, called.op) == nullptr)
-        throw ConfigError(describe(called) + ": " + name_of(called.op) + " is not defined for " + name_of(called.dtype));
+        throw ConfigError(describe(called) + ": " + name_of(called.op) + " is not defined for " +
+                          name_of(called.dtype));
     if (called.kind == Collective::kBroadcast && (called.root < 0 || called.root >= group_size))
         throw ConfigError(describe(called) + ": the root must be a rank of the group, 0 .. " +
                           std::to_string(group_size - 1));
     const auto ranks = static_cast<size_t>(group_size);
     if (called.kind == Collective::kAllGather && arguments.outputs.size() != ranks)
-        throw ConfigError(describe(called) + ": " + std::to_string(arguments.outputs.size()) + " outputs for " +
-                          std::to_string(group_size) + " ranks");
+        throw ConfigError(describe(called) + ": " + std::to_string(arguments.outputs.size()) +
+                          " outputs for " + std::to_string(group_size) + " ranks");
     if (called.kind == Collective::kReduceScatter && arguments.inputs.size() != ranks)
         throw ConfigError(describe(called) + ": " + std::to_string(arguments.inputs.size()) + " inputs for " +
                           std::to_string(group_size) + " ranks");

@@ -113,7 +113,8 @@ Task halving_reduce_scatter(Context& context, std::vector<Extents> parts, std::v
     }
     // parts[p] is where the sum so far of position p's part lies.
     if (twin >= 0) {
-        co_await receive_frames(context, twin, reduce_into(joined(sums, everyone), joined(parts, everyone), 1, chunk));
+        co_await receive_frames(context, twin,
+                                reduce_into(joined(sums, everyone), joined(parts, everyone), 1, chunk));
         parts = sums;
     }
     for (int distance = cube.corners() / 2; distance >= 1; distance /= 2) {
@@ -224,7 +225,8 @@ Task tree_broadcast(Context& context, int root, Extents data, size_t chunk) {
         co_return;
     }
     if (twin == root) co_await exchange(context, twin, nothing, store_into(frames));
-    // Seen from the source, corner v gets the data across its highest bit and passes it on across those above.
+    // Seen from the source, corner v gets the data across its highest bit and passes it on across those
+    // above.
     const int v = me ^ source;
     for (int distance = 1; distance < cube.corners(); distance *= 2) {
         const int other = cube.across(distance);

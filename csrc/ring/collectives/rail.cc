@@ -35,7 +35,8 @@ Task rail_all_reduce(Context& context, Extent data) {
 
 Task rail_broadcast(Context& context, int root, Extents data) {
     const size_t chunk = chunk_of(context);
-    if (context.plan->algorithm == RailAlgorithm::kTree) return tree_broadcast(context, root, std::move(data), chunk);
+    if (context.plan->algorithm == RailAlgorithm::kTree)
+        return tree_broadcast(context, root, std::move(data), chunk);
     return run_ring(context, ring_broadcast(context, root, data, chunk));
 }
 

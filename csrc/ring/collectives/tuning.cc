@@ -1,7 +1,7 @@
 // See tuning.h.
 #include "ring/collectives/tuning.h"
 
-#include "ring/base/config.h"
+#include <utility>
 
 namespace ring {
 namespace {
@@ -23,10 +23,8 @@ Pattern pattern_of(Collective kind) {
 
 }  // namespace
 
-Tuning::Tuning(const Layout& layout, const Machine& machine)
-    : ranks_(static_cast<size_t>(layout.size())),
-      choices_({.hosts = layout.cells(), .ranks_per_host = layout.rails()}, machine,
-               SizeTable(config().size_table)) {}
+Tuning::Tuning(const Layout& layout, Choices choices)
+    : ranks_(static_cast<size_t>(layout.size())), choices_(std::move(choices)) {}
 
 const Plan& Tuning::plan(const Signature& signature) const {
     const bool shares =

@@ -15,8 +15,7 @@ namespace ring {
 // Immutable, so thread-safe.
 class Tuning {
   public:
-    // Throws ConfigError where TORCH_RING_SIZE_TABLE makes no sense.
-    Tuning(const Layout& layout, const Machine& machine);
+    Tuning(const Layout& layout, Choices choices);
 
     // For an operation of the group. Its chunk_bytes are a multiple of every element's size.
     const Plan& plan(const Signature& signature) const;

@@ -23,6 +23,10 @@ namespace {
 // How long a leaving rank waits for its goodbyes to arrive.
 constexpr milliseconds kGoodbye{200};
 
+// Where all that a rank waits for is made by the ranks that it yields to, a turn of each of them is worth
+// waiting for: going to sleep and being woken costs them more.
+constexpr int kYieldLonger = 4;
+
 void watch(const UniqueFd& epoll, int fd) {
     // Edge-triggered: a link whose next frame nobody has posted yet must not wake anyone again and again.
     epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.fd = fd}};
@@ -44,9 +48,11 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
         acceptor->expect(roster.group, settings.rank, roster.secret);
     }
     Connections connections;
-    Machine machine = default_machine();
+    Machine machine;
+    const SizeTable table(settings.size_table.value_or(config().size_table));
     try {
-        connections = connect_group(store, layout, roster, *doorbell, acceptor, deadline);
+        connections = connect_group(store, layout, roster, *doorbell, acceptor,
+                                    settings.streams.value_or(config().streams), deadline);
         machine = measure_machine(store, layout, roster, connections, deadline);
     } catch (...) {
         if (acceptor != nullptr) acceptor->forget(roster.group, settings.rank);
@@ -57,9 +63,10 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
                                  std::to_string(layout.hosts()) + " hosts, " +
                                  std::to_string(layout.rails()) + " rings between them, reductions with " +
                                  current_isa());
+    Choices choices({.hosts = layout.cells(), .ranks_per_host = layout.rails()}, machine, table);
     std::shared_ptr<Communicator> group(new Communicator(engine, std::move(layout), std::move(roster),
                                                          std::move(doorbell), std::move(connections),
-                                                         machine, acceptor, settings.timeout));
+                                                         std::move(choices), acceptor, settings.timeout));
     if (settings.rank == 0 && group->layout_.cells() > 1)
         log(LogLevel::kInfo, "links between hosts: " + describe(machine.link) + "; what runs on them:\n" +
                                  group->tuning_.text());
@@ -71,8 +78,7 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
 }
 
 Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::unique_ptr<Doorbell> doorbell,
-                           Connections connections, const Machine& machine, Acceptor* acceptor,
-                           milliseconds timeout)
+                           Connections connections, Choices choices, Acceptor* acceptor, milliseconds timeout)
     : engine_(engine),
       layout_(std::move(layout)),
       roster_(std::move(roster)),
@@ -81,9 +87,10 @@ Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::un
       acceptor_(acceptor),
       epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       oversubscribed_(static_cast<int>(layout_.host_ranks().size()) > usable_cpus()),
+      spin_us_(config().spin_us * (oversubscribed_ && layout_.cells() == 1 ? kYieldLonger : 1)),
       forks_(fork_count()),
       timeout_(timeout),
-      tuning_(layout_, machine),
+      tuning_(layout_, std::move(choices)),
       group_{.layout = layout_, .tuning = tuning_, .id = roster_.group},
       progress_(layout_.rank(), layout_.size(), connections_.segment.get()) {
     group_.segment = layout_.local_size() > 1 ? connections_.segment.get() : nullptr;

@@ -35,9 +35,12 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
         int size = 1;
         milliseconds timeout{30 * 60 *
                              1000};  // for forming the group, and for each operation unless told otherwise
-        std::string store_host;      // where the store runs, for choosing an interface; "" if unknown
-        std::string host_id;         // instead of this process's host_identity(); "" = that
-        std::optional<Algorithm> algorithm;  // instead of config().algorithm
+        std::string store_host{};    // where the store runs, for choosing an interface; "" if unknown
+        std::string host_id{};       // instead of this process's host_identity(); "" = that
+        // Instead of config()'s; the same on all ranks.
+        std::optional<Algorithm> algorithm{};
+        std::optional<std::string> size_table{};
+        std::optional<int> streams{};
     };
 
     // Forms the group; all ranks must call it. Throws what exchange_cards() and connect_group() throw.
@@ -83,7 +86,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     using Lock = std::unique_lock<std::mutex>;
 
     Communicator(Engine& engine, Layout layout, Roster roster, std::unique_ptr<Doorbell> doorbell,
-                 Connections connections, const Machine& machine, Acceptor* acceptor, milliseconds timeout);
+                 Connections connections, Choices choices, Acceptor* acceptor, milliseconds timeout);
 
     // All of these under drive_mutex_.
     bool step();  // true if anything moved
@@ -119,6 +122,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     Acceptor* const acceptor_;
     UniqueFd epoll_;
     const bool oversubscribed_;
+    const int spin_us_;
     const int forks_;  // fork_count() of the process that the group belongs to
 
     mutable std::mutex queue_mutex_;  // guards what follows

@@ -5,7 +5,6 @@
 #include <set>
 #include <thread>
 
-#include "ring/base/config.h"
 #include "ring/base/error.h"
 #include "ring/collectives/hypercube.h"
 #include "ring/topology/interface.h"
@@ -42,12 +41,13 @@ UniqueFd call(const Endpoint& peer, const std::string& source, const Hello& hell
 
 class Connector {
   public:
-    Connector(Store& store, const Layout& layout, const Roster& roster, Acceptor* acceptor, Deadline deadline,
-              Connections& made)
+    Connector(Store& store, const Layout& layout, const Roster& roster, Acceptor* acceptor, int streams,
+              Deadline deadline, Connections& made)
         : store_(store),
           layout_(layout),
           roster_(roster),
           acceptor_(acceptor),
+          stream_count_(streams),
           deadline_(deadline),
           made_(made) {}
 
@@ -96,7 +96,7 @@ class Connector {
     std::unique_ptr<Link> over_tcp(int peer, Open open) {
         add_control(peer, open(Purpose::kControl, 0));
         std::vector<std::unique_ptr<Pipe>> streams;
-        for (int stream = 0; stream < config().streams; ++stream) {
+        for (int stream = 0; stream < stream_count_; ++stream) {
             UniqueFd socket = open(Purpose::kData, stream);
             made_.data_fds.push_back(socket.get());
             streams.push_back(std::make_unique<TcpPipe>(std::move(socket)));
@@ -112,6 +112,7 @@ class Connector {
     const Layout& layout_;
     const Roster& roster_;
     Acceptor* acceptor_;
+    int stream_count_;
     Deadline deadline_;
     Connections& made_;
 };
@@ -119,7 +120,7 @@ class Connector {
 }  // namespace
 
 Connections connect_group(Store& store, const Layout& layout, const Roster& roster, const Doorbell& doorbell,
-                          Acceptor* acceptor, Deadline deadline) {
+                          Acceptor* acceptor, int streams, Deadline deadline) {
     Connections made;
     if (acceptor != nullptr)
         publish_address(store, roster, layout.rank(), acceptor->address(), acceptor->port());
@@ -137,7 +138,7 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
         std::set<int> positions{(me + 1) % n, (me + n - 1) % n};
         const auto partners = Hypercube(me, n).partners();
         positions.insert(partners.begin(), partners.end());
-        Connector connector(store, layout, roster, acceptor, deadline, made);
+        Connector connector(store, layout, roster, acceptor, streams, deadline, made);
         made.links.resize(static_cast<size_t>(n));
         for (const int position : positions)
             made.links[position] = connector.link_to(layout.rail_rank(position));

@@ -24,8 +24,9 @@ struct Connections {
 };
 
 // `acceptor` is this process's, already expecting the group; null where all ranks are on one host.
-// Throws PeerError, TimeoutError or ConfigError that name the rank that could not be reached.
+// `streams`: TCP connections for data per edge. Throws PeerError, TimeoutError or ConfigError that name the
+// rank that could not be reached.
 Connections connect_group(Store& store, const Layout& layout, const Roster& roster, const Doorbell& doorbell,
-                          Acceptor* acceptor, Deadline deadline);
+                          Acceptor* acceptor, int streams, Deadline deadline);
 
 }  // namespace ring

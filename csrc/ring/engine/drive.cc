@@ -46,7 +46,7 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
         if (lock.owns_lock()) {
             if (connections_.segment != nullptr)
                 connections_.segment->sleep_end();  // the progress thread may have slept
-            Spinner spinner(config().spin_us, oversubscribed_);
+            Spinner spinner(spin_us_, oversubscribed_);
             while (!operation->done() && Clock::now() < limit) {
                 if (step()) {
                     spinner.reset();
@@ -73,7 +73,7 @@ bool Communicator::serve(bool woken) {
     if (armed_.load(std::memory_order_relaxed) && !has_work()) return true;
     Lock lock(drive_mutex_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
-    Spinner spinner(config().spin_us, oversubscribed_);
+    Spinner spinner(spin_us_, oversubscribed_);
     Segment* const segment = connections_.segment.get();
     while (waiters_.load(std::memory_order_relaxed) == 0) {
         if (step()) {

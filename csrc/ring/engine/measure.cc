@@ -156,8 +156,8 @@ Machine measure_machine(Store& store, const Layout& layout, const Roster& roster
         if (layout.local_rank() == 0) {
             const int n = layout.cells();
             const int me = layout.my_cell_index();
-            Prober prober(roster.group, *connections.links[(me + 1) % n], *connections.links[(me + n - 1) % n],
-                          deadline);
+            Prober prober(roster.group, *connections.links[(me + 1) % n],
+                          *connections.links[(me + n - 1) % n], deadline);
             const double latency = prober.latency();
             const LinkCost mine{latency, prober.seconds_per_byte(), 0};
             store.set(roster.keys + "link/" + std::to_string(me), encode(mine));
@@ -165,7 +165,8 @@ Machine measure_machine(Store& store, const Layout& layout, const Roster& roster
         if (first) {
             LinkCost slowest{};
             for (int cell = 0; cell < layout.cells(); ++cell) {
-                const LinkCost one = decode(store.get(roster.keys + "link/" + std::to_string(cell), deadline));
+                const LinkCost one =
+                    decode(store.get(roster.keys + "link/" + std::to_string(cell), deadline));
                 slowest.latency_s = std::max(slowest.latency_s, one.latency_s);
                 slowest.seconds_per_byte = std::max(slowest.seconds_per_byte, one.seconds_per_byte);
             }

@@ -9,8 +9,7 @@ namespace ring {
 
 class Spinner {
   public:
-    // `yield` where ranks of this host outnumber its cores: others need the CPU to make what is waited for, so
-    // the wait is a few turns of giving it away, whatever their time, and then sleep.
+    // `yield` where other ranks of this host need the CPU to make what is waited for.
     Spinner(int spin_us, bool yield) : limit_(std::chrono::microseconds(spin_us)), yield_(yield) {}
 
     // Something moved: start over.
@@ -20,9 +19,9 @@ class Spinner {
     bool again() {
         if (yield_) {
             ::sched_yield();
-            return ++turns_ % kYields != 0;
+        } else {
+            pause();
         }
-        pause();
         // Reading the clock costs as much as many turns.
         if (++turns_ % kTurnsPerLook != 0) return true;
         const auto now = Clock::now();
@@ -31,7 +30,6 @@ class Spinner {
     }
 
   private:
-    static constexpr unsigned kYields = 16;
     static constexpr unsigned kTurnsPerLook = 16;
 
     static void pause() {

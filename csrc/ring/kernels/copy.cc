@@ -79,8 +79,8 @@ const Functions& functions() {
 
 // ---- which kind of store, see copy.h ----
 
-constexpr size_t kProbeBytes = 8 << 10;         // of a copy that are enough to tell
-constexpr size_t kStreamFrom = 1 << 10;         // below, a streaming store's way to memory costs more
+constexpr size_t kProbeBytes = 8 << 10;           // of a copy that are enough to tell
+constexpr size_t kStreamFrom = 1 << 10;           // below, a streaming store's way to memory costs more
 constexpr std::chrono::nanoseconds kFarLine{20};  // near cores take 2 to 9 ns a line, far ones over 30
 constexpr std::chrono::nanoseconds kOverhead{150};
 constexpr uint32_t kProbeEvery = 16;  // copies that are small, or made while the cores are far

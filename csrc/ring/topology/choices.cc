@@ -2,8 +2,8 @@
 // two neighbours differ, bisection finds the sizes between them at which it changes.
 #include "ring/topology/choices.h"
 
-#include <cstdio>
 #include <algorithm>
+#include <cstdio>
 
 namespace ring {
 namespace {

@@ -33,8 +33,8 @@ constexpr double kFrameWeight = 0.1;
 // What differs by less than this part is a matter of rounding.
 constexpr double kEqual = 1e-9;
 
-// What a core's own cache holds beside the rest: a larger chunk is read from memory again to be reduced. Found
-// by measuring; the model knows no caches.
+// What a core's own cache holds beside the rest: a larger chunk is read from memory again to be reduced.
+// Found by measuring; the model knows no caches.
 constexpr size_t kLargestInCache = size_t{256} << 10;
 
 // How often the ranks of a host wait for one another in a stage: when all of them work, until the buffers are

@@ -59,8 +59,8 @@ void choose_congestion_control(const UniqueFd& socket) {
     const std::string& wanted = config().congestion;
     if (!wanted.empty()) {
         if (!set(wanted))
-            throw ConfigError("TORCH_RING_CONGESTION='" + wanted + "' is not allowed here: " +
-                              std::strerror(errno) +
+            throw ConfigError("TORCH_RING_CONGESTION='" + wanted +
+                              "' is not allowed here: " + std::strerror(errno) +
                               "; see net.ipv4.tcp_allowed_congestion_control for what is");
         return;
     }
