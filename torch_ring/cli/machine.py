@@ -40,7 +40,8 @@ def cache_line_ns() -> float | None:
     Virtual machines may move between cores that share a cache and cores that do not, which changes every
     figure of shared memory several times over: compare only what was measured in one state.
     """
-    return load().cache_line_ping_pong()
+    measured: float | None = load().cache_line_ping_pong()
+    return measured
 
 
 def host_identity() -> tuple[str, int]:
