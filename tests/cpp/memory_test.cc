@@ -18,7 +18,8 @@ TEST(Fifo, AgreesWithADequeThroughAnyHistory) {
         // Grows in the first half, shrinks in the second.
         if (random() % 100 < (step < 10'000 ? 60u : 40u)) {
             reference.push_back(step);
-            ASSERT_EQ(fifo.push(step), fifo.pushed());
+            const uint64_t number = fifo.push(step);
+            ASSERT_EQ(number, fifo.pushed());
         } else if (!reference.empty()) {
             ASSERT_EQ(fifo.front(), reference.front());
             reference.pop_front();

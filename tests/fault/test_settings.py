@@ -22,10 +22,14 @@ def init_and_collect_warnings() -> list[str]:
     [
         ("TORCH_RING_LOG_LEVEL", "loud", ("error", "info")),
         ("TORCH_RING_ISA", "mmx", ("portable",)),
+        ("TORCH_RING_CHUNK_BYTES", "12", ("4096 .. 16777216",)),
+        ("TORCH_RING_SIZE_TABLE", "all_reduce: 0-8K magic", ("magic", "doubling", "ring")),
+        ("TORCH_RING_LINK", "fast", ("Gbit/s", "microseconds", "25,50")),
+        ("TORCH_RING_CONGESTION", "warp", ("tcp_allowed_congestion_control",)),
     ],
 )
 def test_a_wrong_value(launch: Callable[..., Job], name: str, value: str, allowed: tuple[str, ...]) -> None:
-    for outcome in launch("1x2", env={name: value}).outcomes(init_group).values():
+    for outcome in launch("2x1", env={name: value}).outcomes(init_group).values():
         error = error_of(outcome, "RingConfigError")
         assert error.is_a("ValueError")
         for text in (name, value, *allowed):

@@ -26,6 +26,17 @@ constexpr milliseconds kGoodbye{200};
 // Where all that a rank waits for is made by the ranks that it yields to, a turn of each of them is worth
 // waiting for: going to sleep and being woken costs them more.
 constexpr int kYieldLonger = 4;
+// See spinner.h: some 10 us of looking at shared memory, or of asking a socket.
+constexpr unsigned kPausesInHost = 256;
+constexpr unsigned kPausesBetweenHosts = 6;
+
+SizeTable parse_table(const std::string& text) {
+    try {
+        return SizeTable(text);
+    } catch (const ConfigError& error) {
+        throw ConfigError("TORCH_RING_SIZE_TABLE='" + text + "' is not allowed: " + error.what());
+    }
+}
 
 void watch(const UniqueFd& epoll, int fd) {
     // Edge-triggered: a link whose next frame nobody has posted yet must not wake anyone again and again.
@@ -37,6 +48,7 @@ void watch(const UniqueFd& epoll, int fd) {
 
 std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store, const Settings& settings) {
     const Deadline deadline = Deadline::after(settings.timeout);
+    const SizeTable table = parse_table(settings.size_table.value_or(config().size_table));
     auto doorbell = std::make_unique<Doorbell>();
     Roster roster =
         exchange_cards(store, settings.rank, settings.size, settings.host_id, doorbell->name(), deadline);
@@ -49,7 +61,6 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
     }
     Connections connections;
     Machine machine;
-    const SizeTable table(settings.size_table.value_or(config().size_table));
     try {
         connections = connect_group(store, layout, roster, *doorbell, acceptor,
                                     settings.streams.value_or(config().streams), deadline);
@@ -86,8 +97,9 @@ Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::un
       connections_(std::move(connections)),
       acceptor_(acceptor),
       epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
-      oversubscribed_(static_cast<int>(layout_.host_ranks().size()) > usable_cpus()),
-      spin_us_(config().spin_us * (oversubscribed_ && layout_.cells() == 1 ? kYieldLonger : 1)),
+      crowded_(static_cast<int>(layout_.host_ranks().size()) > usable_cpus()),
+      spin_us_(config().spin_us * (crowded_ && layout_.cells() == 1 ? kYieldLonger : 1)),
+      pauses_(crowded_ ? 0 : (layout_.cells() == 1 ? kPausesInHost : kPausesBetweenHosts)),
       forks_(fork_count()),
       timeout_(timeout),
       tuning_(layout_, std::move(choices)),

@@ -103,7 +103,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     void explain_suspect();
     void check_departures();
     void sleep(Clock::time_point until);
-    void handle_events(int timeout_ms);
+    bool handle_events(int timeout_ms);  // true if there were any
     void read_controls();
     bool network_is_slow() const;
     bool nothing_to_wait_for() const;  // what the active operation waits for is there, or it has failed
@@ -121,8 +121,9 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     Connections connections_;
     Acceptor* const acceptor_;
     UniqueFd epoll_;
-    const bool oversubscribed_;
+    const bool crowded_;  // the ranks of this host outnumber its cores
     const int spin_us_;
+    const unsigned pauses_;
     const int forks_;  // fork_count() of the process that the group belongs to
 
     mutable std::mutex queue_mutex_;  // guards what follows

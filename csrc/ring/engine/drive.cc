@@ -46,7 +46,7 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
         if (lock.owns_lock()) {
             if (connections_.segment != nullptr)
                 connections_.segment->sleep_end();  // the progress thread may have slept
-            Spinner spinner(spin_us_, oversubscribed_);
+            Spinner spinner(spin_us_, pauses_);
             while (!operation->done() && Clock::now() < limit) {
                 if (step()) {
                     spinner.reset();
@@ -73,7 +73,7 @@ bool Communicator::serve(bool woken) {
     if (armed_.load(std::memory_order_relaxed) && !has_work()) return true;
     Lock lock(drive_mutex_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
-    Spinner spinner(spin_us_, oversubscribed_);
+    Spinner spinner(spin_us_, pauses_);
     Segment* const segment = connections_.segment.get();
     while (waiters_.load(std::memory_order_relaxed) == 0) {
         if (step()) {
@@ -82,7 +82,8 @@ bool Communicator::serve(bool woken) {
             continue;
         } else {
             check_deadline();
-            handle_events(0);
+            // What has come meanwhile is not announced again: look at it before waiting to be woken.
+            if (handle_events(0)) continue;
             if (segment != nullptr && busy()) segment->sleep_begin();
             if (nothing_to_wait_for()) {
                 if (segment != nullptr) segment->sleep_end();
@@ -378,12 +379,13 @@ void Communicator::sleep(Clock::time_point until) {
     if (segment != nullptr) segment->sleep_end();
 }
 
-void Communicator::handle_events(int timeout_ms) {
+bool Communicator::handle_events(int timeout_ms) {
     std::array<epoll_event, 16> events;
     const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout_ms);
     for (int i = 0; i < count; ++i)
         if (events[i].data.fd == doorbell_->fd()) doorbell_->drain();
     if (count > 0) read_controls();
+    return count > 0;
 }
 
 }  // namespace ring

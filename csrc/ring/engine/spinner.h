@@ -7,20 +7,24 @@
 
 namespace ring {
 
+// First it polls as fast as it can: what another core makes is often there within a microsecond. Then it yields
+// between polls: whoever else could run here may be the one that is waited for, and how many processes share
+// these cores, nobody can tell (other hosts of a test on one machine, other containers). Not too soon inside a
+// host, though: two ranks that were put on one core stay there as long as they get on by yielding.
 class Spinner {
   public:
-    // `yield` where other ranks of this host need the CPU to make what is waited for.
-    Spinner(int spin_us, bool yield) : limit_(std::chrono::microseconds(spin_us)), yield_(yield) {}
+    // `pauses`: polls before it yields; 0 where the ranks of this host are known to outnumber its cores.
+    Spinner(int spin_us, unsigned pauses) : limit_(std::chrono::microseconds(spin_us)), pauses_(pauses) {}
 
     // Something moved: start over.
     void reset() { turns_ = 0; }
 
     // Passes a moment; false when it is time to sleep.
     bool again() {
-        if (yield_) {
-            ::sched_yield();
-        } else {
+        if (turns_ < pauses_) {
             pause();
+        } else {
+            ::sched_yield();
         }
         // Reading the clock costs as much as many turns.
         if (++turns_ % kTurnsPerLook != 0) return true;
@@ -41,7 +45,7 @@ class Spinner {
     }
 
     Clock::duration limit_;
-    bool yield_;
+    unsigned pauses_;
     unsigned turns_ = 0;
     Clock::time_point started_;
 };
