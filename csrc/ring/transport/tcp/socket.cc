@@ -103,6 +103,8 @@ UniqueFd tcp_listen(const std::string& address) {
     UniqueFd socket = open_socket(here.storage.ss_family);
     if (::bind(socket.get(), here.get(), here.length) != 0) throw_errno("bind to " + address);
     if (::listen(socket.get(), kBacklog) != 0) throw_errno("listen on " + address);
+    // A congestion control that is not allowed is found out here, on every rank, before anyone connects.
+    if (!config().congestion.empty()) choose_congestion_control(socket);
     return socket;
 }
 
