@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <limits>
 #include <thread>
 
 #include "ring/base/config.h"
@@ -26,8 +27,8 @@ constexpr milliseconds kGoodbye{200};
 // Where all that a rank waits for is made by the ranks that it yields to, a turn of each of them is worth
 // waiting for: going to sleep and being woken costs them more.
 constexpr int kYieldLonger = 4;
-// See spinner.h: some 10 us of looking at shared memory, or of asking a socket.
-constexpr unsigned kPausesInHost = 256;
+// See spinner.h. Inside a host whose cores suffice it never yields.
+constexpr unsigned kPausesInHost = std::numeric_limits<unsigned>::max();
 constexpr unsigned kPausesBetweenHosts = 6;
 
 SizeTable parse_table(const std::string& text) {
