@@ -7,10 +7,11 @@
 
 namespace ring {
 
-// First it polls as fast as it can: what another core makes is often there within a microsecond. Then it yields
-// between polls: whoever else could run here may be the one that is waited for, and how many processes share
-// these cores, nobody can tell (other hosts of a test on one machine, other containers). Not so inside a host
-// whose cores suffice: two ranks that were put on one core stay there as long as they get on by yielding.
+// First it polls as fast as it can: what another core makes is often there within a microsecond. Then it
+// yields between polls: whoever else could run here may be the one that is waited for, and how many processes
+// share these cores, nobody can tell (other hosts of a test on one machine, other containers). Not so inside
+// a host whose cores suffice: two ranks that were put on one core stay there as long as they get on by
+// yielding.
 class Spinner {
   public:
     // `pauses`: polls before it yields; 0 where the ranks of this host are known to outnumber its cores.
