@@ -19,6 +19,10 @@ struct Way {
     int streams = 1;
 };
 
+void PrintTo(const Way& way, std::ostream* out) {
+    *out << way.name;
+}
+
 class Collectives : public ::testing::TestWithParam<std::tuple<Hosts, Way>> {
   protected:
     void in_group(const std::function<void(Communicator&)>& body) {

@@ -22,6 +22,13 @@ class Faults : public ::testing::TestWithParam<Hosts> {
     }
 };
 
+// What this process has spent of the CPU.
+std::chrono::nanoseconds cpu() {
+    timespec spent{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+    return seconds(spent.tv_sec) + std::chrono::nanoseconds(spent.tv_nsec);
+}
+
 template <typename Expected>
 std::string error_of(const std::function<void()>& body) {
     try {
@@ -116,6 +123,11 @@ TEST_P(Faults, ARankThatLeavesFailsThoseWhoNeedIt) {
             error_of<PeerError>([&] { run(group, all_reduce_of(data, DType::kFloat32)); });
         EXPECT_NE(text.find("rank 1 (host"), std::string::npos) << text;
         EXPECT_NE(text.find("left the group"), std::string::npos) << text;
+        // Nobody is busy with what is over.
+        std::this_thread::sleep_for(milliseconds(100));
+        const auto before = cpu();
+        std::this_thread::sleep_for(milliseconds(300));
+        EXPECT_LT(cpu() - before, milliseconds(100));
     });
 }
 
@@ -201,11 +213,6 @@ TEST(Engine, AnIdleGroupSleeps) {
         std::vector<float> data(1000);
         for (int k = 0; k < 20; ++k) run(group, all_reduce_of(data, DType::kFloat32));
         std::this_thread::sleep_for(milliseconds(300));  // until the progress thread has taken over
-        const auto cpu = [] {
-            timespec spent{};
-            ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
-            return seconds(spent.tv_sec) + std::chrono::nanoseconds(spent.tv_nsec);
-        };
         const auto before = cpu();
         std::this_thread::sleep_for(milliseconds(1000));
         EXPECT_LT(cpu() - before, milliseconds(30));

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,9 +26,7 @@ def report(out: Path, docs: Path) -> str:
     return (docs / "performance.md").read_text()
 
 
-def test_a_layout_of_two_hosts(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("network namespaces need root")
+def test_a_layout_of_two_hosts(namespaces: None, tmp_path: Path) -> None:
     out, docs = tmp_path / "out", tmp_path / "docs"
     command = [sys.executable, str(ROOT / "scripts" / "bench_lab_run.py")]
     options = ["--only", "2x1@1gbit", "--quick", "--no-ddp", "--out", str(out), "--docs", str(docs)]

@@ -42,8 +42,7 @@ Task all_gather(Context& context) {
             parts.push_back(shares_on_rail(cell, layout.local_rank()));
         co_await rail_all_gather(context, parts);
     } else {
-        co_await context.turn(Lane::kRail);
-        context.pass(Lane::kRail);
+        co_await skip(context, Lane::kRail);
     }
     std::vector<Extents> remote(layout.rails());
     for (int j = 0; j < layout.rails(); ++j)

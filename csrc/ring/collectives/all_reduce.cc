@@ -1,4 +1,4 @@
-// all_reduce: reduce-scatter in the host, one ring per local rank between hosts, all-gather in the host.
+// all_reduce: reduce-scatter in the host, one rail per local rank between hosts, all-gather in the host.
 #include <cstring>
 
 #include "ring/collectives/collectives.h"
@@ -52,8 +52,7 @@ Task all_reduce(Context& context) {
     if (layout.on_rail()) {
         co_await rail_all_reduce(context, own[0]);
     } else {
-        co_await context.turn(Lane::kRail);
-        context.pass(Lane::kRail);
+        co_await skip(context, Lane::kRail);
     }
     co_await context.turn(Lane::kHostOut);
     co_await host_share(context, Lane::kHostOut, slices);

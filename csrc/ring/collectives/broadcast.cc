@@ -45,8 +45,7 @@ Task broadcast(Context& context) {
     if (layout.on_rail()) {
         co_await rail_broadcast(context, root_cell, slices[layout.local_rank()]);
     } else {
-        co_await context.turn(Lane::kRail);
-        context.pass(Lane::kRail);
+        co_await skip(context, Lane::kRail);
     }
     co_await context.turn(Lane::kHostOut);
     if (!in_root_cell) co_await host_share(context, Lane::kHostOut, slices);

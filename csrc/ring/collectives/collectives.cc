@@ -37,11 +37,7 @@ Task dispatch(Context& context) {
 
 Task run_collective(Context& context) {
     co_await dispatch(context);
-    while (context.lanes_passed < kLanes) {
-        const auto lane = static_cast<Lane>(context.lanes_passed);
-        co_await context.turn(lane);
-        context.pass(lane);
-    }
+    while (context.lanes_passed < kLanes) co_await skip(context, static_cast<Lane>(context.lanes_passed));
 }
 
 size_t count_pieces(const Context& context) {

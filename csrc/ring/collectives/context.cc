@@ -56,6 +56,11 @@ void Context::pass(Lane lane) {
     ++lanes_passed;
 }
 
+Task skip(Context& context, Lane lane) {
+    co_await context.turn(lane);
+    context.pass(lane);
+}
+
 Task enter(Context& context, const void* payload, size_t bytes) {
     if (context.segment == nullptr) co_return;
     Segment& segment = *context.segment;

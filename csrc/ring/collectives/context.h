@@ -131,6 +131,9 @@ inline auto Context::turn(Lane lane) const {
     return until(Turn(group.serving[static_cast<size_t>(lane)], number));
 }
 
+// Lets a piece through a lane in which this rank has nothing to do.
+Task skip(Context& context, Lane lane);
+
 // Announces the operation to the other ranks of the host, with a small payload, waits until all have entered
 // it, and compares what they called; the first thing that a collective does in lane kHostIn, in its first
 // piece. Throws MismatchError. Nothing to do for a rank that is alone in its cell.

@@ -49,10 +49,7 @@ Task one_shot(Context& context) {
 
     if (leader) co_await doubling_all_reduce(context, output, bytes, context.divisor());
     if (segment == nullptr) co_return;
-    if (!leader) {
-        co_await context.turn(Lane::kRail);
-        context.pass(Lane::kRail);
-    }
+    if (!leader) co_await skip(context, Lane::kRail);
     co_await context.turn(Lane::kHostOut);
     const int flags = host_lane(Lane::kHostOut);
     const uint64_t done = ++context.group.phase[flags];

@@ -65,8 +65,7 @@ Task over_hosts(Context& context, Piece piece) {
         result[0].data = output;
         co_await rail_reduce_scatter(context, local, sums, result);
     } else {
-        co_await context.turn(Lane::kRail);
-        context.pass(Lane::kRail);
+        co_await skip(context, Lane::kRail);
     }
     co_await context.turn(Lane::kHostOut);
     if (layout.local_size() > rails) {

@@ -107,7 +107,11 @@ Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::un
       group_{.layout = layout_, .tuning = tuning_, .id = roster_.group},
       progress_(layout_.rank(), layout_.size(), connections_.segment.get()) {
     group_.segment = layout_.local_size() > 1 ? connections_.segment.get() : nullptr;
-    for (const auto& link : connections_.links) group_.links.push_back(link.get());
+    group_.links.resize(static_cast<size_t>(layout_.cells()));
+    for (const auto& [position, link] : connections_.links) {
+        group_.links[position] = link.get();
+        links_.push_back(link.get());
+    }
     slots_.reserve(kInFlight);
     for (uint64_t i = 0; i < kInFlight; ++i)
         slots_.push_back({.context = {.group = group_, .segment = group_.segment},
@@ -241,6 +245,7 @@ void Communicator::shutdown() {
         }
     }
     if (acceptor_ != nullptr) acceptor_->forget(roster_.group, layout_.rank());
+    links_.clear();
     connections_.links.clear();
     connections_.controls.clear();
     run_callbacks(lock);

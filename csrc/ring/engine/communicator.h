@@ -144,6 +144,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     mutable std::mutex drive_mutex_;  // guards what follows: whoever holds it drives
     const Tuning tuning_;
     Group group_;
+    std::vector<Link*> links_;  // all there are
     // The pieces under way, numbered from 0; piece p is in slot p % kInFlight.
     static constexpr uint64_t kInFlight = 4;
     struct Slot {

@@ -139,7 +139,6 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
         const auto partners = Hypercube(me, n).partners();
         positions.insert(partners.begin(), partners.end());
         Connector connector(store, layout, roster, acceptor, streams, deadline, made);
-        made.links.resize(static_cast<size_t>(n));
         for (const int position : positions)
             made.links[position] = connector.link_to(layout.rail_rank(position));
     }

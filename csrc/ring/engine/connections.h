@@ -2,6 +2,7 @@
 // hypercube: some log2 of the number of hosts), the control connections, the shared segment.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -17,9 +18,9 @@
 namespace ring {
 
 struct Connections {
-    std::unique_ptr<Segment> segment;          // null where this rank is alone on its host
-    std::vector<std::unique_ptr<Link>> links;  // by position on the rail; null where no algorithm needs one
-    std::vector<int> data_fds;                 // of the links that have some, to be watched
+    std::unique_ptr<Segment> segment;            // null where this rank is alone on its host
+    std::map<int, std::unique_ptr<Link>> links;  // by position on the rail: those that the algorithms need
+    std::vector<int> data_fds;                   // of the links that have some, to be watched
     std::vector<std::unique_ptr<Control>> controls;  // to the neighbours on other hosts
 };
 

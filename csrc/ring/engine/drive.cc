@@ -192,8 +192,8 @@ bool Communicator::start_next() {
 
 bool Communicator::progress_links() {
     bool moved = false;
-    for (const auto& link : connections_.links) {
-        if (link == nullptr || !link->busy()) continue;
+    for (Link* link : links_) {
+        if (!link->busy()) continue;
         try {
             moved = link->progress() || moved;
         } catch (const PeerGone& gone) {
@@ -253,8 +253,7 @@ void Communicator::flood() {
 
 void Communicator::abandon_all() {
     const Failure why = failure().value_or(Failure{});
-    for (const auto& link : connections_.links)
-        if (link != nullptr) link->abort();
+    for (Link* link : links_) link->abort();
     std::deque<std::shared_ptr<Operation>> abandoned;
     for (; busy(); ++oldest_) {
         Slot& one = slot(oldest_);
@@ -308,7 +307,10 @@ void Communicator::explain_suspect() {
         fail({FailureKind::kPeer, who + " left the group", busy() ? oldest().operation->number : 0});
     } else if (Clock::now() >= suspect_->until) {
         fail({FailureKind::kPeer, who + " is gone: " + suspect_->why, 0});
+    } else {
+        return;
     }
+    suspect_.reset();  // told once: telling rings the doorbell, which leads here again
 }
 
 void Communicator::check_departures() {
@@ -359,8 +361,7 @@ Clock::time_point Communicator::wake_time() const {
 }
 
 bool Communicator::network_is_slow() const {
-    return std::any_of(connections_.links.begin(), connections_.links.end(),
-                       [](const auto& link) { return link != nullptr && link->slow(); });
+    return std::any_of(links_.begin(), links_.end(), [](const Link* link) { return link->slow(); });
 }
 
 bool Communicator::nothing_to_wait_for() const {

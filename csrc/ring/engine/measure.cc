@@ -57,8 +57,8 @@ class Prober {
         const uint64_t sent = next_.post_send(header, out_.data());
         const uint64_t received = prev_.post_recv(header, in_.data());
         for (int polls = 0; next_.sent() < sent || prev_.received() < received; ++polls) {
-            bool moved = next_.progress();
-            if (&prev_ != &next_) moved = prev_.progress() || moved;
+            bool moved = progress(next_);
+            if (&prev_ != &next_) moved = progress(prev_) || moved;
             if (moved) {
                 polls = 0;
             } else if (deadline_.passed()) {
@@ -71,6 +71,15 @@ class Prober {
             }
         }
         return seconds_since(start);
+    }
+
+    static bool progress(Link& link) {
+        try {
+            return link.progress();
+        } catch (const PeerGone& gone) {
+            throw PeerError("rank " + std::to_string(link.peer()) +
+                            " is gone, while the links were measured: " + gone.what());
+        }
     }
 
     uint64_t group_;
@@ -108,6 +117,15 @@ LinkCost given_link(const std::string& text) {
     link.latency_s = us * 1e-6;
     link.seconds_per_byte = 8 / (gbit * 1e9);
     return link;
+}
+
+// Waits for what `who` puts into the store.
+std::string expect(Store& store, const std::string& key, const std::string& who, Deadline deadline) {
+    try {
+        return store.get(key, deadline);
+    } catch (const TimeoutError&) {
+        throw TimeoutError(who + " did not tell in time what it measured of the links between the hosts");
+    }
 }
 
 // What groups over the same hosts measured before, kept by the process of rank 0.
@@ -151,7 +169,7 @@ Machine measure_machine(Store& store, const Layout& layout, const Roster& roster
         const std::string known = remembered.find(Remembered::key_of(layout));
         store.set(known_key, known.empty() ? "no" : known);
     }
-    std::string agreed = store.get(known_key, deadline);
+    std::string agreed = expect(store, known_key, "rank 0", deadline);
     if (agreed == "no") {
         if (layout.local_rank() == 0) {
             const int n = layout.cells();
@@ -166,14 +184,15 @@ Machine measure_machine(Store& store, const Layout& layout, const Roster& roster
             LinkCost slowest{};
             for (int cell = 0; cell < layout.cells(); ++cell) {
                 const LinkCost one =
-                    decode(store.get(roster.keys + "link/" + std::to_string(cell), deadline));
+                    decode(expect(store, roster.keys + "link/" + std::to_string(cell),
+                                  "rank " + std::to_string(layout.cell(cell).front()), deadline));
                 slowest.latency_s = std::max(slowest.latency_s, one.latency_s);
                 slowest.seconds_per_byte = std::max(slowest.seconds_per_byte, one.seconds_per_byte);
             }
             store.set(roster.keys + "link/agreed", encode(slowest));
             remembered.keep(Remembered::key_of(layout), encode(slowest));
         }
-        agreed = store.get(roster.keys + "link/agreed", deadline);
+        agreed = expect(store, roster.keys + "link/agreed", "rank 0", deadline);
     }
     machine.link = decode(agreed);
     return machine;

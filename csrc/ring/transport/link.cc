@@ -128,6 +128,20 @@ bool Link::claim(Stream& stream) {
     return true;
 }
 
+size_t Link::read(Stream& stream, const iovec* pieces, int count) {
+    if (stream.closed) return 0;
+    try {
+        return stream.pipe->read(pieces, count);
+    } catch (const PeerClosed&) {
+        stream.closed = true;
+        // Frames are whole on one stream: those that are missing may be on another that is still open.
+        const bool open =
+            std::any_of(streams_.begin(), streams_.end(), [](const Stream& one) { return !one.closed; });
+        if (!open || stream.in.moved > 0) throw;
+        return 0;
+    }
+}
+
 bool Link::progress_recvs(Stream& stream) {
     Incoming& in = stream.in;
     bool moved_any = false;
@@ -150,7 +164,7 @@ bool Link::progress_recvs(Stream& stream) {
                 pieces[count++] = {frame.data + payload_moved, frame.header.length - payload_moved};
         }
         if (count > 0) {
-            const size_t got = stream.pipe->read(pieces.data(), count);
+            const size_t got = read(stream, pieces.data(), count);
             if (got == 0) return moved_any;
             moved_any = true;
             const bool had_header = in.moved >= kHeaderBytes;

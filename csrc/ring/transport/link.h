@@ -70,10 +70,12 @@ class Link {
         std::unique_ptr<Pipe> pipe;
         Outgoing out;
         Incoming in;
+        bool closed = false;  // by the peer; what it sent before may still lie in the other streams
     };
 
     bool progress_sends(Stream& stream);
     bool progress_recvs(Stream& stream);
+    size_t read(Stream& stream, const iovec* pieces, int count);
     void take_frames(Outgoing& out);
     void count_sent(Outgoing& out, size_t bytes);
     // Finds out which posted receive the frame is for; false while that is not posted.

@@ -19,11 +19,18 @@ class PeerGone : public Error {
     using Error::Error;
 };
 
+// It closed the stream in good order: all that it ever wrote to this one has been read.
+class PeerClosed : public PeerGone {
+  public:
+    using PeerGone::PeerGone;
+};
+
 // Used by one thread at a time (the one that drives the group).
 class Pipe {
   public:
     virtual ~Pipe() = default;
-    // Moves as many bytes as fit now; 0 if none. Throw PeerGone when no byte can move any more.
+    // Moves as many bytes as fit now; 0 if none. Throw PeerGone when no byte can move any more;
+    // read() PeerClosed where it can tell that nothing was lost.
     virtual size_t write(const iovec* pieces, int count) = 0;
     virtual size_t read(const iovec* pieces, int count) = 0;
 };

@@ -34,7 +34,7 @@ size_t TcpPipe::read(const iovec* pieces, int count) {
     msghdr message = message_of(pieces, count);
     const ssize_t got = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT);
     if (got > 0) return static_cast<size_t>(got);
-    if (got == 0) throw PeerGone("the connection was closed");
+    if (got == 0) throw PeerClosed("the connection was closed");
     if (would_block(errno)) return 0;
     throw PeerGone(std::string("the connection broke: ") + std::strerror(errno));
 }
