@@ -48,8 +48,8 @@ def pools(loopback: Loopback) -> Iterator[Pools]:
 def namespaces() -> None:
     """Network namespaces can be made here.
 
-    Only a developer without root skips: CI is root, scripts/setup installs iproute2 there, and .ci/check_counts.py
-    fails the run where anything was skipped.
+    Only a developer without root skips: CI is root, scripts/setup installs iproute2 there, and
+    .ci/check_counts.py fails the run where anything was skipped.
     """
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
