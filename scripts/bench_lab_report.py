@@ -18,7 +18,8 @@ from bench_lab_results import LinkReport, Results
 from torch_ring.cli.context import Context
 from torch_ring.cli.ddp_report import Report as DdpReport
 from torch_ring.cli.measure import Row
-from torch_ring.cli.report import Report, duration, significant, size
+from torch_ring.cli.report import Report
+from torch_ring.cli.units import show_binary, show_time, significant
 
 _TEMPLATE = Path(__file__).with_name("bench_lab_template.md")
 _NOTHING = "Not measured."
@@ -104,7 +105,7 @@ def _figures(report: Report, mpi: MpiReport | None, collective: str) -> str:
         compared: list[Row | MpiRow] = [*others]
         if mpi:
             compared += [row for row in mpi.rows if row.bytes == count]
-        cells = [size(count) if count else "", *(_time(row) for row in (reference, *compared))]
+        cells = [show_binary(count) if count else "", *(_time(row) for row in (reference, *compared))]
         cells += [significant(row.median_us / reference.median_us) for row in compared]
         cells.append(f"{reference.busbw_gb_s:.3f}" if count else "")
         cells += [f"{reference.busbw_gb_s / limit:.0%}"] if limit is not None else []
@@ -119,7 +120,7 @@ def _time(row: Row | MpiRow) -> str:
 
 
 def _spread(median_us: float, low_us: float, high_us: float) -> str:
-    return f"{duration(median_us)} ({duration(low_us)} to {duration(high_us)})"
+    return f"{show_time(1e-6 * median_us)} ({show_time(1e-6 * low_us)} to {show_time(1e-6 * high_us)})"
 
 
 def _optional(value: float | None) -> str:
@@ -133,7 +134,7 @@ def _ddp(results: Results) -> str:
             layout.title(),
             row.backend,
             _spread(1e3 * row.median_ms, 1e3 * row.p10_ms, 1e3 * row.p90_ms),
-            duration(1e3 * row.compute_ms),
+            show_time(1e-3 * row.compute_ms),
             f"{row.exposed:.0%}",
             f"{row.cpu_s:.2f}",
             f"{row.loss_difference:.1g}",
@@ -150,7 +151,7 @@ def _scaling(results: Results, images: set[str]) -> str:
     for layout, report in results.scaling.items():
         for row in report.rows:
             efficiency = scaling_efficiency(results.scaling, row.backend).get(layout.hosts)
-            times = [duration(1e3 * row.median_ms), duration(1e3 * row.compute_ms), f"{row.exposed:.0%}"]
+            times = [show_time(1e-3 * row.median_ms), show_time(1e-3 * row.compute_ms), f"{row.exposed:.0%}"]
             share = "" if efficiency is None else f"{efficiency:.0%}"
             lines.append([str(layout.hosts), layout.rate, row.backend, *times, share])
     if not lines:

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from torch_ring.cli import plan_units
+from torch_ring.cli import units
 from torch_ring.cli.plan import plan
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -213,12 +213,12 @@ def test_a_missing_module_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_units() -> None:
-    assert plan_units.parse_rate("25gbit") == plan_units.parse_rate("25 Gbit/s") == 25e9 / 8
-    assert plan_units.parse_rate("20GB/s") == 20e9 and plan_units.parse_rate("1.5GiB") == 1.5 * 2**30
-    assert plan_units.parse_time("50us") == pytest.approx(50e-6) and plan_units.parse_time(".5 ms") == 5e-4
-    assert plan_units.parse_size("100MB") == 10**8 and plan_units.parse_size("64KiB") == 65536
-    assert plan_units.show_time(0.0999996) == "100 ms" and plan_units.show_time(0.9999) == "1.00 s"
-    assert plan_units.show_time(25e-6) == "25.0 us" and plan_units.show_time(0) == "0 us"
-    assert plan_units.show_bytes(199_609_375) == "200 MB" and plan_units.show_bytes(7) == "7.00 B"
-    assert plan_units.show_rate(25e9 / 8) == "25 Gbit/s" and plan_units.show_rate(1e5) == "800 kbit/s"
-    assert plan_units.show_binary(1120 << 10) == "1120 KiB" and plan_units.show_binary(0) == "0 B"
+    assert units.parse_rate("25gbit") == units.parse_rate("25 Gbit/s") == 25e9 / 8
+    assert units.parse_rate("20GB/s") == 20e9 and units.parse_rate("1.5GiB") == 1.5 * 2**30
+    assert units.parse_time("50us") == pytest.approx(50e-6) and units.parse_time(".5 ms") == 5e-4
+    assert units.parse_size("100MB") == 10**8 and units.parse_size("64KiB") == 65536
+    assert units.show_time(0.0999996) == "100 ms" and units.show_time(0.9999) == "1.00 s"
+    assert units.show_time(25e-6) == "25.0 µs" and units.show_time(0) == "0 µs"
+    assert units.show_bytes(199_609_375) == "200 MB" and units.show_bytes(7) == "7.00 B"
+    assert units.show_rate(25e9 / 8) == "25 Gbit/s" and units.show_rate(1e5) == "800 kbit/s"
+    assert units.show_binary(1120 << 10) == "1120 KiB" and units.show_binary(0) == "0 B"

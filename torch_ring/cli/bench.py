@@ -13,7 +13,8 @@ from torch_ring.cli.context import Observer
 from torch_ring.cli.groups import Groups
 from torch_ring.cli.measure import Row, Workload, measure
 from torch_ring.cli.options import BackendsOption, RanksOption
-from torch_ring.cli.report import Report, print_report, size, stdout
+from torch_ring.cli.report import Report, print_report, stdout
+from torch_ring.cli.units import show_binary
 
 
 def bench(
@@ -67,7 +68,9 @@ def _run(groups: Groups, workload: Workload, limit_gbit: float | None) -> Report
         rows += of_size
         if groups.rank == 0 and sys.stderr.isatty():
             print(
-                f"measured: {of_size[0].collective} {size(of_size[0].bytes):<10}", end="\r", file=sys.stderr
+                f"measured: {of_size[0].collective} {show_binary(of_size[0].bytes):<10}",
+                end="\r",
+                file=sys.stderr,
             )
     return Report(
         context=observer.context(),

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from torch_ring.cli.context import Context
 from torch_ring.cli.ddp_measure import Row, Training
-from torch_ring.cli.report import duration
+from torch_ring.cli.units import show_time
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def print_report(console: Console, report: Report) -> None:
         times = (row.median_ms, row.p10_ms, row.p90_ms, row.compute_ms)
         table.add_row(
             row.backend,
-            *(duration(1e3 * value) for value in times),
+            *(show_time(1e-3 * value) for value in times),
             f"{row.exposed:.0%}",
             f"{row.cpu_s:.2f}",
             f"{row.last_loss:.6f}",

@@ -17,7 +17,7 @@ from torch_ring._backend import load
 from torch_ring.cli import plan_report
 from torch_ring.cli.plan_case import Case, machine_fields
 from torch_ring.cli.plan_measured import compare, read_measurements
-from torch_ring.cli.plan_units import parse_rate, parse_size, parse_time
+from torch_ring.cli.units import parse_rate, parse_size, parse_time
 from torch_ring.errors import RingConfigError
 
 if TYPE_CHECKING:

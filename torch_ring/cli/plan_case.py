@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from torch_ring.cli.plan_units import show_bytes, show_rate, show_time
+from torch_ring.cli.units import show_bytes, show_rate, show_time
 
 if TYPE_CHECKING:
     from torch_ring._C import Machine, Plan, Prediction

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from torch_ring.cli.plan_case import Case, count
-from torch_ring.cli.plan_units import show_binary, show_bytes, show_time
+from torch_ring.cli.units import show_binary, show_bytes, show_time
 
 if TYPE_CHECKING:
     from torch_ring._C import Prediction

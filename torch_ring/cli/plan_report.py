@@ -12,7 +12,7 @@ from rich.table import Table
 
 from torch_ring.cli.plan_case import Case, plan_fields
 from torch_ring.cli.plan_measured import Comparison
-from torch_ring.cli.plan_units import show_binary, show_bytes, show_time
+from torch_ring.cli.units import show_binary, show_bytes, show_time
 
 if TYPE_CHECKING:
     from torch_ring._C import Plan

@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from torch_ring.cli.report import Report, size
+from torch_ring.cli.report import Report
+from torch_ring.cli.units import show_binary
 
 _MAX_TICKS = 8
 _LINE: dict[str, Any] = {"marker": "o", "markersize": 3}
@@ -102,6 +103,6 @@ def _dress(axes: Axes, what: Iterable[Curve]) -> None:
     axes.set_xscale("log", base=2)
     sizes = sorted({number for curve in what for number in _sizes(curve)})
     axes.set_xticks(sizes[:: 1 + len(sizes) // _MAX_TICKS])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size(round(value))))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: show_binary(round(value))))
     axes.set_xlabel("size")
     axes.grid(alpha=0.3)

@@ -15,6 +15,7 @@ from rich.table import Table
 from torch_ring.cli.collectives import link_limit
 from torch_ring.cli.context import Context
 from torch_ring.cli.measure import Row
+from torch_ring.cli.units import show_binary, show_time, significant
 
 
 @dataclass(frozen=True)
@@ -51,28 +52,6 @@ def stdout() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
-def duration(microseconds: float) -> str:
-    """Three significant digits, in the unit that suits."""
-    for unit, factor in (("µs", 1.0), ("ms", 1e3), ("s", 1e6)):
-        if microseconds < 999.5 * factor or unit == "s":
-            return f"{significant(microseconds / factor)} {unit}"
-    raise AssertionError
-
-
-def significant(value: float) -> str:
-    """Three significant digits, but no more than three decimals."""
-    decimals = next((n for n, from_ in enumerate((99.95, 9.995, 0.9995)) if value >= from_), 3)
-    return f"{value:.{decimals}f}"
-
-
-def size(count: int) -> str:
-    """Bytes, in the unit in which they are a whole number, as --sizes takes them."""
-    for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if count >= 1 << shift and count % (1 << shift) == 0:
-            return f"{count >> shift} {unit}"
-    return f"{count} B"
-
-
 def print_report(console: Console, report: Report) -> None:
     report.context.print(console)
     for collective in report.collectives():
@@ -90,8 +69,8 @@ def _table(report: Report, collective: str, rows: Sequence[Row]) -> Table:
         table.add_column(heading, justify="left" if heading == "backend" else "right")
     for count, of_size in groupby(rows, key=lambda row: row.bytes):
         for number, row in enumerate(of_size):
-            cells = ["" if number or not count else size(count), row.backend]
-            cells += [duration(value) for value in (row.median_us, row.p10_us, row.p90_us)]
+            cells = ["" if number or not count else show_binary(count), row.backend]
+            cells += [show_time(1e-6 * value) for value in (row.median_us, row.p10_us, row.p90_us)]
             cells.append(f"{row.busbw_gb_s:.3f}" if count else "")
             if limit is not None:
                 cells.append(f"{row.busbw_gb_s / limit:.0%}")

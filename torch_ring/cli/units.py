@@ -1,4 +1,4 @@
-"""Rates, times and sizes, as `torch-ring plan` reads and writes them. Called by the plan_*.py files."""
+"""Rates, times and sizes, as the commands read and write them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _scaled(value: float, units: list[tuple[float, str]]) -> str:
 
 def show_time(seconds: float) -> str:
     """ "75.1 ms" """
-    return _scaled(seconds, [(1.0, "s"), (1e-3, "ms"), (1e-6, "us")])
+    return _scaled(seconds, [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs")])
 
 
 def show_bytes(count: float) -> str:
@@ -97,3 +97,9 @@ def show_binary(count: int) -> str:
         count //= 1024
         unit = larger
     return f"{count} {unit}"
+
+
+def significant(value: float) -> str:
+    """Three significant digits, but no more than three decimals."""
+    decimals = next((n for n, from_ in enumerate((99.95, 9.995, 0.9995)) if value >= from_), 3)
+    return f"{value:.{decimals}f}"
