@@ -194,6 +194,25 @@ TEST_P(Faults, AForkedChildLeavesTheGroupOfItsParentAlone) {
     });
 }
 
+// What ranks tell each other while they wait must not keep them awake.
+TEST(Waiting, ForALateRankUsesNoCpu) {
+    for (const Hosts& hosts : {Hosts{1, 1, 1, 1, 1}, Hosts{2, 1, 2}}) {
+        run_group(
+            hosts,
+            [](Communicator& group) {
+                if (group.layout().rank() == 1) {
+                    std::this_thread::sleep_for(milliseconds(1200));  // until they have begun to tell
+                    const auto before = cpu();
+                    std::this_thread::sleep_for(milliseconds(500));
+                    EXPECT_LT(cpu() - before, milliseconds(150));
+                }
+                std::vector<float> data(1000, 1.0f);
+                run(group, all_reduce_of(data, DType::kFloat32));
+            },
+            seconds(10));
+    }
+}
+
 TEST(Bootstrap, NamesTheRanksThatDoNotCome) {
     const TemporaryFolder folder;
     FileStore store(folder.path());

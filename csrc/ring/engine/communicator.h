@@ -106,9 +106,9 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     bool handle_events(int timeout_ms);  // true if there were any
     void read_controls();
     bool network_is_slow() const;
-    bool nothing_to_wait_for() const;  // what the active operation waits for is there, or it has failed
-    void run_callbacks(Lock& lock);    // releases the lock meanwhile
-    Clock::time_point share_time() const;
+    bool nothing_to_wait_for() const;      // what the active operation waits for is there, or it has failed
+    void run_callbacks(Lock& lock);        // releases the lock meanwhile
+    Clock::time_point first_beat() const;  // of the oldest operation, if it has not ended by then
     Clock::time_point wake_time() const;
 
     bool has_work() const;

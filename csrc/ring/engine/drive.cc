@@ -19,10 +19,8 @@
 namespace ring {
 namespace {
 
-// How long a rank waits before it tells the others how far it is, and how often it looks for news from then
-// on.
-constexpr milliseconds kShareAfter{1000};
-constexpr milliseconds kShareEvery{100};
+// How long a rank waits before it tells the others how far it is.
+constexpr milliseconds kBeatAfter{1000};
 // How long a peer whose data connection ended may take to say why on its control connection.
 constexpr milliseconds kExplain{200};
 
@@ -70,7 +68,7 @@ bool Communicator::serve(bool woken) {
     // Relaxed, here and below: a waiter that comes late takes the lock all the same.
     if (woken) armed_.store(false, std::memory_order_relaxed);
     if (waiters_.load(std::memory_order_relaxed) > 0) return armed_.load(std::memory_order_relaxed);
-    if (armed_.load(std::memory_order_relaxed) && !has_work()) return true;
+    if (armed_.load(std::memory_order_relaxed) && !has_work() && Clock::now() < next_deadline()) return true;
     Lock lock(drive_mutex_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
     Spinner spinner(spin_us_, pauses_);
@@ -102,7 +100,7 @@ Clock::time_point Communicator::next_deadline() const {
     if (waiters_.load(std::memory_order_relaxed) > 0)
         return Clock::time_point::max();  // they look themselves
     Lock lock(drive_mutex_, std::try_to_lock);
-    return lock.owns_lock() ? wake_time() : Clock::now() + kShareEvery;
+    return lock.owns_lock() ? wake_time() : Clock::now() + ProgressTable::kShareEvery;
 }
 
 bool Communicator::has_work() const {
@@ -277,17 +275,18 @@ void Communicator::abandon_all() {
 
 void Communicator::check_deadline() {
     explain_suspect();
-    if (!busy()) return;
     const auto now = Clock::now();
+    progress_.share(connections_.controls, now);  // what was heard, also by one that waits for nothing
+    if (!busy()) return;
     check_departures();
     const auto awaited = oldest().strand->awaited();
-    if (now >= share_time()) {
-        progress_.beat(awaited.empty() ? -1 : awaited.front());
-        progress_.share(connections_.controls);
+    if (now >= first_beat()) {
+        progress_.beat(awaited.empty() ? -1 : awaited.front(), now);
+        progress_.share(connections_.controls, now);
     }
     const Operation& operation = *oldest().operation;
     if (!operation.deadline.passed()) return;
-    const auto patience = share_time() - oldest().operation->posted;
+    const auto patience = first_beat() - operation.posted;
     const std::string why = progress_.blame(operation.number, awaited, patience,
                                             [this](int rank) { return layout_.describe(rank); });
     fail(
@@ -333,7 +332,6 @@ void Communicator::read_controls() {
                 fail(decode_failure(message.payload));
             } else if (message.type == Control::Type::kProgress) {
                 for (const CallProgress& one : decode_progress(message.payload)) progress_.merge(one);
-                progress_.share(connections_.controls);
             }
         }
         // A rank may leave in good order while others still work: only who needs it fails, in
@@ -347,17 +345,15 @@ void Communicator::read_controls() {
 
 // ---- sleeping ----
 
-Clock::time_point Communicator::share_time() const {
+Clock::time_point Communicator::first_beat() const {
     const auto allowed = oldest().operation->deadline.at() - oldest().operation->posted;
-    return oldest().operation->posted + std::min<Clock::duration>(kShareAfter, allowed / 4);
+    return oldest().operation->posted + std::min<Clock::duration>(kBeatAfter, allowed / 4);
 }
 
 Clock::time_point Communicator::wake_time() const {
-    auto at = suspect_ ? suspect_->until : Clock::time_point::max();
+    const auto at = std::min(suspect_ ? suspect_->until : Clock::time_point::max(), progress_.next_share());
     if (!busy()) return at;
-    const auto now = Clock::now();
-    const auto share = share_time();
-    return std::min({at, oldest().operation->deadline.at(), now < share ? share : now + kShareEvery});
+    return std::min({at, oldest().operation->deadline.at(), std::max(first_beat(), progress_.next_beat())});
 }
 
 bool Communicator::network_is_slow() const {

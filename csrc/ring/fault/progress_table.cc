@@ -30,7 +30,10 @@ void ProgressTable::enter(uint64_t operation) {
     entry(rank_).operation.store(operation, std::memory_order_relaxed);
 }
 
-void ProgressTable::beat(int waits_for) {
+void ProgressTable::beat(int waits_for, Clock::time_point now) {
+    if (now < next_beat_) return;
+    next_beat_ = now + kBeatEvery;
+    news_ = true;
     entry(rank_).waits_for.store(waits_for, std::memory_order_relaxed);
     entry(rank_).beats.fetch_add(1, std::memory_order_relaxed);
     for (int rank = 0; rank < static_cast<int>(seen_.size()); ++rank) look(rank);
@@ -39,9 +42,12 @@ void ProgressTable::beat(int waits_for) {
 void ProgressTable::merge(const CallProgress& heard) {
     if (heard.rank < 0 || heard.rank >= static_cast<int>(sent_.size()) || heard.rank == rank_) return;
     Segment::Progress& known = entry(heard.rank);
-    if (heard.operation > known.operation.load(std::memory_order_relaxed))
+    if (heard.operation > known.operation.load(std::memory_order_relaxed)) {
         known.operation.store(heard.operation, std::memory_order_relaxed);
+        news_ = true;
+    }
     if (heard.beats > known.beats.load(std::memory_order_relaxed)) {
+        news_ = true;
         known.waits_for.store(heard.waits_for, std::memory_order_relaxed);
         known.beats.store(heard.beats, std::memory_order_relaxed);
     }
@@ -53,7 +59,10 @@ void ProgressTable::look(int rank) {
     if (beats != seen_[rank].beats) seen_[rank] = {beats, Clock::now()};
 }
 
-void ProgressTable::share(const std::vector<std::unique_ptr<Control>>& controls) {
+void ProgressTable::share(const std::vector<std::unique_ptr<Control>>& controls, Clock::time_point now) {
+    if (now < next_share()) return;
+    news_ = false;
+    may_share_ = now + kShareEvery;
     if (controls.empty()) return;
     std::vector<CallProgress> news;
     const auto send = [&] {

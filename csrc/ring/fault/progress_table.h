@@ -1,10 +1,11 @@
 // How far each rank is known to be, so that a timeout blames the right one.
 //
-// A rank that has waited for a while *beats*: again and again it tells its neighbours on other hosts which
-// operation it is in and whom it waits for, and passes on what it hears; the ranks of one host share one
-// table in their segment. Only growth is sent, so the gossip dies down by itself. When a deadline passes, the
-// chain of who waits for whom leads from this rank to one that has not called the operation, or that no
-// longer beats: that one is to blame.
+// A rank that has waited for a while *beats*, ten times a second: it tells its neighbours on other hosts
+// which operation it is in and whom it waits for, and passes on what it hears; the ranks of one host share
+// one table in their segment. Only growth is sent, and at most once in kShareEvery: what wakes a rank must
+// not make it wake others at once, or they would keep each other awake. When a deadline passes, the chain of
+// who waits for whom leads from this rank to one that has not called the operation, or that no longer beats:
+// that one is to blame.
 #pragma once
 
 #include <cstdint>
@@ -21,16 +22,22 @@ namespace ring {
 // Used by one thread at a time (the one that drives the group).
 class ProgressTable {
   public:
+    static constexpr milliseconds kBeatEvery{100};
+    static constexpr milliseconds kShareEvery{20};
+
     ProgressTable(int rank, int size, Segment* segment);
 
     // This rank called an operation.
     void enter(uint64_t operation);
-    // It still waits in it, for this rank (-1: for none in particular).
-    void beat(int waits_for);
+    // It still waits in it, for this rank (-1: for none in particular). Does nothing before next_beat().
+    void beat(int waits_for, Clock::time_point now);
+    Clock::time_point next_beat() const { return next_beat_; }
     // What a neighbour said.
     void merge(const CallProgress& heard);
-    // Sends what has grown since the last call to all neighbours.
-    void share(const std::vector<std::unique_ptr<Control>>& controls);
+    // Sends what has grown since the last time to all neighbours. Does nothing before next_share(), which is
+    // the end of time while there is no news.
+    void share(const std::vector<std::unique_ptr<Control>>& controls, Clock::time_point now);
+    Clock::time_point next_share() const { return news_ ? may_share_ : Clock::time_point::max(); }
 
     // Why `operation`, in which this rank waits for `awaited`, does not end. A rank that has not beaten for
     // `patience` is taken for stopped. `describe` names a rank.
@@ -61,6 +68,9 @@ class ProgressTable {
     std::unique_ptr<Segment::Progress[]> own_;  // without a segment
     std::vector<CallProgress> sent_;
     std::vector<Seen> seen_;
+    Clock::time_point next_beat_{};
+    Clock::time_point may_share_{};
+    bool news_ = false;  // something grew since share() sent it
 };
 
 template <typename Describe>
