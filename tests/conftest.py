@@ -44,17 +44,19 @@ def pools(loopback: Loopback) -> Iterator[Pools]:
     pools.close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that need network namespaces, so that one who is not root can leave them out."""
+    for item in items:
+        if "namespaces" in getattr(item, "fixturenames", ()):
+            item.add_marker("namespaces")
+
+
 @pytest.fixture(scope="session")
 def namespaces() -> None:
-    """Network namespaces can be made here.
-
-    Only a developer without root skips: CI is root, scripts/setup installs iproute2 there, and
-    .ci/check_counts.py fails the run where anything was skipped.
-    """
-    if os.geteuid() != 0:
-        pytest.skip("network namespaces need root")
-    if not (shutil.which("ip") and shutil.which("tc")):
-        pytest.skip("network namespaces need ip and tc (iproute2)")
+    """Network namespaces can be made here; an error if not: nobody leaves tests out without saying so."""
+    needs = "run as root" if os.geteuid() != 0 else "install iproute2"
+    if os.geteuid() != 0 or not (shutil.which("ip") and shutil.which("tc")):
+        raise RuntimeError(f'this test makes network namespaces: {needs}, or leave out: -m "not namespaces"')
 
 
 @pytest.fixture(scope="session")
