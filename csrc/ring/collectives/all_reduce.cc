@@ -3,7 +3,6 @@
 
 #include "ring/collectives/collectives.h"
 #include "ring/collectives/host.h"
-#include "ring/collectives/one_shot.h"
 #include "ring/collectives/rail.h"
 
 namespace ring {
@@ -17,10 +16,6 @@ Extent slice_extent(std::byte* data, size_t element, size_t count, size_t parts,
 }  // namespace
 
 Task all_reduce(Context& context) {
-    if (is_one_shot(context)) {
-        co_await one_shot(context);
-        co_return;
-    }
     const Layout& layout = context.layout;
     const bool one_cell = layout.cells() == 1;
     const size_t element = context.element_bytes();

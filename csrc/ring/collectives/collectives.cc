@@ -17,7 +17,7 @@ namespace {
 Task dispatch(Context& context) {
     switch (context.signature().kind) {
         case Collective::kAllReduce:
-            return all_reduce(context);
+            return is_one_shot(context) ? one_shot(context) : all_reduce(context);
         case Collective::kBroadcast:
             return broadcast(context);
         case Collective::kAllGather:

@@ -16,19 +16,6 @@ FrameHeader header_of(const Context& context, size_t bytes) {
     return header;
 }
 
-void check_announcements(const Context& context) {
-    const Segment& segment = *context.segment;
-    const auto reference = segment.announced(0, context.operation);
-    for (int l = 1; l < segment.local_size(); ++l) {
-        const auto other = segment.announced(l, context.operation);
-        if (other.signature != reference.signature)
-            throw MismatchError(
-                describe_mismatch(segment.rank_of(l), other.operation, other.signature, segment.rank_of(0),
-                                  reference.operation, reference.signature),
-                context.operation);
-    }
-}
-
 }  // namespace
 
 std::byte* Scratch::take(size_t bytes) {
@@ -56,17 +43,18 @@ void Context::pass(Lane lane) {
     ++lanes_passed;
 }
 
-Task skip(Context& context, Lane lane) {
-    co_await context.turn(lane);
-    context.pass(lane);
-}
-
-Task enter(Context& context, const void* payload, size_t bytes) {
-    if (context.segment == nullptr) co_return;
-    Segment& segment = *context.segment;
-    segment.enter({context.operation, context.signature()}, payload, bytes);
-    co_await until(AllEntered(segment, context.operation));
-    check_announcements(context);
+void check_announcements(const Context& context) {
+    if (context.segment == nullptr) return;
+    const Segment& segment = *context.segment;
+    const auto reference = segment.announced(0, context.operation);
+    for (int l = 1; l < segment.local_size(); ++l) {
+        const auto other = segment.announced(l, context.operation);
+        if (other.signature != reference.signature)
+            throw MismatchError(
+                describe_mismatch(segment.rank_of(l), other.operation, other.signature, segment.rank_of(0),
+                                  reference.operation, reference.signature),
+                context.operation);
+    }
 }
 
 }  // namespace ring

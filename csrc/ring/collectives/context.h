@@ -131,12 +131,23 @@ inline auto Context::turn(Lane lane) const {
     return until(Turn(group.serving[static_cast<size_t>(lane)], number));
 }
 
-// Lets a piece through a lane in which this rank has nothing to do.
-Task skip(Context& context, Lane lane);
+// To be awaited: lets a piece through a lane in which this rank has nothing to do.
+inline auto skip(Context& context, Lane lane) {
+    return until(Context::Turn(context.group.serving[static_cast<size_t>(lane)], context.number),
+                 [&context, lane] { context.pass(lane); });
+}
 
-// Announces the operation to the other ranks of the host, with a small payload, waits until all have entered
-// it, and compares what they called; the first thing that a collective does in lane kHostIn, in its first
-// piece. Throws MismatchError. Nothing to do for a rank that is alone in its cell.
-Task enter(Context& context, const void* payload = nullptr, size_t bytes = 0);
+// Throws MismatchError where the ranks of the host, all of which have entered the operation, called different
+// things.
+void check_announcements(const Context& context);
+
+// To be awaited: announces the operation to the other ranks of the host, with a small payload, waits until
+// all have entered it, and compares what they called; the first thing that a collective does in lane kHostIn,
+// in its first piece. Throws MismatchError. Nothing to do for a rank that is alone in its cell.
+inline auto enter(Context& context, const void* payload = nullptr, size_t bytes = 0) {
+    if (context.segment != nullptr)
+        context.segment->enter({context.operation, context.signature()}, payload, bytes);
+    return until(AllEntered(context.segment, context.operation), [&context] { check_announcements(context); });
+}
 
 }  // namespace ring

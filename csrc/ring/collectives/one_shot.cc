@@ -13,13 +13,15 @@ namespace {
 constexpr int kLeader = 0;
 
 // The sum of what the ranks of the host entered with, in order of local rank.
-void sum_of_host(const Context& context, void* to, size_t divisor) {
+void sum_of_host(Context& context, void* to, size_t divisor) {
     const size_t bytes = context.bytes();
     if (bytes == 0) return;  // a barrier, or an empty tensor
     const Segment& segment = *context.segment;
-    std::vector<const void*> sources(segment.local_size());
-    for (int l = 0; l < segment.local_size(); ++l) sources[l] = segment.payload(l, context.operation, bytes);
-    context.reduce()(to, sources.data(), sources.size(), context.signature().count, divisor);
+    const auto ranks = static_cast<size_t>(segment.local_size());
+    auto* const sources = reinterpret_cast<const void**>(context.scratch.take(ranks * sizeof(void*)));
+    for (size_t l = 0; l < ranks; ++l)
+        sources[l] = segment.payload(static_cast<int>(l), context.operation, bytes);
+    context.reduce()(to, sources, ranks, context.signature().count, divisor);
 }
 
 }  // namespace

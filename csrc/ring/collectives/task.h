@@ -114,16 +114,23 @@ class Strand {
     Waitable* waiting_ = nullptr;
 };
 
-// co_await until(Waitable(...)): goes on when it is ready.
-template <typename W>
-auto until(W waitable) {
+// co_await until(Waitable(...)): goes on when it is ready. With `then`, calls that before it goes on: a step
+// that waits once is not worth a coroutine of its own.
+template <typename W, typename Then>
+auto until(W waitable, Then then) {
     struct Wait {
         W waitable;
+        Then then;
         bool await_ready() { return waitable.ready(); }
         void await_suspend(std::coroutine_handle<> leaf) { Strand::park(leaf, &waitable); }
-        void await_resume() {}
+        void await_resume() { then(); }
     };
-    return Wait{std::move(waitable)};
+    return Wait{std::move(waitable), std::move(then)};
+}
+
+template <typename W>
+auto until(W waitable) {
+    return until(std::move(waitable), [] {});
 }
 
 }  // namespace ring

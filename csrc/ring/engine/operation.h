@@ -21,7 +21,7 @@ class Operation {
     Operation(Arguments arguments, Clock::time_point posted, milliseconds timeout, OnDone on_done)
         : arguments(std::move(arguments)),
           posted(posted),
-          deadline(posted + timeout),
+          deadline(posted + timeout + kTick),
           on_done(std::move(on_done)) {}
 
     // Acquire: whoever sees it done sees the results, and error().
@@ -40,7 +40,7 @@ class Operation {
     }
 
     const Arguments arguments;
-    const Clock::time_point posted;
+    const Clock::time_point posted;  // as last_tick() says
     const Deadline deadline;
     OnDone on_done;       // moved out to be called, so that what it holds is let go
     uint64_t number = 0;  // from 1, in the order of calls; set by post()

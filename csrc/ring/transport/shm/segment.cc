@@ -249,14 +249,15 @@ bool Segment::anyone_departed() const {
 }
 
 bool AllLocal::ready() {
-    while (next_ < segment_.local_size() && (next_ == segment_.local_rank() || passed(next_))) ++next_;
-    return next_ == segment_.local_size();
+    if (segment_ == nullptr) return true;
+    while (next_ < segment_->local_size() && (next_ == segment_->local_rank() || passed(next_))) ++next_;
+    return next_ == segment_->local_size();
 }
 
 std::vector<int> AllLocal::awaited() const {
     std::vector<int> missing;
-    for (int l = next_; l < segment_.local_size(); ++l)
-        if (l != segment_.local_rank() && !passed(l)) missing.push_back(segment_.rank_of(l));
+    for (int l = next_; segment_ != nullptr && l < segment_->local_size(); ++l)
+        if (l != segment_->local_rank() && !passed(l)) missing.push_back(segment_->rank_of(l));
     return missing;
 }
 

@@ -127,16 +127,17 @@ class Segment {
     Mapping mapping_;
 };
 
-// Waits until all local ranks have come to a point that `passed` tells.
+// Waits until all local ranks have come to a point that `passed` tells. Without a segment a rank is alone, and
+// waits for nobody.
 class AllLocal : public Waitable {
   public:
-    explicit AllLocal(const Segment& segment) : segment_(segment) {}
+    explicit AllLocal(const Segment* segment) : segment_(segment) {}
     bool ready() override;
     std::vector<int> awaited() const override;
 
   protected:
     virtual bool passed(int local) const = 0;
-    const Segment& segment_;
+    const Segment* segment_;
 
   private:
     int next_ = 0;  // the lowest local rank not yet seen there
@@ -144,20 +145,20 @@ class AllLocal : public Waitable {
 
 class AllEntered : public AllLocal {
   public:
-    AllEntered(const Segment& segment, uint64_t operation) : AllLocal(segment), operation_(operation) {}
+    AllEntered(const Segment* segment, uint64_t operation) : AllLocal(segment), operation_(operation) {}
 
   private:
-    bool passed(int local) const override { return segment_.entered(local, operation_); }
+    bool passed(int local) const override { return segment_->entered(local, operation_); }
     uint64_t operation_;
 };
 
 class PhaseReached : public AllLocal {
   public:
     PhaseReached(const Segment& segment, int lane, uint64_t phase)
-        : AllLocal(segment), lane_(lane), phase_(phase) {}
+        : AllLocal(&segment), lane_(lane), phase_(phase) {}
 
   private:
-    bool passed(int local) const override { return segment_.reached(local, lane_, phase_); }
+    bool passed(int local) const override { return segment_->reached(local, lane_, phase_); }
     int lane_;
     uint64_t phase_;
 };
