@@ -147,7 +147,8 @@ void check_announcements(const Context& context);
 inline auto enter(Context& context, const void* payload = nullptr, size_t bytes = 0) {
     if (context.segment != nullptr)
         context.segment->enter({context.operation, context.signature()}, payload, bytes);
-    return until(AllEntered(context.segment, context.operation), [&context] { check_announcements(context); });
+    return until(AllEntered(context.segment, context.operation),
+                 [&context] { check_announcements(context); });
 }
 
 }  // namespace ring

@@ -142,8 +142,8 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
     std::exception_ptr refused;
     {
         const std::lock_guard lock(queue_mutex_);
-        operation = std::make_shared<Operation>(std::move(arguments), last_tick(),
-                                                timeout.value_or(timeout_), std::move(on_done));
+        operation = std::make_shared<Operation>(std::move(arguments), last_tick(), timeout.value_or(timeout_),
+                                                std::move(on_done));
         operation->number = ++posted_;
         if (closed_) {
             refused =

@@ -127,8 +127,8 @@ class Segment {
     Mapping mapping_;
 };
 
-// Waits until all local ranks have come to a point that `passed` tells. Without a segment a rank is alone, and
-// waits for nobody.
+// Waits until all local ranks have come to a point that `passed` tells. Without a segment a rank is alone,
+// and waits for nobody.
 class AllLocal : public Waitable {
   public:
     explicit AllLocal(const Segment* segment) : segment_(segment) {}
