@@ -9,9 +9,9 @@
 // It waits once, between stage and reduce, for everyone to have published iteration k-1; so a rank only ever
 // waits for work that had a whole iteration's time to be done.
 //
-// Why kInSlots = 3: stage(k) runs when all have ended iteration k-2, the last to read chunk k-3. Two
-// out-slots suffice: reduce(k-1) runs when all have ended iteration k-1, the last to read the result of chunk
-// k-3.
+// Of the in-slots three are needed: stage(k) runs when all have ended iteration k-2, the last to read chunk
+// k-3. Of the out-slots two: reduce(k-1) runs when all have ended iteration k-1, the last to read the result
+// of chunk k-3.
 #include <array>
 
 #include "ring/collectives/host.h"
@@ -21,11 +21,15 @@ namespace ring {
 namespace {
 
 constexpr size_t kLine = 64;
+// Of chunk k of all parts. As large as still lies in L2 four times: with more ranks than cores each hand-over
+// costs a switch of context.
+constexpr size_t kSlotBytes = 256 << 10;
+static_assert(kStagingBytes / kSlotBytes >= 3);
 
 // This rank's part of chunk k: the sum over all ranks, in order of local rank, so that the bits do not depend
 // on timing.
 void reduce_chunk(const Context& context, const Extents& own, const Extents& result, size_t chunk, size_t k,
-                  size_t divisor) {
+                  uint64_t phase, size_t divisor) {
     const Segment& segment = *context.segment;
     const int me = segment.local_rank();
     const int n = segment.local_size();
@@ -37,7 +41,8 @@ void reduce_chunk(const Context& context, const Extents& own, const Extents& res
     size_t index = 0;
     for_each_part(result, k * chunk, chunk, [&](std::byte* to, size_t bytes, size_t offset) {
         for (int l = 0; l < n; ++l)
-            sources[l] = l == me ? inputs[index].data : segment.in_slot(l, k) + me * chunk + offset;
+            sources[l] =
+                l == me ? inputs[index].data : segment.in_slot(l, phase, kSlotBytes) + me * chunk + offset;
         ++index;
         context.reduce()(to, sources.data(), n, bytes / element, divisor);
     });
@@ -60,7 +65,7 @@ Task host_reduce(Context& context, std::vector<Extents> contributions, Extents r
     Segment& segment = *context.segment;
     const int flags = host_lane(Lane::kHostIn);
     const auto me = static_cast<size_t>(segment.local_rank());
-    const size_t chunk = kStageBytes / owners / kLine * kLine;
+    const size_t chunk = kSlotBytes / owners / kLine * kLine;
     size_t longest = 0;
     for (const Extents& part : contributions) longest = std::max(longest, total_bytes(part));
     const size_t chunks = (longest + chunk - 1) / chunk;
@@ -73,17 +78,19 @@ Task host_reduce(Context& context, std::vector<Extents> contributions, Extents r
             for (size_t j = 0; j < owners; ++j)
                 if (j != me)
                     put_chunk(contributions[j], chunk, k,
-                              segment.in_slot(segment.local_rank(), k) + j * chunk);
+                              segment.in_slot(segment.local_rank(), base + k, kSlotBytes) + j * chunk);
         co_await until(PhaseReached(segment, flags, base + k));
         if (k >= 1 && k <= chunks && me < owners) {
-            reduce_chunk(context, contributions[me], result, chunk, k - 1, divisor);
+            reduce_chunk(context, contributions[me], result, chunk, k - 1, base + k - 1, divisor);
             if (!shared.empty())
-                put_chunk(result, chunk, k - 1, segment.out_slot(segment.local_rank(), flags, k - 1));
+                put_chunk(result, chunk, k - 1,
+                          segment.out_slot(segment.local_rank(), flags, base + k - 1, kSlotBytes));
         }
         if (k >= 2 && !shared.empty())
             for (size_t j = 0; j < owners; ++j)
                 if (j != me)
-                    get_chunk(shared[j], chunk, k - 2, segment.out_slot(static_cast<int>(j), flags, k - 2));
+                    get_chunk(shared[j], chunk, k - 2,
+                              segment.out_slot(static_cast<int>(j), flags, base + k - 2, kSlotBytes));
         segment.publish(flags, base + k + 1);
     }
     context.group.phase[flags] = base + iterations;

@@ -2,12 +2,18 @@
 //
 // Nomenclature: each owner's part is cut into *chunks*, K of them for the longest part. Iteration k puts
 // chunk k of one's own part into an out-slot, waits until everyone has published iteration k-1, copies chunk
-// k-1 of the others' parts, and publishes. Why kOutSlots = 3: put(k) runs when all have ended iteration k-2,
-// the last to read chunk k-3.
+// k-1 of the others' parts, and publishes. Three slots are needed: put(k) runs when all have ended iteration
+// k-2, the last to read chunk k-3.
 #include "ring/collectives/host.h"
 #include "ring/collectives/staging.h"
 
 namespace ring {
+namespace {
+
+constexpr size_t kSlotBytes = 128 << 10;
+static_assert(kStagingBytes / kSlotBytes >= 3);
+
+}  // namespace
 
 Task host_share(Context& context, Lane lane, std::vector<Extents> shared) {
     if (context.segment == nullptr) co_return;
@@ -15,7 +21,7 @@ Task host_share(Context& context, Lane lane, std::vector<Extents> shared) {
     const auto me = static_cast<size_t>(segment.local_rank());
     size_t longest = 0;
     for (const Extents& part : shared) longest = std::max(longest, total_bytes(part));
-    const size_t chunks = (longest + kStageBytes - 1) / kStageBytes;
+    const size_t chunks = (longest + kSlotBytes - 1) / kSlotBytes;
     const size_t iterations = chunks == 0 ? 0 : chunks + 1;
     const int flags = host_lane(lane);
     const uint64_t base = context.group.phase[flags];
@@ -23,13 +29,14 @@ Task host_share(Context& context, Lane lane, std::vector<Extents> shared) {
     co_await until(PhaseReached(segment, flags, base));
     for (size_t k = 0; k < iterations; ++k) {
         if (k < chunks && me < shared.size())
-            put_chunk(shared[me], kStageBytes, k, segment.out_slot(segment.local_rank(), flags, k));
+            put_chunk(shared[me], kSlotBytes, k,
+                      segment.out_slot(segment.local_rank(), flags, base + k, kSlotBytes));
         co_await until(PhaseReached(segment, flags, base + k));
         if (k >= 1)
             for (size_t j = 0; j < shared.size(); ++j)
                 if (j != me)
-                    get_chunk(shared[j], kStageBytes, k - 1,
-                              segment.out_slot(static_cast<int>(j), flags, k - 1));
+                    get_chunk(shared[j], kSlotBytes, k - 1,
+                              segment.out_slot(static_cast<int>(j), flags, base + k - 1, kSlotBytes));
         segment.publish(flags, base + k + 1);
     }
     context.group.phase[flags] = base + iterations;

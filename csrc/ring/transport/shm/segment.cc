@@ -22,8 +22,9 @@ constexpr size_t kFailureText = 2000;
 constexpr uint32_t kBeingWritten = 1;
 constexpr uint32_t kSet = 2;
 constexpr size_t kInAt = 4 * kSmallBytes;
-constexpr size_t kOutAt = kInAt + kInSlots * kStageBytes;
-constexpr size_t kBuffersPerRank = kOutAt + kHostLanes * kOutSlots * kStageBytes;
+constexpr size_t kOutAt = kInAt + kStagingBytes;
+static_assert((kStagingBytes & (kStagingBytes - 1)) == 0, "a multiple of each slot's size");
+constexpr size_t kBuffersPerRank = kOutAt + kHostLanes * kStagingBytes;
 constexpr size_t kInlineBytes = 40;  // of payload that share a cache line with the entry's flag
 
 constexpr size_t round_up(size_t value, size_t to) {
@@ -114,12 +115,12 @@ std::byte* Segment::result(int local, uint64_t operation) const {
     return buffers(local) + (2 + operation % 2) * kSmallBytes;
 }
 
-std::byte* Segment::in_slot(int local, uint64_t chunk) const {
-    return buffers(local) + kInAt + (chunk % kInSlots) * kStageBytes;
+std::byte* Segment::in_slot(int local, uint64_t phase, size_t slot_bytes) const {
+    return buffers(local) + kInAt + phase * slot_bytes % kStagingBytes;
 }
 
-std::byte* Segment::out_slot(int local, int lane, uint64_t chunk) const {
-    return buffers(local) + kOutAt + (lane * kOutSlots + chunk % kOutSlots) * kStageBytes;
+std::byte* Segment::out_slot(int local, int lane, uint64_t phase, size_t slot_bytes) const {
+    return buffers(local) + kOutAt + lane * kStagingBytes + phase * slot_bytes % kStagingBytes;
 }
 
 Channel& Segment::channel(int from, int to) const {

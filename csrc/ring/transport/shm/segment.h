@@ -29,10 +29,11 @@
 
 namespace ring {
 
-constexpr size_t kSmallBytes = 64 << 10;   // the largest payload of an entry
-constexpr size_t kStageBytes = 256 << 10;  // one chunk of a large collective inside the host
-constexpr int kInSlots = 3;   // chunks that a rank may have staged; why three: see host_reduce.cc
-constexpr int kOutSlots = 3;  // chunks of results, per lane; why three: see host_share.cc
+constexpr size_t kSmallBytes = 64 << 10;  // the largest payload of an entry
+// The staging buffers of a rank are rings that each stage cuts into slots of its own size. The algorithms
+// need two to four slots; the rings are larger because a slot that was used so long ago that it has left the
+// other cores' caches is written several times as fast (docs/decisions/0005).
+constexpr size_t kStagingBytes = 1 << 20;
 constexpr int kHostLanes = 2;
 constexpr size_t kChannelBytes = 256 << 10;  // capacity of one direction between two ranks
 
@@ -77,8 +78,10 @@ class Segment {
 
     // ---- buffers of one local rank ----
     std::byte* result(int local, uint64_t operation) const;  // kSmallBytes; double-buffered by operation
-    std::byte* in_slot(int local, uint64_t chunk) const;     // kStageBytes
-    std::byte* out_slot(int local, int lane, uint64_t chunk) const;  // kStageBytes
+    // What is staged for a phase lies in the slot of that number; the last kStagingBytes / slot_bytes are
+    // there.
+    std::byte* in_slot(int local, uint64_t phase, size_t slot_bytes) const;
+    std::byte* out_slot(int local, int lane, uint64_t phase, size_t slot_bytes) const;
     Channel& channel(int from, int to) const;
 
     // ---- sleeping ----
