@@ -63,8 +63,10 @@ It exits with 1 when something failed or a result was wrong.
 
 Options parse(int argc, char** argv) {
     Options options;
-    for (int option; (option = ::getopt(argc, argv, "n:p:t:d:o:r:x:b:e:f:i:w:c:T:m:")) != -1;) {
+    const std::string letters = std::string("n:p:t:d:o:r:x:c:T:m:") + Sweep::kOptions;
+    for (int option; (option = ::getopt(argc, argv, letters.c_str())) != -1;) {
         const std::string value = ::optarg == nullptr ? "" : ::optarg;
+        if (options.take(option, value)) continue;
         switch (option) {
             case 'n':
                 options.ranks = count_value('n', value, 1, 1024);
@@ -87,21 +89,6 @@ Options parse(int argc, char** argv) {
                 break;
             case 'x':
                 options.in_place = in_place(value);
-                break;
-            case 'b':
-                options.min_bytes = size_value('b', value);
-                break;
-            case 'e':
-                options.max_bytes = size_value('e', value);
-                break;
-            case 'f':
-                options.factor = static_cast<size_t>(count_value('f', value, 2, 1024));
-                break;
-            case 'i':
-                options.calls = count_value('i', value, 1, 1'000'000);
-                break;
-            case 'w':
-                options.warmup = count_value('w', value, 0, 1'000'000);
                 break;
             case 'c':
                 options.check = count_value('c', value, 0, 1) == 1;

@@ -1,25 +1,20 @@
 // The command line of ring_perf, in the manner of nccl-tests.
 #pragma once
 
-#include <cstddef>
 #include <optional>
 #include <string>
 
 #include "ring/kernels/dtype.h"
 #include "ring/transport/frame.h"
+#include "sizes.h"
 
 namespace ring_perf {
 
 enum class Format { kText, kCsv, kJson, kCount };
 
-struct Options {
+struct Options : Sweep {
     std::optional<int> ranks;       // -n
     int ranks_per_host = 0;         // -p: 0 = as they are; else they count as hosts of so many ranks
-    size_t min_bytes = 4;           // -b
-    size_t max_bytes = 64 << 20;    // -e
-    size_t factor = 4;              // -f
-    int calls = 20;                 // -i
-    int warmup = 5;                 // -w
     int timeout_s = 60;             // -T
     int root = 0;                   // -r
     bool check = true;              // -c

@@ -1,5 +1,5 @@
-// Sizes and counts as they are written on a command line: used by ring_perf and by the programs of
-// csrc/bench/peers.
+// Sizes and counts as they are written on a command line, and the options of a sweep over sizes: used by
+// ring_perf and by the programs of csrc/bench/peers.
 #pragma once
 
 #include <charconv>
@@ -34,5 +34,39 @@ inline int count_value(char option, const std::string& text, int low, int high) 
         refuse(option, text, std::to_string(low) + " .. " + std::to_string(high));
     return value;
 }
+
+// Which sizes are measured, and how often each: -b -e -f -i -w.
+struct Sweep {
+    size_t min_bytes = 4;
+    size_t max_bytes = 64 << 20;
+    size_t factor = 4;
+    int calls = 20;
+    int warmup = 5;
+
+    static constexpr const char* kOptions = "b:e:f:i:w:";
+
+    // Takes an option that getopt found; false if it is none of these.
+    bool take(int option, const std::string& value) {
+        switch (option) {
+            case 'b':
+                min_bytes = size_value('b', value);
+                return true;
+            case 'e':
+                max_bytes = size_value('e', value);
+                return true;
+            case 'f':
+                factor = static_cast<size_t>(count_value('f', value, 2, 1024));
+                return true;
+            case 'i':
+                calls = count_value('i', value, 1, 1'000'000);
+                return true;
+            case 'w':
+                warmup = count_value('w', value, 0, 1'000'000);
+                return true;
+            default:
+                return false;
+        }
+    }
+};
 
 }  // namespace ring_perf

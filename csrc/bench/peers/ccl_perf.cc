@@ -66,7 +66,7 @@ class Ccl : public ring_perf::Peer {
 
 int main(int argc, char** argv) {
     try {
-        const ring_perf::PeerOptions options = ring_perf::parse_peer(argc, argv);
+        const ring_perf::Sweep options = ring_perf::parse_peer(argc, argv);
         Ccl ccl(&argc, &argv);
         ring_perf::measure_peer(ccl, options);
     } catch (const std::exception& error) {

@@ -41,7 +41,7 @@ class Mpi : public ring_perf::Peer {
 
 int main(int argc, char** argv) {
     try {
-        const ring_perf::PeerOptions options = ring_perf::parse_peer(argc, argv);
+        const ring_perf::Sweep options = ring_perf::parse_peer(argc, argv);
         Mpi mpi(&argc, &argv);
         ring_perf::measure_peer(mpi, options);
     } catch (const std::exception& error) {

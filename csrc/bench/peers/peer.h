@@ -28,45 +28,18 @@ class Peer {
     virtual void combine(double* values, size_t count, bool sum) = 0;
 };
 
-// ring_perf's options and their defaults, those that make sense here.
-struct PeerOptions {
-    size_t min_bytes = 4;
-    size_t max_bytes = 64 << 20;
-    size_t factor = 4;
-    int calls = 20;
-    int warmup = 5;
-};
-
-inline PeerOptions parse_peer(int argc, char** argv) {
-    PeerOptions options;
-    for (int option; (option = ::getopt(argc, argv, "b:e:f:i:w:")) != -1;) {
-        const std::string value = ::optarg == nullptr ? "" : ::optarg;
-        switch (option) {
-            case 'b':
-                options.min_bytes = size_value('b', value);
-                break;
-            case 'e':
-                options.max_bytes = size_value('e', value);
-                break;
-            case 'f':
-                options.factor = static_cast<size_t>(count_value('f', value, 2, 1024));
-                break;
-            case 'i':
-                options.calls = count_value('i', value, 1, 1'000'000);
-                break;
-            case 'w':
-                options.warmup = count_value('w', value, 0, 1'000'000);
-                break;
-            default:
-                throw std::invalid_argument("the options are -b SIZE -e SIZE -f FACTOR -i COUNT -w COUNT");
-        }
-    }
+// Of ring_perf's options those that make sense here.
+inline Sweep parse_peer(int argc, char** argv) {
+    Sweep options;
+    for (int option; (option = ::getopt(argc, argv, Sweep::kOptions)) != -1;)
+        if (!options.take(option, ::optarg == nullptr ? "" : ::optarg))
+            throw std::invalid_argument("the options are -b SIZE -e SIZE -f FACTOR -i COUNT -w COUNT");
     if (options.min_bytes < sizeof(float) || options.min_bytes > options.max_bytes)
         throw std::invalid_argument("-b must be at least 4 and not larger than -e");
     return options;
 }
 
-inline void measure_peer(Peer& peer, const PeerOptions& options) {
+inline void measure_peer(Peer& peer, const Sweep& options) {
     if (peer.rank() == 0) {
         std::printf("# %s, all_reduce, %d ranks, in place\n", peer.name().c_str(), peer.size());
         print_csv_head();
