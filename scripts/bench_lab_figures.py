@@ -37,15 +37,16 @@ def draw(results: Results, folder: Path) -> list[Path]:
     return [folder / name for name in figures]
 
 
-def scaling_efficiency(scaling: Mapping[Layout, ddp_report.Report], backend: str) -> dict[int, float]:
-    """By hosts: the step of one host over the step of so many. Empty where one host was not measured."""
+def scaling_efficiency(scaling: Mapping[Layout, ddp_report.Report], backend: str) -> dict[Layout, float]:
+    """The step of one host over the step of so many, with one rank each; empty where one host was not measured."""
     steps = {
-        layout.hosts: row.median_ms
+        layout: row.median_ms
         for layout, report in scaling.items()
         for row in report.rows
-        if row.backend == backend
+        if row.backend == backend and layout.local_ranks == 1
     }
-    return {hosts: steps[1] / step for hosts, step in sorted(steps.items())} if 1 in steps else {}
+    alone = next((step for layout, step in steps.items() if layout.hosts == 1), None)
+    return {} if alone is None else {layout: alone / step for layout, step in steps.items()}
 
 
 def _panels(results: Results, layouts: list[Layout], busbw: bool) -> Figure:
@@ -88,7 +89,7 @@ def _scaling(scaling: Mapping[Layout, ddp_report.Report]) -> Figure:
     hosts: list[int] = []
     for row in next(iter(scaling.values())).rows:
         efficiency = scaling_efficiency(scaling, row.backend)
-        hosts = list(efficiency)
+        hosts = [layout.hosts for layout in efficiency]
         axes.plot(hosts, [100 * value for value in efficiency.values()], marker="o", label=row.backend)
     axes.set_xscale("log", base=2)
     axes.set_xticks(hosts, [str(number) for number in hosts])

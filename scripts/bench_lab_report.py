@@ -146,18 +146,18 @@ def _ddp(results: Results) -> str:
 
 
 def _scaling(results: Results, images: set[str]) -> str:
-    headings = ["hosts", "rate", "backend", "step", "no_sync()", "exposed", "efficiency"]
+    headings = ["layout", "backend", "step", "no_sync()", "exposed", "efficiency"]
     lines = []
     for layout, report in results.scaling.items():
         for row in report.rows:
-            efficiency = scaling_efficiency(results.scaling, row.backend).get(layout.hosts)
+            efficiency = scaling_efficiency(results.scaling, row.backend).get(layout)
             times = [show_time(1e-3 * row.median_ms), show_time(1e-3 * row.compute_ms), f"{row.exposed:.0%}"]
             share = "" if efficiency is None else f"{efficiency:.0%}"
-            lines.append([str(layout.hosts), layout.rate, row.backend, *times, share])
+            lines.append([layout.title(), row.backend, *times, share])
     if not lines:
         return ""
     figures = [f"![{name}](img/{name})" for name in images if name == "ddp-scaling.png"]
-    return "\n\n".join([*_described(results.scaling.values()), *figures, _table(headings, lines, left=3)])
+    return "\n\n".join([*_described(results.scaling.values()), *figures, _table(headings, lines, left=2)])
 
 
 def _described(reports: Iterable[DdpReport]) -> list[str]:

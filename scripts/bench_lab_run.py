@@ -61,7 +61,7 @@ def measure_ddp(place: Place, effort: Effort, out: Path) -> None:
     command = ["bench-ddp", *effort.ddp]
     if 1 < layout.ranks <= len(os.sched_getaffinity(0)):  # with a core for each rank's computation
         place.torch_ring([*command, "--json", str(path_of(out, layout, "ddp"))])
-    if layout.local_ranks == 1 and layout.rate in SCALING_RATES:
+    if layout.rate in SCALING_RATES and (layout.hosts > 1 or layout.ranks == 1):
         command += ["--simulate", str(effort.simulate_ms)]
         place.torch_ring([*command, "--json", str(path_of(out, layout, "scaling"))])
 
