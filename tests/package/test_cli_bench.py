@@ -78,7 +78,6 @@ def test_figures_are_consistent(measured: tuple[str, dict[str, Any], Path]) -> N
         assert (row["cpu_s_per_gb"] is not None) == (row["bytes"] >= 1 << 20)
     pairs = zip(measured[1]["rows"][::2], measured[1]["rows"][1::2], strict=True)
     for ring, gloo in pairs:
-        assert ring["calls"] == gloo["calls"], "backends that take turns make the same number of calls"
         assert ring["time_over_first"] == 1
         assert gloo["time_over_first"] == pytest.approx(gloo["median_us"] / ring["median_us"])
     row = next(row for row in measured[1]["rows"] if row["bytes"] == 1 << 20)

@@ -1,7 +1,7 @@
 """What each rank of `torch-ring bench` does: times the collectives over all backends, interleaved.
 
 Machines drift: other load, clock rates, the placement of a virtual machine's cores. So backends take turns
-within each round, every backend makes as many calls, and a figure is the median over all rounds of one run.
+within each round, each for about as long, and a figure is the median over all rounds of one run.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch_ring.cli.sample import Sample, rotated, timed
 CPU_COUNTS_FROM = 1 << 20  # bytes: for less, the time of all else outweighs that of the bytes
 _TRIAL_SECONDS = 0.02
 _TRIAL_CALLS = 50
+_MOST_CALLS = 2000  # of a round: more would not make the median steadier
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,18 @@ def _measure_size(groups: Groups, workload: Workload, collective: str, size: int
     by_device = {groups.device(name): None for name in groups.measured}
     tensors = {device: Case(collective, size, workload.dtype, device) for device in by_device}
     cases = {name: tensors[groups.device(name)] for name in groups.measured}
-    longest = 0.0
+    calls = {}
     for backend, case in cases.items():
         _check(groups, backend, case)
-        longest = max(longest, _estimate(groups, partial(case.call, groups.measured[backend])))
-    calls = max(1, int(workload.seconds / longest))
+        seconds = _estimate(groups, partial(case.call, groups.measured[backend]))
+        calls[backend] = min(_MOST_CALLS, max(1, int(workload.seconds / seconds)))
     samples = {backend: Sample() for backend in cases}
     for number in range(workload.rounds):
         for backend in rotated(list(cases), number):
             call = partial(cases[backend].call, groups.measured[backend])
             groups.meet()
             call()  # wakes the backend's threads
-            samples[backend].take(calls, call)
+            samples[backend].take(calls[backend], call)
     return _rows(groups, cases, samples)
 
 
