@@ -38,7 +38,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
 
 def scaling_efficiency(scaling: Mapping[Layout, ddp_report.Report], backend: str) -> dict[Layout, float]:
-    """The step of one host over the step of so many, with one rank each; empty where one host was not measured."""
+    """The step of one host over the step of so many, of one rank each. Empty if one host was not measured."""
     steps = {
         layout: row.median_ms
         for layout, report in scaling.items()

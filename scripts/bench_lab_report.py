@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 
 from bench_lab_figures import draw, scaling_efficiency
+from bench_lab_model import predictions
 from bench_lab_mpi import MpiReport, MpiRow
 from bench_lab_places import Layout
 from bench_lab_results import LinkReport, Results
@@ -38,6 +39,7 @@ def write(results_folder: Path, docs: Path, mpi_calls: int) -> Path:
             machine=_machine(contexts),
             mpi_calls=mpi_calls,
             collectives=_collectives(results, images) or _NOTHING,
+            predictions=_predictions(results) or _NOTHING,
             ddp=_ddp(results) or _NOTHING,
             scaling=_scaling(results, images) or _NOTHING,
             commands=_commands(results),
@@ -112,6 +114,22 @@ def _figures(report: Report, mpi: MpiReport | None, collective: str) -> str:
         cells += [_optional(row.cpu_s_per_gb) for row in (reference, *compared)]
         lines.append(cells)
     return _table(headings, lines)
+
+
+def _predictions(results: Results) -> str:
+    headings = ["layout", "size", "between hosts", "predicted", "measured", "error"]
+    lines = [
+        [
+            one.layout.title(),
+            show_binary(one.bytes),
+            one.algorithm,
+            show_time(one.seconds),
+            show_time(one.measured),
+            f"{one.error:+.0%}",
+        ]
+        for one in predictions(results)
+    ]
+    return _table(headings, lines, left=3) if lines else ""
 
 
 def _time(row: Row | MpiRow) -> str:

@@ -19,8 +19,11 @@ from bench_lab_results import LinkReport, path_of
 
 from torch_ring.cli.report import Report
 
-LAYOUTS = "1x1,1x2,1x4,2x1@none,2x1@10gbit,2x1@1gbit,4x1@1gbit,8x1@1gbit,2x2@1gbit,2x4@1gbit,4x2@1gbit"
+LAYOUTS = (
+    "1x1,1x2,1x4,2x1@none,2x1@10gbit,2x1@1gbit,4x1@1gbit,8x1@1gbit,16x1@1gbit,2x2@1gbit,2x4@1gbit,4x2@1gbit"
+)
 SCALING_RATES = ("", "1gbit")
+MAX_SCALING_RANKS = 8  # of more, the sleeping steps would wait for the cores
 MAX_MPI_CALLS = 500
 
 
@@ -61,7 +64,8 @@ def measure_ddp(place: Place, effort: Effort, out: Path) -> None:
     command = ["bench-ddp", *effort.ddp]
     if 1 < layout.ranks <= len(os.sched_getaffinity(0)):  # with a core for each rank's computation
         place.torch_ring([*command, "--json", str(path_of(out, layout, "ddp"))])
-    if layout.rate in SCALING_RATES and (layout.hosts > 1 or layout.ranks == 1):
+    scales = layout.hosts > 1 or layout.ranks == 1
+    if scales and layout.rate in SCALING_RATES and layout.ranks <= MAX_SCALING_RANKS:
         command += ["--simulate", str(effort.simulate_ms)]
         place.torch_ring([*command, "--json", str(path_of(out, layout, "scaling"))])
 

@@ -66,7 +66,7 @@ def test_scaling_is_against_one_host(tmp_path: Path) -> None:
     write_scaling(tmp_path, "2x1@1gbit", 200)
     document = report(tmp_path, tmp_path)
     assert "simulated computation: each rank sleeps 100 ms per step" in document
-    assert "| 2 | 1gbit | ring | 200 ms | 100 ms | 50% | 55% |" in document
+    assert "| 2 hosts x 1 rank, 1 Gbit/s | ring | 200 ms | 100 ms | 50% | 55% |" in document
     assert (tmp_path / "img" / "ddp-scaling.png").read_bytes().startswith(PNG)
 
 
