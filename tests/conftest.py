@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import Job, Lab, Loopback, Pools
+from harness import Job, Lab, Loopback, Pools, training
 
 # The same examples on each run; a failing example is shown as it is: shrinking a hang would take hours.
 hypothesis.settings.register_profile(
@@ -40,6 +40,29 @@ def loopback() -> Iterator[Loopback]:
 def pools(loopback: Loopback) -> Iterator[Pools]:
     """Running jobs on loopback, by layout: pools.get("2x2")."""
     pools = Pools(loopback)
+    yield pools
+    pools.close()
+
+
+@pytest.fixture(scope="session")
+def training_place() -> Iterator[Loopback]:
+    """As `loopback`, for ranks that use what is built on the collectives."""
+    place = Loopback(modules=training.MODULES)
+    yield place
+    place.close()
+
+
+@pytest.fixture(scope="session")
+def training_pools(training_place: Loopback) -> Iterator[Pools]:
+    pools = Pools(training_place)
+    yield pools
+    pools.close()
+
+
+@pytest.fixture(scope="session")
+def gloo_pools(training_place: Loopback) -> Iterator[Pools]:
+    """As `training_pools` over gloo, to compare with where something works in the default group only."""
+    pools = Pools(training_place, backend="gloo")
     yield pools
     pools.close()
 

@@ -10,6 +10,7 @@ The parts, from the bottom up:
 * proc: what /proc says about a process: its CPU time, descriptors, listening ports.
 * tensors: inputs, exact references, and error bounds for collectives that reduce.
 * strategies: what hypothesis draws the collectives' cases from.
+* training: what the tests of DDP and of frameworks share: models, the comparison with gloo.
 * faults: what the ranks of the fault tests do, and what every test of an error looks at.
 
 The functions that ranks run are module-level functions of the test files, found again by name in the workers.

@@ -88,7 +88,7 @@ class Process:
 class Zygote:
     """The test's end of a zygote process, started by `prefix` (a command that runs a command)."""
 
-    def __init__(self, prefix: Sequence[str] = ()) -> None:
+    def __init__(self, prefix: Sequence[str] = (), modules: Sequence[str] = ()) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._requests.settimeout(60)  # the first answer comes when torch is imported
         env = {name: value for name, value in os.environ.items() if name not in RANK_VARIABLES}
@@ -100,7 +100,7 @@ class Zygote:
                     *prefix,
                     sys.executable,
                     "-c",
-                    f"from harness import zygote; zygote.main({theirs.fileno()})",
+                    f"from harness import zygote; zygote.main({theirs.fileno()}, *{tuple(modules)!r})",
                 ],
                 env=env,
                 pass_fds=[theirs.fileno()],
@@ -130,11 +130,16 @@ class Zygote:
 
 
 class Place:
-    """Starts processes on its hosts, and the stores that ranks meet in. Zygotes start on first use."""
+    """Starts processes on its hosts, and the stores that ranks meet in. Zygotes start on first use.
+
+    `modules` are imported once, before the first process: where each rank would import them by itself, and
+    that takes seconds.
+    """
 
     address: str  # of host 0, where the store listens
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Sequence[str] = ()) -> None:
+        self._modules = tuple(modules)
         self._zygotes: list[Zygote] = []
         self._logs = tempfile.TemporaryDirectory(prefix="ring-tests-")
         self._serial = itertools.count()
@@ -148,7 +153,7 @@ class Place:
 
     def start(self, host: int, env: dict[str, str]) -> Process:
         if not self._zygotes:
-            self._zygotes = [Zygote(command) for command in self.zygote_commands()]
+            self._zygotes = [Zygote(command, self._modules) for command in self.zygote_commands()]
         log = Path(self._logs.name) / f"{next(self._serial)}-rank{env.get('RANK', '')}.log"
         return self._zygotes[host % len(self._zygotes)].fork(env, log)
 

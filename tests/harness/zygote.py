@@ -9,6 +9,7 @@ test ended, it kills its children and exits.
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import pickle
 import signal
@@ -43,8 +44,11 @@ class Reap:
 MAX_REQUEST = 1 << 16
 
 
-def main(fd: int) -> None:
+def main(fd: int, *modules: str) -> None:
+    """`modules` are what these workers import later, besides what all workers do."""
     requests = socket.socket(fileno=fd)
+    for module in modules:
+        importlib.import_module(module)
     children: set[int] = set()
     gc.freeze()  # keeps the collector from touching, and so copying, the pages that all workers share
     while True:

@@ -1,0 +1,154 @@
+"""The communication hooks that torch ships train over ring as they do over gloo, or are refused alike.
+
+Without `from __future__ import annotations`: DDP looks at the types that a hook is annotated with.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.distributed as dist
+from harness import Pools
+from harness.training import batches, check_pairs, make_model, over_both, parameters_of
+from torch._C._distributed_c10d import BuiltinCommHookType, GradBucket
+from torch.distributed.algorithms.ddp_comm_hooks import (
+    default_hooks,
+    powerSGD_hook,
+    quantization_hooks,
+)
+from torch.nn.parallel import DistributedDataParallel
+
+STEPS = 5
+Register = Callable[[DistributedDataParallel, dist.ProcessGroup], None]
+
+
+def train(group: dist.ProcessGroup, register: Register, bucket_mb: float = 0.001) -> torch.Tensor:
+    parallel = DistributedDataParallel(make_model(), process_group=group, bucket_cap_mb=bucket_mb)
+    register(parallel, group)
+    optimizer = torch.optim.SGD(parallel.parameters(), lr=0.1)
+    for inputs in batches(STEPS):
+        optimizer.zero_grad()
+        parallel(inputs).square().mean().backward()
+        optimizer.step()
+    return parameters_of(parallel)
+
+
+def all_reduce(parallel: DistributedDataParallel, group: dist.ProcessGroup) -> None:
+    parallel.register_comm_hook(group, default_hooks.allreduce_hook)
+
+
+def fp16(parallel: DistributedDataParallel, group: dist.ProcessGroup) -> None:
+    parallel.register_comm_hook(group, default_hooks.fp16_compress_hook)
+
+
+def bf16_by_its_name(parallel: DistributedDataParallel, group: dist.ProcessGroup) -> None:
+    parallel.register_comm_hook(group, default_hooks.bf16_compress_hook)
+
+
+def bf16_under_another_name(
+    group: dist.ProcessGroup, bucket: GradBucket
+) -> torch.futures.Future[torch.Tensor]:
+    return default_hooks.bf16_compress_hook(group, bucket)
+
+
+def bf16(parallel: DistributedDataParallel, group: dist.ProcessGroup) -> None:
+    parallel.register_comm_hook(group, bf16_under_another_name)
+
+
+def fp16_power_sgd(parallel: DistributedDataParallel, group: dist.ProcessGroup) -> None:
+    state = powerSGD_hook.PowerSGDState(group, matrix_approximation_rank=2, start_powerSGD_iter=2)
+    parallel.register_comm_hook(state, default_hooks.fp16_compress_wrapper(powerSGD_hook.powerSGD_hook))
+
+
+def power_sgd(parallel: DistributedDataParallel, group: dist.ProcessGroup) -> None:
+    state = powerSGD_hook.PowerSGDState(group, matrix_approximation_rank=2, start_powerSGD_iter=2)
+    parallel.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
+
+
+def batched_power_sgd(parallel: DistributedDataParallel, group: dist.ProcessGroup) -> None:
+    state = powerSGD_hook.PowerSGDState(group, matrix_approximation_rank=2, start_powerSGD_iter=2)
+    parallel.register_comm_hook(state, powerSGD_hook.batched_powerSGD_hook)
+
+
+def built_in_all_reduce(parallel: DistributedDataParallel, group: dist.ProcessGroup) -> None:
+    parallel._register_builtin_comm_hook(BuiltinCommHookType.ALLREDUCE)  # type: ignore[no-untyped-call]
+
+
+def built_in_fp16(parallel: DistributedDataParallel, group: dist.ProcessGroup) -> None:
+    parallel._register_builtin_comm_hook(BuiltinCommHookType.FP16_COMPRESS)  # type: ignore[no-untyped-call]
+
+
+def quantization_per_tensor(parallel: DistributedDataParallel, group: dist.ProcessGroup) -> None:
+    parallel.register_comm_hook(group, quantization_hooks.quantization_pertensor_hook)
+
+
+def quantization_per_channel(parallel: DistributedDataParallel, group: dist.ProcessGroup) -> None:
+    parallel.register_comm_hook(group, quantization_hooks.quantization_perchannel_hook)
+
+
+# With how far the results of more than two ranks may differ: the ranks are added in another order.
+HOOKS: dict[Register, float] = {
+    all_reduce: 1e-5,
+    fp16: 1e-3,
+    bf16: 1e-2,
+    power_sgd: 1e-3,
+    fp16_power_sgd: 1e-2,
+    built_in_all_reduce: 1e-5,
+    built_in_fp16: 1e-3,
+}
+
+
+# Broken in torch, or refused on CPU; with the error.
+REFUSED: dict[Register, str] = {
+    bf16_by_its_name: "TypeError: BF16 all reduce",
+    batched_power_sgd: "AssertionError",
+    quantization_per_tensor: "IndexError",
+    quantization_per_channel: "IndexError",
+}
+
+
+def compare(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    # Over gloo, PowerSGD hangs as soon as there are more buckets than threads that run callbacks.
+    bucket_mb = 25 if "power" in name else 0.001
+    return over_both(lambda group: train(group, globals()[name], bucket_mb))
+
+
+def error_of(group: dist.ProcessGroup, register: Register) -> str:
+    with pytest.raises((RuntimeError, TypeError, AssertionError)) as error:
+        train(group, register, bucket_mb=25)
+    # Which thread ran a callback that failed is left to chance, and so is the traceback.
+    message = str(error.value).partition("\n\nAt:")[0]
+    return f"{type(error.value).__name__}: {message}"
+
+
+def compare_errors(name: str) -> tuple[str, str]:
+    return over_both(lambda group: error_of(group, globals()[name]))
+
+
+def use_several_buckets() -> tuple[torch.Tensor, torch.Tensor]:
+    assert dist.group.WORLD is not None
+    return train(dist.group.WORLD, power_sgd), train(dist.group.WORLD, all_reduce)
+
+
+@pytest.mark.parametrize("hook", [hook.__name__ for hook in HOOKS])
+@pytest.mark.parametrize("layout", ["1x2", "2+1"])
+def test_as_over_gloo(pools: Pools, layout: str, hook: str) -> None:
+    pairs = pools.get(layout).run(compare, hook)
+    check_pairs(pairs, HOOKS[globals()[hook]])
+    for ours, _ in pairs:
+        assert torch.equal(ours, pairs[0][0]), "the ranks trained different models"
+
+
+def test_callbacks_of_several_buckets_wait_for_collectives(pools: Pools) -> None:
+    """Each bucket's callbacks wait for two more collectives, and none may wait for another bucket's."""
+    results = pools.get("1x2").run(use_several_buckets)
+    for compressed, exact in results:
+        assert torch.equal(compressed, results[0][0]), "the ranks trained different models"
+        torch.testing.assert_close(compressed, exact, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("hook", [hook.__name__ for hook in REFUSED])
+def test_refused_as_over_gloo(pools: Pools, hook: str) -> None:
+    for ours, theirs in pools.get("1x2").run(compare_errors, hook):
+        assert REFUSED[globals()[hook]] in ours
+        assert ours == theirs
