@@ -1,0 +1,11 @@
+"""The ranks of these tests start with what training needs imported: see harness.training.MODULES."""
+
+from __future__ import annotations
+
+import pytest
+from harness import Pools
+
+
+@pytest.fixture(scope="session")
+def pools(training_pools: Pools) -> Pools:
+    return training_pools
