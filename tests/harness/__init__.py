@@ -7,7 +7,8 @@ The parts, from the bottom up:
 * zygote: a process with torch imported that forks workers in milliseconds; one per network namespace.
 * places: where ranks run: loopback with made-up host identities, or the namespaces of scripts/netlab.
 * job: the ranks of one layout, seen from the test: submit, run, kill, stacks. Pools keep them between tests.
-* proc: what /proc says about a process: its CPU time, descriptors, listening ports.
+* proc: what /proc says about a process: its CPU time, descriptors, listening ports, memory.
+* program: runs a program in a fresh interpreter, as a user does, with a deadline for all of its processes.
 * tensors: inputs, exact references, and error bounds for collectives that reduce.
 * strategies: what hypothesis draws the collectives' cases from.
 * training: what the tests of DDP and of frameworks share: models, the comparison with gloo.

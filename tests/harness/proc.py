@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 _LISTEN = "0A"  # the state in /proc/net/tcp
@@ -35,3 +36,29 @@ def listening_ports(pid: int) -> list[int]:
                 if fields[3] == _LISTEN and f"socket:[{fields[9]}]" in own:
                     ports.add(int(fields[1].rpartition(":")[2], 16))
     return sorted(ports)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a process takes of the machine's finite things."""
+
+    threads: int
+    descriptors: int
+    mappings: int
+    resident: int  # bytes, all of what it shares included: what others do does not change it
+    proportional: int  # bytes, of what it shares its part
+
+    @classmethod
+    def of(cls, pid: int) -> Footprint:
+        folder = Path(f"/proc/{pid}")
+        sizes = {}
+        for line in (folder / "smaps_rollup").read_text().splitlines()[1:]:
+            name, size = line.split()[:2]
+            sizes[name] = int(size) * 1024
+        return cls(
+            threads=len(list((folder / "task").iterdir())),
+            descriptors=len(descriptors(pid)),
+            mappings=len((folder / "maps").read_text().splitlines()),
+            resident=sizes["Rss:"],
+            proportional=sizes["Pss:"],
+        )
