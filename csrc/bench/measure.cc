@@ -18,34 +18,60 @@ class Call {
     Call(const Options& options, int rank, int ranks, size_t bytes)
         : options_(options), rank_(rank), ranks_(ranks) {
         const size_t element = ring::size_of(options.dtype);
-        const bool sharded = is(Collective::kAllGather) || is(Collective::kReduceScatter);
+        const bool sharded = !is(Collective::kAllReduce) && !is(Collective::kReduce) &&
+                             !is(Collective::kBroadcast) && !is(Collective::kBarrier) &&
+                             !is(Collective::kSend);
+        const bool whole_to_whole =
+            is(Collective::kAllReduce) || is(Collective::kReduce) || is(Collective::kSend);
+        const bool in_place = options.in_place;
         const auto shares = static_cast<size_t>(sharded ? ranks : 1);
         share_ = is(Collective::kBarrier) ? 0 : bytes / element / shares;
         total_ = share_ * shares;
         whole_.resize(total_ * element);
-        if (!options.in_place) other_.resize((is(Collective::kAllReduce) ? total_ : share_) * element);
+        if (!in_place)
+            other_.resize((whole_to_whole || is(Collective::kAllToAll) ? total_ : share_) * element);
 
         arguments.signature.kind = options.collective;
         arguments.signature.dtype = options.dtype;
         arguments.signature.count = share_;
         if (options.reduces()) arguments.signature.op = options.op;
-        if (is(Collective::kBroadcast)) arguments.signature.root = options.root;
-        std::byte* own = options.in_place ? share_of(sharded ? rank : 0) : other_.data();
-        arguments.input = is(Collective::kAllReduce) ? whole_.data() : own;
+        if (options.rooted()) arguments.signature.root = options.root;
+        std::byte* own = in_place ? share_of(sharded ? rank : 0) : other_.data();
+        arguments.input = whole_to_whole ? whole_.data() : own;
         arguments.output = own;
         for (int r = 0; sharded && r < ranks; ++r) {
             arguments.inputs.push_back(share_of(r));
-            arguments.outputs.push_back(share_of(r));
+            arguments.outputs.push_back(is(Collective::kAllToAll) ? other_.data() + offset_of(r) * element
+                                                                  : share_of(r));
         }
+        if (is(Collective::kSend)) {
+            arguments.signature.root = (rank + 1) % ranks;
+            other_arguments_ = arguments;
+            other_arguments_.signature.kind = Collective::kRecv;
+            other_arguments_.signature.root = (rank + ranks - 1) % ranks;
+        }
+        if (is(Collective::kAllToAll)) {
+            arguments.signature.count = 0;
+            arguments.input_counts.assign(ranks, share_);
+            arguments.output_counts.assign(ranks, share_);
+        }
+    }
+
+    void run(ring::Communicator& group) const {
+        const auto operation = group.post(arguments);
+        if (is(Collective::kSend)) group.wait(group.post(other_arguments_));
+        group.wait(operation);
     }
 
     // What the arguments say before a call that is checked.
     void fill() {
         fill_poison(whole_.data(), whole_.size());
         fill_poison(other_.data(), other_.size());
-        if (options_.reduces() || (is(Collective::kBroadcast) && rank_ == options_.root))
+        const bool is_root = rank_ == options_.root;
+        if (options_.reduces() || is(Collective::kAllToAll) || is(Collective::kSend) ||
+            ((is(Collective::kBroadcast) || is(Collective::kScatter)) && is_root))
             fill_pattern(whole_.data(), total_, options_.dtype, rank_);
-        else if (is(Collective::kAllGather))
+        else if (is(Collective::kAllGather) || is(Collective::kGather))
             fill_pattern(const_cast<void*>(arguments.input), share_, options_.dtype, rank_, offset_of(rank_));
     }
 
@@ -59,12 +85,26 @@ class Call {
             case Collective::kReduceScatter:
                 return count_wrong_reduced(arguments.output, share_, dtype, options_.op, ranks_,
                                            offset_of(rank_));
+            case Collective::kReduce:
+                if (rank_ != options_.root) return 0;
+                return count_wrong_reduced(arguments.output, total_, dtype, options_.op, ranks_);
             case Collective::kBroadcast:
                 return count_wrong(whole_.data(), total_, dtype, options_.root);
+            case Collective::kScatter:
+                return count_wrong(arguments.output, share_, dtype, options_.root, offset_of(rank_));
+            case Collective::kGather:
             case Collective::kAllGather:
+                if (is(Collective::kGather) && rank_ != options_.root) return 0;
                 for (int r = 0; r < ranks_; ++r)
                     wrong += count_wrong(arguments.outputs[r], share_, dtype, r, offset_of(r));
                 break;
+            case Collective::kAllToAll:
+                for (int r = 0; r < ranks_; ++r)
+                    wrong += count_wrong(arguments.outputs[r], share_, dtype, r, offset_of(rank_));
+                break;
+            case Collective::kSend:
+                return count_wrong(arguments.output, total_, dtype, (rank_ + ranks_ - 1) % ranks_);
+            case Collective::kRecv:
             case Collective::kBarrier:
             case Collective::kNone:
             case Collective::kCount:
@@ -78,6 +118,7 @@ class Call {
     Arguments arguments;
 
   private:
+    Arguments other_arguments_;  // kSend: of the receive
     bool is(Collective collective) const { return options_.collective == collective; }
     size_t offset_of(int rank) const { return static_cast<size_t>(rank) * share_; }
     std::byte* share_of(int rank) { return whole_.data() + offset_of(rank) * ring::size_of(options_.dtype); }
@@ -98,6 +139,9 @@ double bus_factor(Collective collective, int ranks) {
             return 2 * (n - 1) / n;
         case Collective::kAllGather:
         case Collective::kReduceScatter:
+        case Collective::kGather:
+        case Collective::kScatter:
+        case Collective::kAllToAll:
             return (n - 1) / n;
         default:
             return 1;
@@ -134,7 +178,7 @@ Result combined(ring::Communicator& group, const Result& mine) {
 Row measure(ring::Communicator& group, const Options& options, size_t bytes) {
     const int ranks = group.layout().size();
     Call call(options, group.layout().rank(), ranks, bytes);
-    const auto run = [&] { group.wait(group.post(call.arguments)); };
+    const auto run = [&] { call.run(group); };
     Result mine;
     mine.times = time_calls(calls_of_size(options.warmup, bytes), calls_of_size(options.calls, bytes), run);
     if (options.check) {

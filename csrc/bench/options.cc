@@ -40,10 +40,11 @@ std::string usage() {
   -n RANKS       ranks to start on this machine (2). Without it, where RANK, WORLD_SIZE and MASTER_ADDR are set
                  (and MASTER_PORT, else 29500), it is that one rank of a job
   -p RANKS       ranks per host: let them count as several hosts, over TCP (as they are)
-  -t COLLECTIVE  all_reduce, broadcast, all_gather, reduce_scatter, barrier (all_reduce)
+  -t COLLECTIVE  all_reduce, reduce, broadcast, all_gather, reduce_scatter, gather, scatter, all_to_all, barrier,
+                 send: to the next rank, while it receives from the one before (all_reduce)
   -d DTYPE       float32, bfloat16, int64, ... (float32)
   -o OP          SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR (SUM)
-  -r ROOT        of broadcast (0)
+  -r ROOT        of broadcast, reduce, gather, scatter (0)
   -x in|out      in place, or from one tensor to another (in)
   -b SIZE        smallest size in bytes (4)        -e SIZE     largest size (64M)
   -f FACTOR      from one size to the next (4)
@@ -75,8 +76,7 @@ Options parse(int argc, char** argv) {
                 options.ranks_per_host = count_value('p', value, 1, 1024);
                 break;
             case 't':
-                options.collective =
-                    named('t', value, ring::Collective::kAllReduce, ring::Collective::kCount);
+                options.collective = named('t', value, ring::Collective::kAllReduce, ring::Collective::kRecv);
                 break;
             case 'd':
                 options.dtype = named('d', value, ring::DType::kUInt8, ring::DType::kCount);
@@ -112,6 +112,9 @@ Options parse(int argc, char** argv) {
                               options.collective == ring::Collective::kBarrier))
         throw std::invalid_argument(std::string("-x out: ") + ring::name_of(options.collective) +
                                     " has no input apart from its output");
+    // These have an output of their own anyway.
+    if (options.collective == ring::Collective::kAllToAll || options.collective == ring::Collective::kSend)
+        options.in_place = false;
     return options;
 }
 

@@ -25,7 +25,12 @@ struct Options : Sweep {
     ring::ReduceOp op = ring::ReduceOp::kSum;                    // -o
 
     bool reduces() const {
-        return collective == ring::Collective::kAllReduce || collective == ring::Collective::kReduceScatter;
+        return collective == ring::Collective::kAllReduce || collective == ring::Collective::kReduce ||
+               collective == ring::Collective::kReduceScatter;
+    }
+    bool rooted() const {
+        return collective == ring::Collective::kBroadcast || collective == ring::Collective::kReduce ||
+               collective == ring::Collective::kGather || collective == ring::Collective::kScatter;
     }
 };
 

@@ -28,9 +28,9 @@ class Collectives : public ::testing::TestWithParam<std::tuple<Hosts, Way>> {
     void in_group(const std::function<void(Communicator&)>& body) {
         const Way& way = std::get<1>(GetParam());
         Communicator::Settings settings;
-        settings.algorithm = way.algorithm;
-        settings.size_table = way.size_table;
-        settings.streams = way.streams;
+        settings.config.algorithm = way.algorithm;
+        settings.config.size_table = way.size_table;
+        settings.config.streams = way.streams;
         run_group(std::get<0>(GetParam()), body, std::chrono::seconds(60), settings);
     }
     int size() const {
@@ -151,6 +151,209 @@ TEST_P(Collectives, ReduceScatter) {
                 for (int r = 0; r < size(); ++r) expected += value(r, i + me);
                 ASSERT_EQ(output[i], expected) << "count " << count << ", element " << i;
             }
+        }
+    });
+}
+
+TEST_P(Collectives, ReduceToEveryRoot) {
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        for (int root = 0; root < size(); ++root)
+            for (const uint64_t count : kCounts) {
+                std::vector<float> input(count);
+                for (uint64_t i = 0; i < count; ++i) input[i] = value(me, i);
+                const auto kept = input;
+                std::vector<float> output(me == root ? count : 0);
+                Arguments arguments{
+                    .signature = signature(Collective::kReduce, DType::kFloat32, count, ReduceOp::kSum, root),
+                    .inputs = {},
+                    .outputs = {}};
+                arguments.input = input.data();
+                arguments.output = me == root ? output.data() : nullptr;
+                run(group, arguments);
+                EXPECT_EQ(input, kept);
+                for (uint64_t i = 0; i < output.size(); ++i) {
+                    float expected = 0;
+                    for (int r = 0; r < size(); ++r) expected += value(r, i);
+                    ASSERT_EQ(output[i], expected) << "root " << root << ", count " << count;
+                }
+            }
+    });
+}
+
+// Of the element that rank `from` sends to rank `to`.
+int32_t token(int from, int to, uint64_t i) {
+    return static_cast<int32_t>(i * 31 + static_cast<uint64_t>(from) * 1009 + static_cast<uint64_t>(to) * 7);
+}
+
+TEST_P(Collectives, GatherToEveryRoot) {
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        for (int root = 0; root < size(); ++root)
+            for (const uint64_t count : kCounts) {
+                std::vector<int32_t> input(count);
+                for (uint64_t i = 0; i < count; ++i) input[i] = token(me, root, i);
+                std::vector<std::vector<int32_t>> outputs(me == root ? size() : 0,
+                                                          std::vector<int32_t>(count));
+                Arguments arguments{
+                    .signature = signature(Collective::kGather, DType::kInt32, count, ReduceOp::kNone, root),
+                    .inputs = {},
+                    .outputs = {}};
+                arguments.input = input.data();
+                for (auto& output : outputs) arguments.outputs.push_back(output.data());
+                run(group, arguments);
+                for (size_t r = 0; r < outputs.size(); ++r)
+                    for (uint64_t i = 0; i < count; ++i)
+                        ASSERT_EQ(outputs[r][i], token(static_cast<int>(r), root, i));
+            }
+    });
+}
+
+TEST_P(Collectives, ScatterFromEveryRoot) {
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        for (int root = 0; root < size(); ++root)
+            for (const uint64_t count : kCounts) {
+                std::vector<std::vector<int32_t>> inputs(me == root ? size() : 0,
+                                                         std::vector<int32_t>(count));
+                std::vector<int32_t> output(count);
+                Arguments arguments{
+                    .signature = signature(Collective::kScatter, DType::kInt32, count, ReduceOp::kNone, root),
+                    .inputs = {},
+                    .outputs = {}};
+                for (size_t r = 0; r < inputs.size(); ++r) {
+                    for (uint64_t i = 0; i < count; ++i) inputs[r][i] = token(root, static_cast<int>(r), i);
+                    arguments.inputs.push_back(inputs[r].data());
+                }
+                arguments.output = output.data();
+                run(group, arguments);
+                for (uint64_t i = 0; i < count; ++i) ASSERT_EQ(output[i], token(root, me, i));
+            }
+    });
+}
+
+// Elements that `from` sends to `to`: none, few and many; between no two ranks the same.
+uint64_t uneven_count(int from, int to, uint64_t base) {
+    return (from + 2 * to) % 3 == 0 ? 0 : base * static_cast<uint64_t>(1 + from + 2 * to) / 3;
+}
+
+TEST_P(Collectives, AllToAllOfUnevenShares) {
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        for (const uint64_t base : {uint64_t{0}, uint64_t{1}, uint64_t{1000}, uint64_t{60'000}}) {
+            Arguments arguments{
+                .signature = signature(Collective::kAllToAll, DType::kInt32, 0), .inputs = {}, .outputs = {}};
+            std::vector<std::vector<int32_t>> inputs;
+            std::vector<std::vector<int32_t>> outputs;
+            for (int r = 0; r < size(); ++r) {
+                inputs.emplace_back(uneven_count(me, r, base));
+                outputs.emplace_back(uneven_count(r, me, base));
+                for (uint64_t i = 0; i < inputs[r].size(); ++i) inputs[r][i] = token(me, r, i);
+                arguments.inputs.push_back(inputs[r].data());
+                arguments.outputs.push_back(outputs[r].data());
+                arguments.input_counts.push_back(inputs[r].size());
+                arguments.output_counts.push_back(outputs[r].size());
+            }
+            run(group, arguments);
+            for (int r = 0; r < size(); ++r)
+                for (uint64_t i = 0; i < outputs[r].size(); ++i)
+                    ASSERT_EQ(outputs[r][i], token(r, me, i)) << "from " << r << ", base " << base;
+        }
+    });
+}
+
+TEST_P(Collectives, AllGatherOfUnevenShares) {
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        for (const uint64_t base : {uint64_t{0}, uint64_t{1}, uint64_t{1000}, uint64_t{100'000}}) {
+            const auto count_of = [&](int rank) { return rank % 3 == 1 ? 0 : base * (rank + 1); };
+            std::vector<int32_t> input(count_of(me));
+            for (uint64_t i = 0; i < input.size(); ++i) input[i] = token(me, 0, i);
+            Arguments arguments{.signature = {}, .inputs = {}, .outputs = {}};
+            std::vector<std::vector<int32_t>> outputs;
+            uint64_t total = 0;
+            for (int r = 0; r < size(); ++r) {
+                outputs.emplace_back(count_of(r));
+                total += count_of(r);
+                arguments.output_counts.push_back(count_of(r));
+            }
+            for (auto& output : outputs) arguments.outputs.push_back(output.data());
+            arguments.signature = signature(Collective::kAllGather, DType::kInt32, total);
+            arguments.signature.uneven = 1;
+            arguments.input = input.data();
+            run(group, arguments);
+            for (int r = 0; r < size(); ++r)
+                for (uint64_t i = 0; i < outputs[r].size(); ++i)
+                    ASSERT_EQ(outputs[r][i], token(r, 0, i)) << "from " << r << ", base " << base;
+        }
+    });
+}
+
+Arguments message(Collective kind, std::vector<int32_t>& data, int peer, int64_t tag) {
+    Arguments arguments{.signature = signature(kind, DType::kInt32, data.size(), ReduceOp::kNone, peer),
+                        .input = data.data(),
+                        .output = data.data(),
+                        .inputs = {},
+                        .outputs = {}};
+    arguments.tag = tag;
+    return arguments;
+}
+
+// Every rank sends to every other one at once, small and large, and receives in the opposite order of tags.
+TEST_P(Collectives, MessagesMatchByRankAndTag) {
+    if (size() == 1) return;  // a rank alone has nobody to send to
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        constexpr int64_t kTags = 6;
+        const auto count_of = [](int64_t tag) { return static_cast<size_t>(tag == 0 ? 0 : 7 << (3 * tag)); };
+        std::vector<std::vector<int32_t>> buffers;
+        buffers.reserve(static_cast<size_t>(2 * kTags * size()));
+        std::vector<std::shared_ptr<Operation>> operations;
+        for (int r = 0; r < size(); ++r)
+            for (int64_t tag = 0; r != me && tag < kTags; ++tag) {
+                auto& data = buffers.emplace_back(count_of(tag));
+                for (size_t i = 0; i < data.size(); ++i) data[i] = token(me, r, i + tag);
+                operations.push_back(group.post(message(Collective::kSend, data, r, tag)));
+            }
+        for (int r = 0; r < size(); ++r)
+            for (int64_t tag = kTags - 1; r != me && tag >= 0; --tag) {
+                auto& data = buffers.emplace_back(count_of(tag));
+                group.wait(group.post(message(Collective::kRecv, data, r, tag)));
+                for (size_t i = 0; i < data.size(); ++i) ASSERT_EQ(data[i], token(r, me, i + tag));
+            }
+        for (const auto& operation : operations) group.wait(operation);
+    });
+}
+
+// Far more than the credit for eager messages, none of which is received before the last one.
+TEST_P(Collectives, ManySmallMessagesFromAnySource) {
+    if (size() == 1) return;  // a rank alone has nobody to send to
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        constexpr int kMessages = 300;
+        constexpr size_t kCount = 2000;
+        if (me != 0) {
+            std::vector<std::vector<int32_t>> sent;
+            std::vector<std::shared_ptr<Operation>> operations;
+            for (int k = 0; k < kMessages; ++k) sent.emplace_back(kCount, me * 1000 + k);
+            for (auto& data : sent) operations.push_back(group.post(message(Collective::kSend, data, 0, 5)));
+            std::vector<int32_t> last{me};
+            operations.push_back(group.post(message(Collective::kSend, last, 0, 6)));
+            for (const auto& operation : operations) group.wait(operation);
+            return;
+        }
+        for (int r = 1; r < size(); ++r) {
+            std::vector<int32_t> last(1);
+            group.wait(group.post(message(Collective::kRecv, last, r, 6)));
+            EXPECT_EQ(last[0], r);
+        }
+        std::vector<int> seen(static_cast<size_t>(size()));
+        for (int k = 0; k < kMessages * (size() - 1); ++k) {
+            std::vector<int32_t> data(kCount);
+            const auto operation = group.post(message(Collective::kRecv, data, kAnySource, 5));
+            group.wait(operation);
+            const int from = operation->source();
+            ASSERT_EQ(data, std::vector<int32_t>(kCount, from * 1000 + seen[from]++));
         }
     });
 }

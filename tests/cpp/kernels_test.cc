@@ -25,32 +25,51 @@ namespace {
 
 // ---- the reference --------------------------------------------------------------------------------------
 
-// A 16-bit format's bits of `value`: rounded to nearest even; one bit pattern for every NaN.
-uint16_t narrow(float value, int exponent_bits, int fraction_bits) {
-    const int bias = (1 << (exponent_bits - 1)) - 1;
-    const int infinity = ((1 << exponent_bits) - 1) << fraction_bits;
-    if (std::isnan(value)) return static_cast<uint16_t>(infinity | 1 << (fraction_bits - 1));
-    const int sign = std::signbit(value) ? 0x8000 : 0;
+// A floating format of 16 bits or less. Without infinity, a full exponent field is one exponent more, and
+// only the pattern of all ones is NaN.
+struct Format {
+    int exponent_bits;
+    int fraction_bits;
+    bool infinity = true;
+
+    int bias() const { return (1 << (exponent_bits - 1)) - 1; }
+    int sign() const { return 1 << (exponent_bits + fraction_bits); }
+    int largest() const {  // of all magnitudes' bits: infinity, or NaN
+        return infinity ? ((1 << exponent_bits) - 1) << fraction_bits : sign() - 1;
+    }
+    int nan() const { return sign() == 0x80 ? 0x7F : largest() | 1 << (fraction_bits - 1); }
+};
+constexpr Format kHalf{5, 10};
+constexpr Format kBrain{8, 7};
+constexpr Format kE4M3FN{4, 3, false};
+constexpr Format kE5M2{5, 2};
+
+// The bits of `value`: rounded to nearest even; one bit pattern for every NaN.
+uint16_t narrow(float value, const Format& format) {
+    if (std::isnan(value)) return static_cast<uint16_t>(format.nan());
+    const int sign = std::signbit(value) ? format.sign() : 0;
     const double magnitude = std::fabs(static_cast<double>(value));
     if (magnitude == 0) return static_cast<uint16_t>(sign);
-    if (std::isinf(magnitude)) return static_cast<uint16_t>(sign | infinity);
-    const int exponent = std::max(std::ilogb(magnitude), 1 - bias);
-    const int units = static_cast<int>(std::nearbyint(std::ldexp(magnitude, fraction_bits - exponent)));
+    if (std::isinf(magnitude)) return static_cast<uint16_t>(sign | format.largest());
+    const int exponent = std::max(std::ilogb(magnitude), 1 - format.bias());
+    const int units =
+        static_cast<int>(std::nearbyint(std::ldexp(magnitude, format.fraction_bits - exponent)));
     // The leading one of a normal number, or the carry of its rounding, counts the exponent field up.
-    const int bits = ((exponent + bias - 1) << fraction_bits) + units;
-    return static_cast<uint16_t>(sign | std::min(bits, infinity));
+    const int64_t bits = (static_cast<int64_t>(exponent + format.bias() - 1) << format.fraction_bits) + units;
+    return static_cast<uint16_t>(sign | std::min<int64_t>(bits, format.largest()));
 }
 
-float widen(uint16_t bits, int exponent_bits, int fraction_bits) {
-    const int bias = (1 << (exponent_bits - 1)) - 1;
-    const int fraction = bits & ((1 << fraction_bits) - 1);
-    const int field = bits >> fraction_bits & ((1 << exponent_bits) - 1);
-    double magnitude = std::ldexp(fraction, 1 - bias - fraction_bits);
-    if (field > 0) magnitude = std::ldexp(fraction + (1 << fraction_bits), field - bias - fraction_bits);
-    if (field == (1 << exponent_bits) - 1)
-        magnitude = fraction == 0 ? std::numeric_limits<double>::infinity()
-                                  : std::numeric_limits<double>::quiet_NaN();
-    return static_cast<float>(bits & 0x8000 ? -magnitude : magnitude);
+float widen(uint16_t bits, const Format& format) {
+    const int fraction = bits & ((1 << format.fraction_bits) - 1);
+    const int field = bits >> format.fraction_bits & ((1 << format.exponent_bits) - 1);
+    double magnitude = std::ldexp(fraction, 1 - format.bias() - format.fraction_bits);
+    if (field > 0)
+        magnitude =
+            std::ldexp(fraction + (1 << format.fraction_bits), field - format.bias() - format.fraction_bits);
+    if ((bits & (format.sign() - 1)) >= format.largest())
+        magnitude = format.infinity && fraction == 0 ? std::numeric_limits<double>::infinity()
+                                                     : std::numeric_limits<double>::quiet_NaN();
+    return static_cast<float>(bits & format.sign() ? -magnitude : magnitude);
 }
 
 template <class T>
@@ -77,19 +96,20 @@ struct Element {
     }
 };
 
-template <int kExponentBits, int kFractionBits>
+template <const Format& kFormat>
 struct Small {
     using Acc = float;
+    using Bits = std::conditional_t<kFormat.exponent_bits + kFormat.fraction_bits == 7, uint8_t, uint16_t>;
     static float load(const uint8_t* from) {
         static const std::vector<float> table = [] {
             std::vector<float> values;
-            for (int bits = 0; bits < 65536; ++bits)
-                values.push_back(widen(static_cast<uint16_t>(bits), kExponentBits, kFractionBits));
+            for (int bits = 0; bits <= std::numeric_limits<Bits>::max(); ++bits)
+                values.push_back(widen(static_cast<uint16_t>(bits), kFormat));
             return values;
         }();
-        return table[read<uint16_t>(from)];
+        return table[read<Bits>(from)];
     }
-    static void store(uint8_t* to, float value) { write(to, narrow(value, kExponentBits, kFractionBits)); }
+    static void store(uint8_t* to, float value) { write(to, static_cast<Bits>(narrow(value, kFormat))); }
 };
 
 template <class T>
@@ -185,15 +205,19 @@ std::vector<uint8_t> expected(DType dtype, ReduceOp op, const std::vector<const 
         case DType::kInt64:
             return fold<Element<int64_t>>(op, srcs, size, count, divisor);
         case DType::kFloat16:
-            return fold<Small<5, 10>>(op, srcs, size, count, divisor);
+            return fold<Small<kHalf>>(op, srcs, size, count, divisor);
         case DType::kBFloat16:
-            return fold<Small<8, 7>>(op, srcs, size, count, divisor);
+            return fold<Small<kBrain>>(op, srcs, size, count, divisor);
         case DType::kFloat32:
             return fold<Element<float>>(op, srcs, size, count, divisor);
         case DType::kFloat64:
             return fold<Element<double>>(op, srcs, size, count, divisor);
         case DType::kBool:
             return fold<BoolElement>(op, srcs, size, count, divisor);
+        case DType::kFloat8E4M3FN:
+            return fold<Small<kE4M3FN>>(op, srcs, size, count, divisor);
+        case DType::kFloat8E5M2:
+            return fold<Small<kE5M2>>(op, srcs, size, count, divisor);
         case DType::kCount:
             break;
     }
@@ -201,10 +225,11 @@ std::vector<uint8_t> expected(DType dtype, ReduceOp op, const std::vector<const 
 }
 
 bool is_floating(DType dtype) {
-    return dtype >= DType::kFloat16 && dtype <= DType::kFloat64;
+    return (dtype >= DType::kFloat16 && dtype <= DType::kFloat64) || dtype >= DType::kFloat8E4M3FN;
 }
 
 bool makes_sense(DType dtype, ReduceOp op) {
+    if (op == ReduceOp::kPremulSum) return is_floating(dtype);
     if (dtype == DType::kBool) return op != ReduceOp::kAvg;
     const bool bitwise = op == ReduceOp::kBand || op == ReduceOp::kBor || op == ReduceOp::kBxor;
     return !(is_floating(dtype) && bitwise);
@@ -268,6 +293,8 @@ std::vector<uint8_t> random_elements(DType dtype, size_t count, std::mt19937_64&
     if (dtype == DType::kBFloat16) special = special_bits(8, 7);
     if (dtype == DType::kFloat32) special = special_bits(8, 23);
     if (dtype == DType::kFloat64) special = special_bits(11, 52);
+    if (dtype == DType::kFloat8E4M3FN) special = special_bits(4, 3);
+    if (dtype == DType::kFloat8E5M2) special = special_bits(5, 2);
     std::vector<uint8_t> bytes(count * size);
     for (size_t i = 0; i < count; ++i) {
         uint64_t bits = random();
@@ -276,8 +303,10 @@ std::vector<uint8_t> random_elements(DType dtype, size_t count, std::mt19937_64&
             bits = special[random() % special.size()];
         } else if (kind == 1) {
             bits = static_cast<uint64_t>(static_cast<int64_t>(moderate));
-            if (dtype == DType::kFloat16) bits = narrow(moderate, 5, 10);
-            if (dtype == DType::kBFloat16) bits = narrow(moderate, 8, 7);
+            if (dtype == DType::kFloat16) bits = narrow(moderate, kHalf);
+            if (dtype == DType::kBFloat16) bits = narrow(moderate, kBrain);
+            if (dtype == DType::kFloat8E4M3FN) bits = narrow(moderate, kE4M3FN);
+            if (dtype == DType::kFloat8E5M2) bits = narrow(moderate, kE5M2);
             if (dtype == DType::kFloat32) std::memcpy(&bits, &moderate, sizeof(moderate));
             if (const double wide = moderate; dtype == DType::kFloat64)
                 std::memcpy(&bits, &wide, sizeof(wide));
@@ -379,6 +408,20 @@ INSTANTIATE_TEST_SUITE_P(All, Kernels,
 std::vector<uint8_t> bytes_of(const std::vector<uint16_t>& values) {
     const auto* begin = reinterpret_cast<const uint8_t*>(values.data());
     return {begin, begin + 2 * values.size()};
+}
+
+// All pairs of patterns, by every operation.
+TEST(Kernels8Bit, EveryPair) {
+    std::vector<uint8_t> one(65536), other(65536);
+    for (size_t i = 0; i < one.size(); ++i) {
+        one[i] = static_cast<uint8_t>(i);
+        other[i] = static_cast<uint8_t>(i >> 8);
+    }
+    const std::vector<std::vector<uint8_t>> contents = {one, other};
+    for (const DType dtype : {DType::kFloat8E4M3FN, DType::kFloat8E5M2})
+        for (const ReduceOp op : {ReduceOp::kSum, ReduceOp::kProduct, ReduceOp::kMin, ReduceOp::kMax})
+            for (const size_t divisor : {1, 2, 3, 1024})
+                check(dtype, op, contents, divisor, expected(dtype, op, contents, divisor), -1);
 }
 
 // All patterns through load and store, and every one paired with others by every operation.

@@ -53,8 +53,8 @@ class ShmEnds : public Ends {
         segment_b_ = std::make_unique<Segment>(1, std::vector<int>{0, 1}, 2, bell_b_, names, "token",
                                                membarrier_available(), deadline);
         segment_a_ = leader.get();
-        a = std::make_unique<ShmPipe>(*segment_a_, 1);
-        b = std::make_unique<ShmPipe>(*segment_b_, 0);
+        a = std::make_unique<ShmPipe>(*segment_a_, 1, ChannelUse::kLink);
+        b = std::make_unique<ShmPipe>(*segment_b_, 0, ChannelUse::kLink);
     }
     void close_b() override { segment_b_->depart(); }
 

@@ -2,12 +2,14 @@
 #include "ring/base/config.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <iterator>
 #include <numeric>
+#include <string_view>
 
 #include "ring/base/error.h"
 
@@ -21,7 +23,27 @@ constexpr const char* kPrefix = "TORCH_RING_";
 struct Row {
     Parameter text;
     std::function<void(Config&, const std::string&)> set;  // throws ConfigError
+    std::function<std::string(const Config&)> get;
 };
+
+// Who may set it, and how.
+enum class Scope {
+    kProcess,     // for all groups of a process
+    kGroup,       // for each group
+    kGroupAlike,  // for each group, the same on all of its ranks
+};
+
+Parameter describe(const char* name, Scope scope, const char* type, std::string allowed, std::string standard,
+                   const char* unit, const char* meaning) {
+    return {.name = name,
+            .type = type,
+            .allowed = std::move(allowed),
+            .default_value = std::move(standard),
+            .unit = unit,
+            .meaning = meaning,
+            .per_group = scope != Scope::kProcess,
+            .alike = scope == Scope::kGroupAlike};
+}
 
 [[noreturn]] void refuse(const Parameter& row, const std::string& value) {
     throw ConfigError(row.name + "='" + value + "' is not allowed; allowed: " + row.allowed +
@@ -31,45 +53,61 @@ struct Row {
 
 // A `standard` below `low` means: unset.
 template <typename Number>
-Row number(const char* name, Number Config::* field, Number low, Number high, Number standard,
+Row number(const char* name, Scope scope, Number Config::* field, Number low, Number high, Number standard,
            const char* unit, const char* meaning) {
-    Parameter text{name, std::to_string(low) + " .. " + std::to_string(high),
-                   standard < low ? "" : std::to_string(standard), unit, meaning};
+    const Parameter text = describe(name, scope, "int", std::to_string(low) + " .. " + std::to_string(high),
+                                    standard < low ? "" : std::to_string(standard), unit, meaning);
     return {
-        text, [=](Config& config, const std::string& value) {
+        text,
+        [=](Config& config, const std::string& value) {
+            if (value.empty() && standard < low) {
+                config.*field = standard;
+                return;
+            }
             Number parsed{};
             const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), parsed);
             if (error != std::errc() || end != value.data() + value.size() || parsed < low || parsed > high)
                 refuse(text, value);
             config.*field = parsed;
-        }};
+        },
+        [=](const Config& config) { return config.*field < low ? "" : std::to_string(config.*field); }};
 }
 
 template <typename Value>
-Row choice(const char* name, Value Config::* field, std::vector<std::pair<const char*, Value>> values,
-           const char* standard, const char* meaning) {
-    Parameter text{name, "", standard, "", meaning};
+Row choice(const char* name, Scope scope, Value Config::* field,
+           std::vector<std::pair<const char*, Value>> values, const char* standard, const char* meaning) {
+    Parameter text = describe(name, scope, "str", "", standard, "", meaning);
     for (const auto& [word, _] : values)
         text.allowed += (text.allowed.empty() ? "" : ", ") + std::string(word);
-    return {text, [=](Config& config, const std::string& value) {
+    return {text,
+            [=](Config& config, const std::string& value) {
                 for (const auto& [word, meant] : values)
                     if (value == word) {
                         config.*field = meant;
                         return;
                     }
                 refuse(text, value);
+            },
+            [=](const Config& config) {
+                for (const auto& [word, meant] : values)
+                    if (config.*field == meant) return std::string(word);
+                return std::string();
             }};
 }
 
-Row word(const char* name, std::string Config::* field, const char* allowed, const char* meaning) {
-    return {{name, allowed, "", "", meaning},
-            [=](Config& config, const std::string& value) { config.*field = value; }};
+Row word(const char* name, Scope scope, std::string Config::* field, const char* allowed,
+         const char* meaning) {
+    return {describe(name, scope, "str", allowed, "", "", meaning),
+            [=](Config& config, const std::string& value) { config.*field = value; },
+            [=](const Config& config) { return config.*field; }};
 }
 
 Row secret_file() {
-    Parameter text{"TORCH_RING_SECRET_FILE", "the path of a readable file that is not empty", "", "",
-                   "a file that holds the job's secret, instead of TORCH_RING_SECRET"};
-    return {text, [=](Config& config, const std::string& value) {
+    const Parameter text = describe("TORCH_RING_SECRET_FILE", Scope::kProcess, "str",
+                                    "the path of a readable file that is not empty", "", "",
+                                    "a file that holds the job's secret, instead of TORCH_RING_SECRET");
+    return {text,
+            [=](Config& config, const std::string& value) {
                 std::ifstream file(value, std::ios::binary);
                 std::string secret{std::istreambuf_iterator<char>(file), {}};
                 while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
@@ -78,63 +116,71 @@ Row secret_file() {
                     throw ConfigError(
                         "TORCH_RING_SECRET and TORCH_RING_SECRET_FILE are both set; unset one of them");
                 config.secret = secret;
-            }};
+            },
+            [](const Config&) { return std::string(); }};
 }
 
 const std::vector<Row>& table() {
     static const std::vector<Row> rows = {
         choice<Algorithm>(
-            "TORCH_RING_ALGORITHM", &Config::algorithm,
+            "TORCH_RING_ALGORITHM", Scope::kGroupAlike, &Config::algorithm,
             {{"hierarchical", Algorithm::kHierarchical}, {"ring", Algorithm::kRing}}, "hierarchical",
             "hierarchical: shared memory inside each host, rings between hosts; ring: one flat ring over all "
-            "ranks. The same on every rank"),
+            "ranks"),
         number<size_t>(
-            "TORCH_RING_CHUNK_BYTES", &Config::chunk_bytes, 4096, 16 << 20, 0, "bytes",
+            "TORCH_RING_CHUNK_BYTES", Scope::kGroupAlike, &Config::chunk_bytes, 4096, 16 << 20, 0, "bytes",
             "payload of one frame between hosts, the grain of pipelining, instead of what the cost "
-            "model chooses by size. The same on every rank"),
-        number<size_t>("TORCH_RING_HOST_SMALL_BYTES", &Config::host_small_bytes, 0, 64 << 10, 32 << 10,
-                       "bytes",
-                       "up to here an all_reduce inside one host is one-shot. The same on every rank"),
-        word("TORCH_RING_SIZE_TABLE", &Config::size_table,
+            "model chooses by size"),
+        number<size_t>("TORCH_RING_HOST_SMALL_BYTES", Scope::kGroupAlike, &Config::host_small_bytes, 0,
+                       64 << 10, 32 << 10, "bytes", "up to here an all_reduce inside one host is one-shot"),
+        word("TORCH_RING_SIZE_TABLE", Scope::kGroupAlike, &Config::size_table,
              "rules such as all_reduce: 0-8K doubling, 8K-1M ring chunk=64K, 1M- ring; broadcast: 0- tree",
-             "what runs between hosts by collective and size, instead of what the cost model chooses. The "
-             "same on every rank"),
-        word("TORCH_RING_LINK", &Config::link, "GBIT_PER_SECOND,MICROSECONDS such as 25,50",
+             "what runs between hosts by collective and size, instead of what the cost model chooses"),
+        word("TORCH_RING_LINK", Scope::kGroupAlike, &Config::link,
+             "GBIT_PER_SECOND,MICROSECONDS such as 25,50",
              "rate and one-way latency of the links between hosts, for the cost model; instead of measuring "
-             "them when a group forms. The same on every rank"),
-        word(
-            "TORCH_RING_CONGESTION", &Config::congestion, "a congestion control that this process may use",
-            "the congestion control of connections between hosts, instead of the system's (or, where that is "
-            "bbr and the hosts are near, cubic or reno)"),
+             "them when a group forms"),
+        number<int>("TORCH_RING_STREAMS", Scope::kGroupAlike, &Config::streams, 1, 16, 1, "connections",
+                    "TCP connections between two neighbours, which share the traffic"),
         number<int>(
-            "TORCH_RING_STREAMS", &Config::streams, 1, 16, 1, "connections",
-            "TCP connections between two neighbours, which share the traffic. The same on every rank"),
-        number<int>(
-            "TORCH_RING_SPIN_US", &Config::spin_us, 0, 1'000'000, 50, "microseconds",
+            "TORCH_RING_SPIN_US", Scope::kGroup, &Config::spin_us, 0, 1'000'000, 50, "microseconds",
             "how long a waiting rank polls before it sleeps in the kernel; four times as long, but yielding, "
             "where the ranks of a group on one host outnumber its cores"),
-        number<int>("TORCH_RING_CONNECT_TIMEOUT_S", &Config::connect_timeout_s, 1, 3600, 10, "seconds",
+        word(
+            "TORCH_RING_CONGESTION", Scope::kProcess, &Config::congestion,
+            "a congestion control that this process may use",
+            "the congestion control of connections between hosts, instead of the system's (or, where that is "
+            "bbr and the hosts are near, cubic or reno)"),
+        number<int>("TORCH_RING_CONNECT_TIMEOUT_S", Scope::kProcess, &Config::connect_timeout_s, 1, 3600, 10,
+                    "seconds",
                     "how long an incoming connection may take to prove that it belongs to the job"),
-        choice<LogLevel>("TORCH_RING_LOG_LEVEL", &Config::log_level,
+        choice<LogLevel>("TORCH_RING_LOG_LEVEL", Scope::kProcess, &Config::log_level,
                          {{"error", LogLevel::kError},
                           {"warning", LogLevel::kWarning},
                           {"info", LogLevel::kInfo},
                           {"debug", LogLevel::kDebug}},
                          "warning", "what is written to standard error"),
-        word("TORCH_RING_ISA", &Config::isa, "an instruction set of this CPU: portable, avx2, avx512",
+        word("TORCH_RING_ISA", Scope::kProcess, &Config::isa,
+             "an instruction set of this CPU: portable, avx2, avx512",
              "the instruction set of the reductions, instead of the best one"),
-        word("TORCH_RING_HOST_ID", &Config::host_id, "any text",
+        word("TORCH_RING_HOST_ID", Scope::kProcess, &Config::host_id, "any text",
              "ranks with equal values count as one host, instead of those that can share memory"),
-        word("TORCH_RING_IFNAME", &Config::ifname,
+        word("TORCH_RING_IFNAME", Scope::kProcess, &Config::ifname,
              "prefixes (eth,ib), exact names (=eth0) or exclusions (^lo,docker)",
              "the network interface for traffic between hosts, instead of the one by which the store is "
              "reached"),
-        word("TORCH_RING_SECRET", &Config::secret, "any text, the same on every rank",
+        word("TORCH_RING_SECRET", Scope::kProcess, &Config::secret, "any text, the same on every rank",
              "what connections prove knowledge of, instead of a random secret that rank 0 shares through the "
              "store"),
         secret_file(),
     };
     return rows;
+}
+
+const Row& row_of(const std::string& name) {
+    for (const Row& row : table())
+        if (row.text.name == name) return row;
+    throw ConfigError("there is no setting " + name);
 }
 
 size_t edit_distance(const std::string& a, const std::string& b) {
@@ -160,6 +206,30 @@ const std::vector<Parameter>& parameters() {
         return texts;
     }();
     return rows;
+}
+
+std::string Parameter::field() const {
+    std::string text = name.substr(std::string_view(kPrefix).size());
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+    return text;
+}
+
+std::string get_parameter(const Config& config, const std::string& name) {
+    return row_of(name).get(config);
+}
+
+void set_parameter(Config& config, const std::string& name, const std::string& value) {
+    const Row& row = row_of(name);
+    const std::string& wanted = value.empty() ? row.text.default_value : value;
+    row.set(config, wanted);
+}
+
+std::string settings_alike(const Config& config) {
+    std::string text;
+    for (const Row& row : table())
+        if (row.text.alike) text += (text.empty() ? "" : " ") + row.text.name + "='" + row.get(config) + "'";
+    return text;
 }
 
 Config parse_config() {

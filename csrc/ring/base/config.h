@@ -33,13 +33,26 @@ struct Config {
 // A row of the table: what the variable is called, and how to describe it to a user.
 struct Parameter {
     std::string name;           // "TORCH_RING_CHUNK_BYTES"
+    std::string type;           // "int" or "str"
     std::string allowed;        // "hierarchical, ring" or "4096 .. 16777216"
-    std::string default_value;  // as a user would write it
+    std::string default_value;  // as a user would write it; "" = unset
     std::string unit;           // "bytes", "" for none
     std::string meaning;
+    bool per_group = false;  // a group may have another value than the process
+    bool alike = false;      // the ranks of a group must have the same value
+
+    // What Options calls it: "chunk_bytes".
+    std::string field() const;
 };
 
 const std::vector<Parameter>& parameters();
+
+// One value as a user writes it; "" = unset. `name` is that of a row.
+std::string get_parameter(const Config& config, const std::string& name);
+// Throws ConfigError that names the variable, the value and what is allowed. "" sets the default.
+void set_parameter(Config& config, const std::string& name, const std::string& value);
+// What the ranks of a group must agree on: "TORCH_RING_ALGORITHM=ring TORCH_RING_CHUNK_BYTES= ..."
+std::string settings_alike(const Config& config);
 
 // The values of this process, parsed from the environment at the first call.
 // Throws ConfigError that names the variable, its value and what is allowed. Thread-safe.

@@ -11,18 +11,24 @@ namespace ring {
 Task all_gather(Context& context) {
     const Layout& layout = context.layout;
     const size_t element = context.element_bytes();
-    const Slice piece =
-        slice_of(context.signature().count, context.pieces, context.piece, kGrainBytes / element);
-    const size_t offset = piece.begin * element;
-    const size_t bytes = piece.count * element;
+    const Arguments& called = *context.arguments;
+    // This piece of a rank's share.
+    const auto slice_of_share = [&](int rank) {
+        const uint64_t count =
+            called.signature.uneven != 0 ? called.output_counts[rank] : called.signature.count;
+        return slice_of(count, context.pieces, context.piece, kGrainBytes / element);
+    };
     const auto share_of = [&](int rank) {
-        return Extent{static_cast<std::byte*>(context.arguments->outputs[rank]) + offset, bytes};
+        const Slice slice = slice_of_share(rank);
+        return Extent{static_cast<std::byte*>(called.outputs[rank]) + slice.begin * element,
+                      slice.count * element};
     };
     co_await context.turn(Lane::kHostIn);
     if (context.piece == 0) co_await enter(context);
-    const auto* const input = static_cast<const std::byte*>(context.arguments->input) + offset;
+    const auto* const input =
+        static_cast<const std::byte*>(called.input) + slice_of_share(layout.rank()).begin * element;
     const Extent own = share_of(layout.rank());
-    if (bytes > 0 && own.data != input) std::memcpy(own.data, input, bytes);
+    if (own.bytes > 0 && own.data != input) std::memcpy(own.data, input, own.bytes);
     std::vector<Extents> local;
     for (const int rank : layout.my_cell()) local.push_back({share_of(rank)});
     co_await host_share(context, Lane::kHostIn, local);

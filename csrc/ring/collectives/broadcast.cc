@@ -5,21 +5,10 @@
 #include "ring/collectives/rail.h"
 
 namespace ring {
-namespace {
-
-int cell_of(const Layout& layout, int rank) {
-    for (int cell = 0; cell < layout.cells(); ++cell)
-        for (const int member : layout.cell(cell))
-            if (member == rank) return cell;
-    return -1;
-}
-
-}  // namespace
-
 Task broadcast(Context& context) {
     const Layout& layout = context.layout;
     const int root = context.signature().root;
-    const int root_cell = cell_of(layout, root);
+    const int root_cell = layout.cell_of(root);
     const bool in_root_cell = layout.my_cell_index() == root_cell;
     const size_t element = context.element_bytes();
     const Slice piece =

@@ -14,6 +14,10 @@ Task all_reduce(Context& context);
 Task broadcast(Context& context);
 Task all_gather(Context& context);
 Task reduce_scatter(Context& context);
+Task reduce(Context& context);
+Task gather(Context& context);
+Task scatter(Context& context);
+Task all_to_all(Context& context);
 Task barrier(Context& context);
 
 // The one that context.signature().kind names; passes the lanes that it did not.
@@ -25,9 +29,10 @@ size_t count_pieces(const Context& context);
 size_t pieces_of_plan(const Context& context);
 // Pieces whose sums take a bounded amount of temporary memory.
 size_t reduce_scatter_pieces(const Context& context);
+size_t reduce_pieces(const Context& context);
 
 // Throws ConfigError, before anything is sent, where arguments make no sense: a reduce op on a dtype it is
-// not defined for, a root outside the group.
-void check_arguments(const Arguments& arguments, int group_size);
+// not defined for, a root outside the group, a list that is not as long as the group.
+void check_arguments(const Arguments& arguments, int rank, int group_size);
 
 }  // namespace ring

@@ -36,6 +36,16 @@ uint64_t Context::receive(int position, std::byte* data, size_t bytes) const {
     return link(position).post_recv(header_of(*this, bytes), data);
 }
 
+TransferPtr Context::send_message(int rank, const void* data, size_t bytes) const {
+    return group.mailbox->send(rank, {operation, static_cast<int64_t>(piece)}, signature(),
+                               static_cast<const std::byte*>(data), bytes);
+}
+
+TransferPtr Context::receive_message(int rank, void* data, size_t bytes) const {
+    return group.mailbox->receive(rank, {operation, static_cast<int64_t>(piece)}, signature(),
+                                  static_cast<std::byte*>(data), bytes);
+}
+
 void Context::pass(Lane lane) {
     const auto index = static_cast<size_t>(lane);
     assert(lanes_passed == index && group.serving[index] == number);

@@ -12,11 +12,13 @@
 #include <memory>
 #include <vector>
 
+#include "ring/base/config.h"
 #include "ring/collectives/task.h"
 #include "ring/collectives/tuning.h"
 #include "ring/kernels/reduce.h"
 #include "ring/topology/layout.h"
 #include "ring/transport/link.h"
+#include "ring/transport/message/mailbox.h"
 #include "ring/transport/shm/segment.h"
 
 namespace ring {
@@ -26,12 +28,22 @@ namespace ring {
 //   broadcast       output[count], read on the root and written elsewhere
 //   all_gather      input[count] -> outputs[rank][count]; input may be outputs[own rank]
 //   reduce_scatter  inputs[rank][count] -> output[count]; output may be inputs[own rank]
+//   reduce          input[count] -> output[count] on the root, which may be the same; elsewhere unused
+//   gather          input[count] -> outputs[rank][count] on the root; input may be outputs[own rank]
+//   scatter         inputs[rank][count] on the root -> output[count]
+//   all_to_all      inputs[rank][input_counts[rank]] -> outputs[rank][output_counts[rank]], which do not
+//   overlap send, recv      input[count] -> output[count], with equal tags
+// `input_counts`, `output_counts`: where the shares differ in size, of each rank's; all_gather takes
+// output_counts, too.
 struct Arguments {
     Signature signature;
     const void* input = nullptr;
     void* output = nullptr;
     std::vector<const void*> inputs;
     std::vector<void*> outputs;
+    std::vector<uint64_t> input_counts{};
+    std::vector<uint64_t> output_counts{};
+    int64_t tag = 0;
 };
 
 // Temporary memory, kept from one operation to the next.
@@ -66,10 +78,12 @@ constexpr int host_lane(Lane lane) {
 // What the operations of one group share.
 struct Group {
     const Layout& layout;
+    const Config& config;
     const Tuning& tuning;
     uint64_t id = 0;
     Segment* segment = nullptr;  // shared with the other ranks of this cell; null where there are none
     std::vector<Link*> links{};  // by position on this rank's rail; null where no edge is
+    Mailbox* mailbox = nullptr;
     std::array<uint64_t, kLanes> serving{};    // whose turn it is in a lane
     std::array<uint64_t, kHostLanes> phase{};  // at the end of the last stage; the same on all local ranks
 };
@@ -107,6 +121,10 @@ struct Context {
     // Post the next frame to or from a position of the rail. Only in the rail lane.
     uint64_t send(int position, const std::byte* data, size_t bytes) const;
     uint64_t receive(int position, std::byte* data, size_t bytes) const;
+
+    // Post a message of this operation to or from any other rank.
+    TransferPtr send_message(int rank, const void* data, size_t bytes) const;
+    TransferPtr receive_message(int rank, void* data, size_t bytes) const;
 
     // To be awaited: this piece's turn in a lane. Pieces pass every lane, in order.
     class Turn;

@@ -15,8 +15,9 @@ namespace ring {
 
 // Reduces over the cell, in lane kHostIn. contributions[j] is what this rank adds to the part of owner j;
 // `result` is where this rank's own part goes (empty if it owns none; cut like contributions[own], which it
-// may be). `divisor` as for ReduceFn. With `shared`, owner j's result goes into shared[j] of every other rank
-// too: reduce-scatter and all-gather in one pass.
+// may be; with `shared` it may also be null: the others get it, this rank does not want it). `divisor` as for
+// ReduceFn. With `shared`, owner j's result goes into shared[j] of every other rank too: reduce-scatter and
+// all-gather in one pass.
 Task host_reduce(Context& context, std::vector<Extents> contributions, Extents result, size_t divisor,
                  std::vector<Extents> shared = {});
 

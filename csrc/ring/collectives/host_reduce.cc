@@ -27,9 +27,9 @@ constexpr size_t kSlotBytes = 256 << 10;
 static_assert(kStagingBytes / kSlotBytes >= 3);
 
 // This rank's part of chunk k: the sum over all ranks, in order of local rank, so that the bits do not depend
-// on timing.
+// on timing. What nobody wants here goes straight to `slot`, for the others.
 void reduce_chunk(const Context& context, const Extents& own, const Extents& result, size_t chunk, size_t k,
-                  uint64_t phase, size_t divisor) {
+                  uint64_t phase, size_t divisor, std::byte* slot) {
     const Segment& segment = *context.segment;
     const int me = segment.local_rank();
     const int n = segment.local_size();
@@ -44,7 +44,7 @@ void reduce_chunk(const Context& context, const Extents& own, const Extents& res
             sources[l] =
                 l == me ? inputs[index].data : segment.in_slot(l, phase, kSlotBytes) + me * chunk + offset;
         ++index;
-        context.reduce()(to, sources.data(), n, bytes / element, divisor);
+        context.reduce()(to != nullptr ? to : slot + offset, sources.data(), n, bytes / element, divisor);
     });
 }
 
@@ -81,10 +81,9 @@ Task host_reduce(Context& context, std::vector<Extents> contributions, Extents r
                               segment.in_slot(segment.local_rank(), base + k, kSlotBytes) + j * chunk);
         co_await until(PhaseReached(segment, flags, base + k));
         if (k >= 1 && k <= chunks && me < owners) {
-            reduce_chunk(context, contributions[me], result, chunk, k - 1, base + k - 1, divisor);
-            if (!shared.empty())
-                put_chunk(result, chunk, k - 1,
-                          segment.out_slot(segment.local_rank(), flags, base + k - 1, kSlotBytes));
+            std::byte* const slot = segment.out_slot(segment.local_rank(), flags, base + k - 1, kSlotBytes);
+            reduce_chunk(context, contributions[me], result, chunk, k - 1, base + k - 1, divisor, slot);
+            if (!shared.empty() && result[0].data != nullptr) put_chunk(result, chunk, k - 1, slot);
         }
         if (k >= 2 && !shared.empty())
             for (size_t j = 0; j < owners; ++j)

@@ -4,7 +4,6 @@
 #include <array>
 #include <cstring>
 
-#include "ring/base/config.h"
 #include "ring/collectives/hypercube.h"
 
 namespace ring {
@@ -28,7 +27,7 @@ void sum_of_host(Context& context, void* to, size_t divisor) {
 
 bool is_one_shot(const Context& context) {
     const size_t bytes = context.bytes();
-    if (context.layout.cells() == 1) return bytes <= config().host_small_bytes;
+    if (context.layout.cells() == 1) return bytes <= context.group.config.host_small_bytes;
     return bytes <= kSmallBytes && context.plan->rails == 1 &&
            context.plan->algorithm == RailAlgorithm::kDoubling;
 }

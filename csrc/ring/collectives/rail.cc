@@ -1,17 +1,17 @@
 // See rail.h.
 #include "ring/collectives/rail.h"
 
-#include "ring/base/config.h"
 #include "ring/collectives/hypercube.h"
 #include "ring/collectives/ring.h"
 
 namespace ring {
 namespace {
 
-// TORCH_RING_CHUNK_BYTES, if set, instead of the plan's; a multiple of every element's size, as those are.
+// What the group is told, if anything, instead of the plan's; a multiple of every element's size, as those
+// are.
 size_t chunk_of(const Context& context) {
     constexpr size_t kLargestElement = 16;
-    const size_t fixed = config().chunk_bytes / kLargestElement * kLargestElement;
+    const size_t fixed = context.group.config.chunk_bytes / kLargestElement * kLargestElement;
     return fixed != 0 ? fixed : context.plan->chunk_bytes;
 }
 
@@ -31,6 +31,11 @@ Task rail_all_reduce(Context& context, Extent data) {
         parts.push_back({{data.data + slice.begin * element, slice.count * element}});
     }
     return run_ring(context, ring_all_reduce(context, parts, context.divisor(), chunk));
+}
+
+Task rail_reduce(Context& context, int root, Extents local, Extents sum, Extents result) {
+    return run_ring(context,
+                    ring_reduce(context, root, local, sum, result, context.divisor(), chunk_of(context)));
 }
 
 Task rail_broadcast(Context& context, int root, Extents data) {

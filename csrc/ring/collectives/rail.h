@@ -11,6 +11,9 @@ namespace ring {
 
 // Everyone ends with the sum over the rail of `data`, divided by the operation's divisor.
 Task rail_all_reduce(Context& context, Extent data);
+// `result` of position `root` becomes the sum over the rail of `local`, divided by the operation's divisor;
+// `sum` takes partial sums and may be `local` itself.
+Task rail_reduce(Context& context, int root, Extents local, Extents sum, Extents result);
 // `data` of position `root` goes to all.
 Task rail_broadcast(Context& context, int root, Extents data);
 // parts[p] of position p goes to all.

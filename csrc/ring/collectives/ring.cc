@@ -99,6 +99,23 @@ RingSchedule ring_all_reduce(const Context& context, const std::vector<Extents>&
     return schedule;
 }
 
+RingSchedule ring_reduce(const Context& context, int root, const Extents& local, const Extents& sum,
+                         const Extents& result, size_t divisor, size_t chunk) {
+    const Extent nothing{nullptr, 0};
+    // The rank after the root begins. It gets an empty frame of the root, so that it too sees what its
+    // neighbour called.
+    if (context.position(-1) == root)
+        return {frames_of(local, chunk), {{RingSchedule::Action::kStore, 0, nullptr, nullptr, 1, false}}};
+    const bool last = context.position() == root;
+    RingSchedule schedule{last ? Extents{nothing} : Extents{}, {}};
+    const Extents own = frames_of(local, chunk);
+    const Extents to = frames_of(last ? result : sum, chunk);
+    for (size_t i = 0; i < own.size(); ++i)
+        schedule.receives.push_back({RingSchedule::Action::kReduce, own[i].bytes, to[i].data, own[i].data,
+                                     last ? divisor : 1, !last});
+    return schedule;
+}
+
 RingSchedule ring_broadcast(const Context& context, int root, const Extents& data, size_t chunk) {
     const Extent nothing{nullptr, 0};
     if (context.position() == root)

@@ -44,6 +44,10 @@ RingSchedule ring_all_gather(const Context& context, const std::vector<Extents>&
 // The one after the other, without a gap between them.
 RingSchedule ring_all_reduce(const Context& context, const std::vector<Extents>& parts, size_t divisor,
                              size_t chunk);
+// `result` of position `root` becomes the sum of everyone's `local`, divided by `divisor`; `sum` takes
+// partial sums and may be `local` itself. All of them are cut alike.
+RingSchedule ring_reduce(const Context& context, int root, const Extents& local, const Extents& sum,
+                         const Extents& result, size_t divisor, size_t chunk);
 // `data` of position `root` goes to all.
 RingSchedule ring_broadcast(const Context& context, int root, const Extents& data, size_t chunk);
 

@@ -7,7 +7,6 @@
 #include <map>
 #include <sstream>
 
-#include "ring/base/config.h"
 #include "ring/base/error.h"
 #include "ring/base/hex.h"
 #include "ring/base/membarrier.h"
@@ -40,17 +39,6 @@ std::string key_of(const std::string& keys, const char* what, int rank) {
     return keys + what + "/" + std::to_string(rank);
 }
 
-// What must be the same on every rank for their schedules to fit together.
-std::string settings() {
-    const Config& values = config();
-    return std::string("TORCH_RING_ALGORITHM=") +
-           (values.algorithm == Algorithm::kRing ? "ring" : "hierarchical") +
-           " TORCH_RING_CHUNK_BYTES=" + std::to_string(values.chunk_bytes) +
-           " TORCH_RING_HOST_SMALL_BYTES=" + std::to_string(values.host_small_bytes) +
-           " TORCH_RING_SIZE_TABLE='" + values.size_table + "' TORCH_RING_LINK=" + values.link +
-           " TORCH_RING_STREAMS=" + std::to_string(values.streams);
-}
-
 [[noreturn]] void throw_missing(Store& store, const std::string& keys, int rank, int size) {
     std::string missing;
     for (int r = 0; r < size; ++r)
@@ -69,12 +57,12 @@ void require_equal(const std::vector<Card>& cards, const char* field, const std:
 
 }  // namespace
 
-Roster exchange_cards(Store& store, int rank, int size, const std::string& host_id,
+Roster exchange_cards(Store& store, int rank, int size, const Config& settings, const std::string& host_id,
                       const std::string& doorbell, Deadline deadline) {
     // Nobody comes a second time before all have come a first, so this tells which start it is.
     const uint64_t start = (store.count("ring/starts") - 1) / static_cast<uint64_t>(size);
     const std::string keys = "ring/" + std::to_string(start) + "/";
-    const std::string& own_secret = config().secret;
+    const std::string& own_secret = settings.secret;
     Card mine{{"protocol", std::to_string(kProtocolVersion)},
               {"host_id", host_id.empty() ? host_identity() : host_id},
               {"host_name", host_id.empty() ? host_name() : host_id},
@@ -82,7 +70,7 @@ Roster exchange_cards(Store& store, int rank, int size, const std::string& host_
               {"pid", std::to_string(::getpid())},
               {"doorbell", doorbell},
               {"membarrier", membarrier_available() ? "1" : "0"},
-              {"settings", settings()},
+              {"settings", settings_alike(settings)},
               {"secret", own_secret.empty() ? "shared" : hex(fingerprint(own_secret))}};
     if (rank == 0) {
         uint64_t group = 0;

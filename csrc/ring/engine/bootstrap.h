@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ring/base/clock.h"
+#include "ring/base/config.h"
 #include "ring/topology/layout.h"
 #include "ring/topology/store.h"
 
@@ -28,7 +29,7 @@ struct Roster {
 //
 // A store may serve one group after the other (a process group that is destroyed and made again): each has
 // keys of its own, which the roster's `keys` begins.
-Roster exchange_cards(Store& store, int rank, int size, const std::string& host_id,
+Roster exchange_cards(Store& store, int rank, int size, const Config& settings, const std::string& host_id,
                       const std::string& doorbell, Deadline deadline);
 
 // The second round, only where ranks must connect over the network.

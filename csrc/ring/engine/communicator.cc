@@ -23,6 +23,8 @@ namespace {
 
 // How long a leaving rank waits for its goodbyes to arrive.
 constexpr milliseconds kGoodbye{200};
+// How long it stays for messages that its peers' kernels have not taken yet.
+constexpr milliseconds kDelivery{5000};
 
 // Where all that a rank waits for is made by the ranks that it yields to, a turn of each of them is worth
 // waiting for: going to sleep and being woken costs them more.
@@ -39,22 +41,15 @@ SizeTable parse_table(const std::string& text) {
     }
 }
 
-void watch(const UniqueFd& epoll, int fd) {
-    // Edge-triggered: a link whose next frame nobody has posted yet must not wake anyone again and again.
-    epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.fd = fd}};
-    if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw_errno("epoll_ctl");
-}
-
 }  // namespace
 
 std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store, const Settings& settings) {
     const Deadline deadline = Deadline::after(settings.timeout);
-    const SizeTable table = parse_table(settings.size_table.value_or(config().size_table));
+    const SizeTable table = parse_table(settings.config.size_table);
     auto doorbell = std::make_unique<Doorbell>();
-    Roster roster =
-        exchange_cards(store, settings.rank, settings.size, settings.host_id, doorbell->name(), deadline);
-    Layout layout(settings.rank, roster.members,
-                  settings.algorithm.value_or(config().algorithm) == Algorithm::kRing);
+    Roster roster = exchange_cards(store, settings.rank, settings.size, settings.config, settings.host_id,
+                                   doorbell->name(), deadline);
+    Layout layout(settings.rank, roster.members, settings.config.algorithm == Algorithm::kRing);
     Acceptor* acceptor = nullptr;
     if (layout.hosts() > 1) {
         acceptor = &engine.acceptor(choose_address(settings.store_host));
@@ -63,9 +58,9 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
     Connections connections;
     Machine machine;
     try {
-        connections = connect_group(store, layout, roster, *doorbell, acceptor,
-                                    settings.streams.value_or(config().streams), deadline);
-        machine = measure_machine(store, layout, roster, connections, deadline);
+        connections =
+            connect_group(store, layout, roster, *doorbell, acceptor, settings.config.streams, deadline);
+        machine = measure_machine(store, settings.config.link, layout, roster, connections, deadline);
     } catch (...) {
         if (acceptor != nullptr) acceptor->forget(roster.group, settings.rank);
         throw;
@@ -76,9 +71,9 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
                                  std::to_string(layout.rails()) + " rings between them, reductions with " +
                                  current_isa());
     Choices choices({.hosts = layout.cells(), .ranks_per_host = layout.rails()}, machine, table);
-    std::shared_ptr<Communicator> group(new Communicator(engine, std::move(layout), std::move(roster),
-                                                         std::move(doorbell), std::move(connections),
-                                                         std::move(choices), acceptor, settings.timeout));
+    std::shared_ptr<Communicator> group(
+        new Communicator(engine, settings.config, std::move(layout), std::move(roster), std::move(doorbell),
+                         std::move(connections), std::move(choices), acceptor, settings.timeout));
     if (settings.rank == 0 && group->layout_.cells() > 1)
         log(LogLevel::kInfo, "links between hosts: " + describe(machine.link) + "; what runs on them:\n" +
                                  group->tuning_.text());
@@ -89,9 +84,11 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
     return group;
 }
 
-Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::unique_ptr<Doorbell> doorbell,
-                           Connections connections, Choices choices, Acceptor* acceptor, milliseconds timeout)
+Communicator::Communicator(Engine& engine, const Config& config, Layout layout, Roster roster,
+                           std::unique_ptr<Doorbell> doorbell, Connections connections, Choices choices,
+                           Acceptor* acceptor, milliseconds timeout)
     : engine_(engine),
+      config_(config),
       layout_(std::move(layout)),
       roster_(std::move(roster)),
       doorbell_(std::move(doorbell)),
@@ -99,12 +96,16 @@ Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::un
       acceptor_(acceptor),
       epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       crowded_(static_cast<int>(layout_.host_ranks().size()) > usable_cpus()),
-      spin_us_(config().spin_us * (crowded_ && layout_.cells() == 1 ? kYieldLonger : 1)),
+      spin_us_(config_.spin_us * (crowded_ && layout_.cells() == 1 ? kYieldLonger : 1)),
       pauses_(crowded_ ? 0 : (layout_.cells() == 1 ? kPausesInHost : kPausesBetweenHosts)),
       forks_(fork_count()),
       timeout_(timeout),
       tuning_(layout_, std::move(choices)),
-      group_{.layout = layout_, .tuning = tuning_, .id = roster_.group},
+      group_{
+          .layout = layout_, .config = config_, .tuning = tuning_, .id = roster_.group, .mailbox = &mailbox_},
+      mailbox_(
+          layout_.rank(), layout_.size(), roster_.group, [this](int rank) { dial(rank); },
+          [this](int rank) { return layout_.describe(rank); }),
       progress_(layout_.rank(), layout_.size(), connections_.segment.get()) {
     group_.segment = layout_.local_size() > 1 ? connections_.segment.get() : nullptr;
     group_.links.resize(static_cast<size_t>(layout_.cells()));
@@ -117,13 +118,25 @@ Communicator::Communicator(Engine& engine, Layout layout, Roster roster, std::un
         slots_.push_back({.context = {.group = group_, .segment = group_.segment},
                           .operation = nullptr,
                           .strand = std::nullopt});
-    watch(epoll_, doorbell_->fd());
-    for (const int fd : connections_.data_fds) watch(epoll_, fd);
-    for (const auto& control : connections_.controls) watch(epoll_, control->fd());
+    watch(doorbell_->fd());
+    for (const int fd : connections_.data_fds) watch(fd);
+    for (const auto& control : connections_.controls) watch(control->fd());
+    open_mailbox();
 }
 
 Communicator::~Communicator() {
     shutdown();
+}
+
+void Communicator::watch(int fd) {
+    // Edge-triggered: a link whose next frame nobody has posted yet must not wake anyone again and again.
+    epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.fd = fd}};
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw_errno("epoll_ctl");
+}
+
+milliseconds Communicator::group_timeout() const {
+    const std::lock_guard lock(queue_mutex_);
+    return timeout_;
 }
 
 void Communicator::set_timeout(milliseconds timeout) {
@@ -131,25 +144,36 @@ void Communicator::set_timeout(milliseconds timeout) {
     timeout_ = timeout;
 }
 
-std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional<milliseconds> timeout,
-                                              Operation::OnDone on_done) {
-    check_arguments(arguments, layout_.size());
+void Communicator::check(const Arguments& arguments) const {
+    check_arguments(arguments, layout_.rank(), layout_.size());
     if (fork_count() != forks_)
         throw ConfigError(
             describe(arguments.signature) +
             ": the group belongs to the parent of this forked process; make a group of its own");
+}
+
+std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional<milliseconds> timeout,
+                                              Operation::OnDone on_done) {
+    check(arguments);
+    const Collective kind = arguments.signature.kind;
+    const bool message = kind == Collective::kSend || kind == Collective::kRecv;
     std::shared_ptr<Operation> operation;
     std::exception_ptr refused;
     {
         const std::lock_guard lock(queue_mutex_);
         operation = std::make_shared<Operation>(std::move(arguments), last_tick(), timeout.value_or(timeout_),
                                                 std::move(on_done));
-        operation->number = ++posted_;
+        if (!message) operation->number = ++posted_;
         if (closed_) {
             refused =
                 Failure{FailureKind::kAborted, "the group was shut down"}.exception(operation->describe());
         } else if (failure_) {
             refused = failure_->exception(operation->describe());
+        } else if (message) {
+            message_queue_.push_back(operation);
+            // Sequentially consistent: either a waiter that drives sees it, or this thread sees the waiter.
+            message_posts_.store(message_queue_.size(), std::memory_order_seq_cst);
+            unfinished_.fetch_add(1, std::memory_order_release);  // pairs with has_work()
         } else {
             queue_.push_back(operation);
             // Release: pairs with start_next(), has_work().
@@ -160,6 +184,8 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
     if (refused) {
         operation->finish(refused);
         if (operation->on_done) std::exchange(operation->on_done, nullptr)(refused);
+    } else if (message && waiters_.load(std::memory_order_seq_cst) > 0) {
+        doorbell_->ring(doorbell_->name());  // the waiter may sleep, and drives for this thread too
     }
     return operation;
 }
@@ -244,6 +270,8 @@ void Communicator::shutdown() {
             control->receive();  // notices a peer that is gone
         }
     }
+    const Deadline delivered = Deadline::after(kDelivery);
+    while (!mailbox_.leave() && !delivered.passed()) std::this_thread::sleep_for(milliseconds(1));
     if (acceptor_ != nullptr) acceptor_->forget(roster_.group, layout_.rank());
     links_.clear();
     connections_.links.clear();

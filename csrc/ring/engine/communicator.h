@@ -5,10 +5,15 @@
 // drives: wait() runs the operations in the caller's thread; those that nobody waits for are run by the
 // engine's progress thread. A failure ends the group: it is flooded to all ranks, every operation ends with
 // it, and so does each later one, at once.
+//
+// Messages from rank to rank, the user's send and recv, are operations outside that order: they wait for
+// nothing but their peer.
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -22,6 +27,8 @@
 #include "ring/engine/operation.h"
 #include "ring/fault/progress_table.h"
 #include "ring/topology/store.h"
+#include "ring/transport/message/mailbox.h"
+#include "ring/transport/tcp/call.h"
 
 namespace ring {
 
@@ -37,10 +44,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
                              1000};  // for forming the group, and for each operation unless told otherwise
         std::string store_host{};    // where the store runs, for choosing an interface; "" if unknown
         std::string host_id{};       // instead of this process's host_identity(); "" = that
-        // Instead of config()'s; the same on all ranks.
-        std::optional<Algorithm> algorithm{};
-        std::optional<std::string> size_table{};
-        std::optional<int> streams{};
+        Config config = ring::config();
     };
 
     // Forms the group; all ranks must call it. Throws what exchange_cards() and connect_group() throw.
@@ -50,6 +54,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     const Layout& layout() const { return layout_; }
     void set_timeout(milliseconds timeout);
 
+    // Throws ConfigError where the arguments make no sense, or in a forked child; post() does so too.
+    void check(const Arguments& arguments) const;
     // Throws ConfigError where the arguments make no sense, or in a forked child. After a failure the
     // operation that it returns has failed.
     std::shared_ptr<Operation> post(Arguments arguments, std::optional<milliseconds> timeout = std::nullopt,
@@ -85,8 +91,9 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   private:
     using Lock = std::unique_lock<std::mutex>;
 
-    Communicator(Engine& engine, Layout layout, Roster roster, std::unique_ptr<Doorbell> doorbell,
-                 Connections connections, Choices choices, Acceptor* acceptor, milliseconds timeout);
+    Communicator(Engine& engine, const Config& config, Layout layout, Roster roster,
+                 std::unique_ptr<Doorbell> doorbell, Connections connections, Choices choices,
+                 Acceptor* acceptor, milliseconds timeout);
 
     // All of these under drive_mutex_.
     bool step();  // true if anything moved
@@ -95,11 +102,26 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     bool advance_pieces();
     bool retire_pieces();
     void finish(const std::shared_ptr<Operation>& operation, std::exception_ptr error);
+
+    // Messages (messages.cc).
+    void open_mailbox();
+    void dial(int rank);
+    bool progress_messages();
+    std::shared_ptr<Operation> next_post();
+    bool take_posts();
+    bool finish_messages();
+    bool take_visitors();
+    bool advance_calls();
+    void check_message_deadlines();
+    void check_message_peers();
+    Clock::time_point next_message_event() const;
+
     void flood();  // the failure, to the neighbours on other hosts
     void abandon_all();
     uint64_t next_number() const;  // of the oldest operation that is not done; kNone for none
     bool must_fail(const Operation& operation) const;
     void check_deadline();
+    void check_mismatch();
     void explain_suspect();
     void check_departures();
     void sleep(Clock::time_point until);
@@ -113,8 +135,14 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
 
     bool has_work() const;
     void arm();
+    void watch(int fd);
+    milliseconds group_timeout() const;
+    // A waiter that does not drive: waits until the operation is done, or nobody drives.
+    void follow(const Operation& operation, Lock& lock, Clock::time_point limit);
+    void release(Lock& lock);
 
     Engine& engine_;
+    const Config config_;
     const Layout layout_;
     const Roster roster_;
     const std::unique_ptr<Doorbell> doorbell_;
@@ -128,6 +156,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
 
     mutable std::mutex queue_mutex_;  // guards what follows
     std::deque<std::shared_ptr<Operation>> queue_;
+    std::deque<std::shared_ptr<Operation>> message_queue_;
     uint64_t posted_ = 0;
     milliseconds timeout_;
     std::optional<Failure> failure_;
@@ -136,9 +165,14 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // Operations from this number on fail; kNone while all is well.
     static constexpr uint64_t kNone = UINT64_MAX;
     std::atomic<uint64_t> fails_from_{kNone};
-    std::atomic<uint64_t> queued_{0};      // the size of the queue, to be read without its lock
+    std::atomic<uint64_t> queued_{0};  // the sizes of the queues, to be read without their lock
+    std::atomic<uint64_t> message_posts_{0};
     std::atomic<uint64_t> unfinished_{0};  // in the queue or under way
     std::atomic<int> waiters_{0};
+    std::atomic<int> followers_{0};  // of the waiters, those in follow()
+    std::mutex follow_mutex_;
+    std::condition_variable followed_;
+    std::atomic<bool> visitors_{false};  // connections for messages have come
     std::atomic<bool> armed_{false};
 
     mutable std::mutex drive_mutex_;  // guards what follows: whoever holds it drives
@@ -167,9 +201,20 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     Cut cut_;
     uint64_t oldest_ = 0;  // the first piece that has not ended
     uint64_t begun_ = 0;   // pieces up to here have begun
+    Mailbox mailbox_;
+    struct Message {
+        std::shared_ptr<Operation> operation;
+        TransferPtr transfer;
+    };
+    std::vector<Message> messages_;     // the user's, under way
+    std::map<int, Call> calls_;         // connections that are being opened, by rank
+    std::map<int, int> message_peers_;  // ranks by descriptor
+    bool under_way() const { return busy() || mailbox_.busy() || !calls_.empty(); }
     // Whose callbacks are still to be run.
     std::vector<std::pair<std::shared_ptr<Operation>, std::exception_ptr>> finished_;
     ProgressTable progress_;
+    // How long a peer whose data connection ended may take to say why on its control connection.
+    static constexpr milliseconds kExplain{200};
     struct Suspect {
         int rank;
         std::string why;

@@ -18,11 +18,6 @@ namespace {
 
 constexpr milliseconds kRetry{50};
 
-int local_index(const Layout& layout, int rank) {
-    const auto& ranks = layout.host_ranks();
-    return static_cast<int>(std::find(ranks.begin(), ranks.end(), rank) - ranks.begin());
-}
-
 // Connects and proves itself, again while the peer drops it (it may be flooded by strangers) and time is
 // left.
 UniqueFd call(const Endpoint& peer, const std::string& source, const Hello& hello, const std::string& secret,
@@ -41,10 +36,9 @@ UniqueFd call(const Endpoint& peer, const std::string& source, const Hello& hell
 
 class Connector {
   public:
-    Connector(Store& store, const Layout& layout, const Roster& roster, Acceptor* acceptor, int streams,
-              Deadline deadline, Connections& made)
-        : store_(store),
-          layout_(layout),
+    Connector(const Layout& layout, const Roster& roster, Acceptor* acceptor, int streams, Deadline deadline,
+              Connections& made)
+        : layout_(layout),
           roster_(roster),
           acceptor_(acceptor),
           stream_count_(streams),
@@ -59,7 +53,7 @@ class Connector {
 
   private:
     std::unique_ptr<Link> call_peer(int peer) {
-        const Endpoint there = address_of(store_, roster_, peer, deadline_);
+        const Endpoint& there = made_.addresses[peer];
         if (is_loopback(there.address) && roster_.boots[peer] != roster_.boots[layout_.rank()])
             throw ConfigError(
                 layout_.describe(peer) + " can only be reached at " + there.address +
@@ -88,7 +82,8 @@ class Connector {
 
     std::unique_ptr<Link> over_memory(int peer) {
         std::vector<std::unique_ptr<Pipe>> pipe;
-        pipe.push_back(std::make_unique<ShmPipe>(*made_.segment, local_index(layout_, peer)));
+        pipe.push_back(
+            std::make_unique<ShmPipe>(*made_.segment, layout_.local_index(peer), ChannelUse::kLink));
         return std::make_unique<Link>(layout_.rank(), peer, std::move(pipe));
     }
 
@@ -108,7 +103,6 @@ class Connector {
         made_.controls.push_back(std::make_unique<Control>(peer, std::move(socket)));
     }
 
-    Store& store_;
     const Layout& layout_;
     const Roster& roster_;
     Acceptor* acceptor_;
@@ -129,16 +123,19 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
         std::vector<std::string> names;
         for (const int rank : local) names.push_back(roster.doorbells[rank]);
         made.segment =
-            std::make_unique<Segment>(local_index(layout, layout.rank()), local, layout.size(), doorbell,
+            std::make_unique<Segment>(layout.local_index(layout.rank()), local, layout.size(), doorbell,
                                       names, std::to_string(roster.group), roster.barriers, deadline);
     }
+    if (acceptor != nullptr)
+        for (int rank = 0; rank < layout.size(); ++rank)
+            made.addresses.push_back(address_of(store, roster, rank, deadline));
     if (layout.cells() > 1 && layout.on_rail()) {
         const int me = layout.my_cell_index();
         const int n = layout.cells();
         std::set<int> positions{(me + 1) % n, (me + n - 1) % n};
         const auto partners = Hypercube(me, n).partners();
         positions.insert(partners.begin(), partners.end());
-        Connector connector(store, layout, roster, acceptor, streams, deadline, made);
+        Connector connector(layout, roster, acceptor, streams, deadline, made);
         for (const int position : positions)
             made.links[position] = connector.link_to(layout.rail_rank(position));
     }

@@ -22,6 +22,7 @@ struct Connections {
     std::map<int, std::unique_ptr<Link>> links;  // by position on the rail: those that the algorithms need
     std::vector<int> data_fds;                   // of the links that have some, to be watched
     std::vector<std::unique_ptr<Control>> controls;  // to the neighbours on other hosts
+    std::vector<Endpoint> addresses;  // of all ranks, for connections to others; empty on one host
 };
 
 // `acceptor` is this process's, already expecting the group; null where all ranks are on one host.

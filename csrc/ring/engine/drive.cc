@@ -21,8 +21,8 @@ namespace {
 
 // How long a rank waits before it tells the others how far it is.
 constexpr milliseconds kBeatAfter{1000};
-// How long a peer whose data connection ended may take to say why on its control connection.
-constexpr milliseconds kExplain{200};
+// How long a waiter that does not drive sleeps at most.
+constexpr milliseconds kFollow{1};
 
 }  // namespace
 
@@ -30,17 +30,12 @@ constexpr milliseconds kExplain{200};
 
 void Communicator::wait(const std::shared_ptr<Operation>& operation, std::optional<milliseconds> timeout) {
     if (!operation->done()) {
+        bool more = false;
         const auto limit = timeout ? Clock::now() + *timeout : Clock::time_point::max();
-        // Relaxed: only asks the progress thread to give way soon.
-        waiters_.fetch_add(1, std::memory_order_relaxed);
+        // Asks the progress thread to give way soon; for its order see post().
+        waiters_.fetch_add(1, std::memory_order_seq_cst);
         Lock lock(drive_mutex_, std::defer_lock);
-        if (timeout) {
-            // Whoever drives meanwhile may end the operation too.
-            while (!lock.try_lock() && !operation->done() && Clock::now() < limit)
-                std::this_thread::sleep_for(milliseconds(1));
-        } else {
-            lock.lock();
-        }
+        follow(*operation, lock, limit);
         if (lock.owns_lock()) {
             if (connections_.segment != nullptr)
                 connections_.segment->sleep_end();  // the progress thread may have slept
@@ -54,14 +49,33 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
                 }
                 if (!finished_.empty()) run_callbacks(lock);
             }
-            lock.unlock();
+            more = mailbox_.busy();
+            release(lock);
         }
         waiters_.fetch_sub(1, std::memory_order_relaxed);
-        if (has_work()) engine_.kick();
+        if (more || has_work()) engine_.kick();
     }
     if (!operation->done())
         throw TimeoutError("waited in vain for " + operation->describe() + ", which goes on");
     if (operation->error()) std::rethrow_exception(operation->error());
+}
+
+void Communicator::follow(const Operation& operation, Lock& lock, Clock::time_point limit) {
+    if (lock.try_lock()) return;
+    // Sequentially consistent: either whoever drives sees this follower, or it sees the lock free.
+    followers_.fetch_add(1, std::memory_order_seq_cst);
+    std::unique_lock waiting(follow_mutex_);
+    // It may miss the end of the operation by a moment, so it looks again soon.
+    while (!operation.done() && Clock::now() < limit && !lock.try_lock())
+        followed_.wait_for(waiting, kFollow);
+    followers_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Communicator::release(Lock& lock) {
+    lock.unlock();
+    if (followers_.load(std::memory_order_seq_cst) == 0) return;  // pairs with follow()
+    const std::lock_guard waiting(follow_mutex_);
+    followed_.notify_all();
 }
 
 bool Communicator::serve(bool woken) {
@@ -76,23 +90,24 @@ bool Communicator::serve(bool woken) {
     while (waiters_.load(std::memory_order_relaxed) == 0) {
         if (step()) {
             spinner.reset();
-        } else if (busy() && !network_is_slow() && spinner.again()) {
+        } else if (under_way() && !network_is_slow() && spinner.again()) {
             continue;
         } else {
             check_deadline();
             // What has come meanwhile is not announced again: look at it before waiting to be woken.
             if (handle_events(0)) continue;
-            if (segment != nullptr && busy()) segment->sleep_begin();
+            if (segment != nullptr && under_way()) segment->sleep_begin();
             if (nothing_to_wait_for()) {
                 if (segment != nullptr) segment->sleep_end();
             } else if (finished_.empty()) {
-                lock.unlock();
+                release(lock);
                 arm();
                 return true;
             }
         }
         if (!finished_.empty()) run_callbacks(lock);
     }
+    release(lock);
     return false;
 }
 
@@ -133,6 +148,7 @@ bool Communicator::step() {
         while (again) {
             again = start_next();
             again = progress_links() || again;
+            again = progress_messages() || again;
             again = advance_pieces() || again;
             again = retire_pieces() || again;
             moved = moved || again;
@@ -221,7 +237,10 @@ bool Communicator::retire_pieces() {
         const auto operation = std::exchange(one.operation, nullptr);
         const bool last = one.context.piece + 1 == one.context.pieces;
         ++oldest_;
-        if (last) finish(operation, nullptr);
+        if (last) {
+            finish(operation, nullptr);
+            mailbox_.end_of(operation->number, operation->arguments.signature);
+        }
         retired = true;
     }
     return retired;
@@ -231,6 +250,10 @@ void Communicator::finish(const std::shared_ptr<Operation>& operation, std::exce
     unfinished_.fetch_sub(1, std::memory_order_release);  // pairs with has_work()
     if (operation->on_done) finished_.emplace_back(operation, error);
     operation->finish(std::move(error));
+    // Relaxed: a follower that is missed looks again by itself.
+    if (followers_.load(std::memory_order_relaxed) == 0) return;
+    const std::lock_guard waiting(follow_mutex_);
+    followed_.notify_all();
 }
 
 void Communicator::run_callbacks(Lock& lock) {
@@ -252,6 +275,8 @@ void Communicator::flood() {
 void Communicator::abandon_all() {
     const Failure why = failure().value_or(Failure{});
     for (Link* link : links_) link->abort();
+    mailbox_.abort();
+    calls_.clear();
     std::deque<std::shared_ptr<Operation>> abandoned;
     for (; busy(); ++oldest_) {
         Slot& one = slot(oldest_);
@@ -264,11 +289,16 @@ void Communicator::abandon_all() {
         if (abandoned.empty() || abandoned.back() != cut_.operation) abandoned.push_back(cut_.operation);
         cut_.operation = nullptr;
     }
+    for (const Message& message : messages_) abandoned.push_back(message.operation);
+    messages_.clear();
     {
         const std::lock_guard lock(queue_mutex_);
         abandoned.insert(abandoned.end(), queue_.begin(), queue_.end());
+        abandoned.insert(abandoned.end(), message_queue_.begin(), message_queue_.end());
         queue_.clear();
+        message_queue_.clear();
         queued_.store(0, std::memory_order_relaxed);  // as in start_next()
+        message_posts_.store(0, std::memory_order_relaxed);
     }
     for (const auto& operation : abandoned) finish(operation, why.exception(operation->describe()));
 }
@@ -277,22 +307,32 @@ void Communicator::check_deadline() {
     explain_suspect();
     const auto now = Clock::now();
     progress_.share(connections_.controls, now);  // what was heard, also by one that waits for nothing
+    check_message_deadlines();
+    check_message_peers();
     if (!busy()) return;
     check_departures();
     const auto awaited = oldest().strand->awaited();
     if (now >= first_beat()) {
-        progress_.beat(awaited.empty() ? -1 : awaited.front(), now);
+        const Signature& called = oldest().operation->arguments.signature;
+        progress_.beat(awaited.empty() ? -1 : awaited.front(), oldest().operation->number, called, now);
         progress_.share(connections_.controls, now);
+        check_mismatch();
     }
     const Operation& operation = *oldest().operation;
     if (!operation.deadline.passed()) return;
     const auto patience = first_beat() - operation.posted;
     const std::string why = progress_.blame(operation.number, awaited, patience,
                                             [this](int rank) { return layout_.describe(rank); });
-    fail(
-        {FailureKind::kTimeout,
-         operation.describe() + " did not end in time on rank " + std::to_string(layout_.rank()) + ": " + why,
-         0});
+    fail({FailureKind::kTimeout, operation.describe_timeout(layout_.rank()) + ": " + why, 0});
+}
+
+void Communicator::check_mismatch() {
+    const Operation& mine = *oldest().operation;
+    if (const auto other = progress_.mismatch(mine.number, mine.arguments.signature))
+        fail({FailureKind::kMismatch,
+              describe_mismatch(other->rank, mine.number, other->called, layout_.rank(), mine.number,
+                                mine.arguments.signature),
+              mine.number});
 }
 
 void Communicator::explain_suspect() {
@@ -334,6 +374,7 @@ void Communicator::read_controls() {
                 for (const CallProgress& one : decode_progress(message.payload)) progress_.merge(one);
             }
         }
+        if (control->said_goodbye()) progress_.depart(control->peer());
         // A rank may leave in good order while others still work: only who needs it fails, in
         // explain_suspect().
         if (control->closed() && !control->said_goodbye())
@@ -351,18 +392,25 @@ Clock::time_point Communicator::first_beat() const {
 }
 
 Clock::time_point Communicator::wake_time() const {
-    const auto at = std::min(suspect_ ? suspect_->until : Clock::time_point::max(), progress_.next_share());
+    const auto at = std::min({suspect_ ? suspect_->until : Clock::time_point::max(), progress_.next_share(),
+                              next_message_event()});
     if (!busy()) return at;
     return std::min({at, oldest().operation->deadline.at(), std::max(first_beat(), progress_.next_beat())});
 }
 
 bool Communicator::network_is_slow() const {
-    return std::any_of(links_.begin(), links_.end(), [](const Link* link) { return link->slow(); });
+    return mailbox_.slow() ||
+           std::any_of(links_.begin(), links_.end(), [](const Link* link) { return link->slow(); });
 }
 
 bool Communicator::nothing_to_wait_for() const {
-    if (next_number() >= fails_from_.load(std::memory_order_acquire)) return busy();  // pairs with fail()
+    const uint64_t fails_from = fails_from_.load(std::memory_order_acquire);  // pairs with fail()
+    if (fails_from != kNone && next_number() >= fails_from) return under_way();
     if (connections_.segment != nullptr && connections_.segment->failure()) return true;
+    if (mailbox_.ready()) return true;
+    // Acquire: pair with post() and with the watcher of open_mailbox().
+    if (message_posts_.load(std::memory_order_acquire) > 0 || visitors_.load(std::memory_order_acquire))
+        return true;
     for (uint64_t piece = oldest_; piece != begun_; ++piece)
         if (slot(piece).strand->ready() && !must_fail(*slot(piece).operation)) return true;
     return false;
@@ -379,8 +427,11 @@ void Communicator::sleep(Clock::time_point until) {
 bool Communicator::handle_events(int timeout_ms) {
     std::array<epoll_event, 16> events;
     const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout_ms);
-    for (int i = 0; i < count; ++i)
+    for (int i = 0; i < count; ++i) {
         if (events[i].data.fd == doorbell_->fd()) doorbell_->drain();
+        if (const auto peer = message_peers_.find(events[i].data.fd); peer != message_peers_.end())
+            mailbox_.mark_readable(peer->second);
+    }
     if (count > 0) read_controls();
     return count > 0;
 }

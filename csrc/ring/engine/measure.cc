@@ -13,7 +13,6 @@
 #include <sstream>
 #include <thread>
 
-#include "ring/base/config.h"
 #include "ring/base/error.h"
 
 namespace ring {
@@ -161,13 +160,13 @@ class Remembered {
 
 }  // namespace
 
-Machine measure_machine(Store& store, const Layout& layout, const Roster& roster, Connections& connections,
-                        Deadline deadline) {
+Machine measure_machine(Store& store, const std::string& given, const Layout& layout, const Roster& roster,
+                        Connections& connections, Deadline deadline) {
     static Remembered remembered;
     Machine machine = default_machine();
     if (layout.cells() == 1) return machine;
-    if (!config().link.empty()) {
-        machine.link = given_link(config().link);
+    if (!given.empty()) {
+        machine.link = given_link(given);
         return machine;
     }
     const bool first = layout.rank() == 0;

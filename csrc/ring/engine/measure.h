@@ -8,11 +8,11 @@
 
 namespace ring {
 
-// TORCH_RING_LINK, where that is set. Otherwise the leaders of the cells measure latency and rate to their
-// neighbours, all at once, and rank 0 takes the slowest; a process remembers it for later groups over the
-// same hosts. All ranks of the group must call it, when all have their connections and nothing else uses
-// them. Throws ConfigError, TimeoutError, or PeerError.
-Machine measure_machine(Store& store, const Layout& layout, const Roster& roster, Connections& connections,
-                        Deadline deadline);
+// `given` (TORCH_RING_LINK), where that is not empty. Otherwise the leaders of the cells measure latency and
+// rate to their neighbours, all at once, and rank 0 takes the slowest; a process remembers it for later
+// groups over the same hosts. All ranks of the group must call it, when all have their connections and
+// nothing else uses them. Throws ConfigError, TimeoutError, or PeerError.
+Machine measure_machine(Store& store, const std::string& given, const Layout& layout, const Roster& roster,
+                        Connections& connections, Deadline deadline);
 
 }  // namespace ring

@@ -21,6 +21,7 @@ class Operation {
     Operation(Arguments arguments, Clock::time_point posted, milliseconds timeout, OnDone on_done)
         : arguments(std::move(arguments)),
           posted(posted),
+          timeout(timeout),
           deadline(posted + timeout + kTick),
           on_done(std::move(on_done)) {}
 
@@ -34,19 +35,33 @@ class Operation {
         done_.store(true, std::memory_order_release);  // pairs with done()
     }
 
-    // "all_reduce(float32[10]), operation 7"
+    // Of a receive: the rank that the message came from; set before it is done.
+    int source() const { return source_; }
+    void set_source(int rank) { source_ = rank; }
+
+    // "all_reduce(float32[10]), operation 7", "send(float32[10], to rank 2), tag 5"
     std::string describe() const {
-        return ring::describe(arguments.signature) + ", operation " + std::to_string(number);
+        const std::string call = ring::describe(arguments.signature);
+        return number == 0 ? call + ", tag " + std::to_string(arguments.tag)
+                           : call + ", operation " + std::to_string(number);
+    }
+
+    // "all_reduce(float32[10]), operation 7 did not end within its timeout of 500 ms on rank 2"
+    std::string describe_timeout(int rank) const {
+        return describe() + " did not end within its timeout of " + std::to_string(timeout.count()) +
+               " ms on rank " + std::to_string(rank);
     }
 
     const Arguments arguments;
     const Clock::time_point posted;  // as last_tick() says
+    const milliseconds timeout;
     const Deadline deadline;
     OnDone on_done;       // moved out to be called, so that what it holds is let go
-    uint64_t number = 0;  // from 1, in the order of calls; set by post()
+    uint64_t number = 0;  // from 1, in the order of calls; set by post(). 0: a message, outside that order
 
   private:
     std::exception_ptr error_;
+    int source_ = -1;
     std::atomic<bool> done_{false};
 };
 

@@ -10,6 +10,7 @@
 
 #include "ring/base/failure.h"
 #include "ring/base/fd.h"
+#include "ring/transport/frame.h"
 
 namespace ring {
 
@@ -64,8 +65,11 @@ struct CallProgress {
     int32_t waits_for;   // a rank, or -1
     uint64_t operation;  // the last one that it called
     uint64_t beats;      // how often it has said so while it waited
+    uint64_t waits_in;   // the operation that it waited in when it last said so; 0 if it never did
+    Signature called;    // as that operation
+    uint64_t departed;   // 1: it left in good order
 };
-static_assert(sizeof(CallProgress) == 24);
+static_assert(sizeof(CallProgress) == 56);
 std::string encode(const std::vector<CallProgress>& progress);
 std::vector<CallProgress> decode_progress(const std::string& payload);
 

@@ -6,7 +6,7 @@
 namespace ring {
 namespace {
 
-constexpr size_t kEntriesPerMessage = 2000;
+constexpr size_t kEntriesPerMessage = 1000;
 
 }  // namespace
 
@@ -15,6 +15,8 @@ ProgressTable::ProgressTable(int rank, int size, Segment* segment)
       segment_(segment),
       own_(segment == nullptr ? std::make_unique<Segment::Progress[]>(size) : nullptr),
       sent_(size),
+      waiting_(size),
+      departed_(size, Clock::time_point::max()),
       seen_(size) {}
 
 // Relaxed, here and below: the values are only compared, and only grow.
@@ -30,13 +32,28 @@ void ProgressTable::enter(uint64_t operation) {
     entry(rank_).operation.store(operation, std::memory_order_relaxed);
 }
 
-void ProgressTable::beat(int waits_for, Clock::time_point now) {
+void ProgressTable::beat(int waits_for, uint64_t operation, const Signature& called, Clock::time_point now) {
     if (now < next_beat_) return;
     next_beat_ = now + kBeatEvery;
     news_ = true;
+    waiting_[rank_] = {operation, called};
     entry(rank_).waits_for.store(waits_for, std::memory_order_relaxed);
     entry(rank_).beats.fetch_add(1, std::memory_order_relaxed);
     for (int rank = 0; rank < static_cast<int>(seen_.size()); ++rank) look(rank);
+}
+
+std::optional<ProgressTable::Other> ProgressTable::mismatch(uint64_t operation,
+                                                            const Signature& called) const {
+    for (int rank = 0; rank < static_cast<int>(waiting_.size()); ++rank)
+        if (waiting_[rank].operation == operation && waiting_[rank].called != called)
+            return Other{rank, waiting_[rank].called};
+    return std::nullopt;
+}
+
+void ProgressTable::depart(int rank) {
+    if (departed_[rank] != Clock::time_point::max()) return;
+    departed_[rank] = Clock::now();
+    news_ = true;
 }
 
 void ProgressTable::merge(const CallProgress& heard) {
@@ -51,7 +68,23 @@ void ProgressTable::merge(const CallProgress& heard) {
         known.waits_for.store(heard.waits_for, std::memory_order_relaxed);
         known.beats.store(heard.beats, std::memory_order_relaxed);
     }
+    if (heard.waits_in > waiting_[heard.rank].operation) {
+        news_ = true;
+        waiting_[heard.rank] = {heard.waits_in, heard.called};
+    }
+    if (heard.departed != 0) depart(heard.rank);
     look(heard.rank);
+}
+
+CallProgress ProgressTable::known(int rank) const {
+    const Segment::Progress& seen = entry(rank);
+    return {.rank = rank,
+            .waits_for = seen.waits_for.load(std::memory_order_relaxed),
+            .operation = seen.operation.load(std::memory_order_relaxed),
+            .beats = seen.beats.load(std::memory_order_relaxed),
+            .waits_in = waiting_[rank].operation,
+            .called = waiting_[rank].called,
+            .departed = departed_[rank] != Clock::time_point::max() ? uint64_t{1} : uint64_t{0}};
 }
 
 void ProgressTable::look(int rank) {
@@ -70,11 +103,11 @@ void ProgressTable::share(const std::vector<std::unique_ptr<Control>>& controls,
         news.clear();
     };
     for (size_t rank = 0; rank < sent_.size(); ++rank) {
-        const Segment::Progress& known = entry(static_cast<int>(rank));
-        const CallProgress now{static_cast<int32_t>(rank), known.waits_for.load(std::memory_order_relaxed),
-                               known.operation.load(std::memory_order_relaxed),
-                               known.beats.load(std::memory_order_relaxed)};
-        if (now.operation <= sent_[rank].operation && now.beats <= sent_[rank].beats) continue;
+        const CallProgress now = known(static_cast<int>(rank));
+        const CallProgress& before = sent_[rank];
+        if (now.operation <= before.operation && now.beats <= before.beats &&
+            now.waits_in <= before.waits_in && now.departed <= before.departed)
+            continue;
         sent_[rank] = now;
         news.push_back(now);
         if (news.size() == kEntriesPerMessage) send();

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,18 @@ class ProgressTable {
     // This rank called an operation.
     void enter(uint64_t operation);
     // It still waits in it, for this rank (-1: for none in particular). Does nothing before next_beat().
-    void beat(int waits_for, Clock::time_point now);
+    void beat(int waits_for, uint64_t operation, const Signature& called, Clock::time_point now);
+    // A rank that waits in the same operation, but called something else; so a mismatch is found even where
+    // nothing passes between the two.
+    struct Other {
+        int rank;
+        Signature called;
+    };
+    std::optional<Other> mismatch(uint64_t operation, const Signature& called) const;
+    // A rank of another host left in good order.
+    void depart(int rank);
+    // When this rank learned of that; the end of time if it did not.
+    Clock::time_point departed_since(int rank) const { return departed_[rank]; }
     Clock::time_point next_beat() const { return next_beat_; }
     // What a neighbour said.
     void merge(const CallProgress& heard);
@@ -66,7 +78,17 @@ class ProgressTable {
     int rank_;
     Segment* segment_;
     std::unique_ptr<Segment::Progress[]> own_;  // without a segment
+    CallProgress known(int rank) const;
+
     std::vector<CallProgress> sent_;
+    // What each rank waits in, as it was heard; for those of this host as it is seen. Not in the segment,
+    // where several would write it.
+    struct Waiting {
+        uint64_t operation = 0;
+        Signature called;
+    };
+    std::vector<Waiting> waiting_;
+    std::vector<Clock::time_point> departed_;
     std::vector<Seen> seen_;
     Clock::time_point next_beat_{};
     Clock::time_point may_share_{};

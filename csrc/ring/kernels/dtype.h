@@ -22,7 +22,9 @@ enum class DType : uint8_t {
     kBFloat16,
     kFloat32,
     kFloat64,
-    kBool,  // one byte, 0 or 1
+    kBool,          // one byte, 0 or 1
+    kFloat8E4M3FN,  // 4 bits of exponent, 3 of fraction, no infinity
+    kFloat8E5M2,    // 5 and 2: the upper half of a float16
     kCount,
 };
 
@@ -35,6 +37,7 @@ enum class ReduceOp : uint8_t {
     kBand,
     kBor,
     kBxor,
+    kPremulSum,  // of what the caller has scaled already
     kCount,
     kNone = 255,  // the collective does not reduce
 };
@@ -45,6 +48,8 @@ constexpr size_t size_of(DType dtype) {
         case DType::kUInt8:
         case DType::kInt8:
         case DType::kBool:
+        case DType::kFloat8E4M3FN:
+        case DType::kFloat8E5M2:
             return 1;
         case DType::kUInt16:
         case DType::kInt16:
@@ -68,14 +73,16 @@ constexpr size_t size_of(DType dtype) {
 // torch's names: "float32", "bfloat16", "int64", "bool"; "unknown" for a value off the wire that is none of
 // them.
 constexpr const char* name_of(DType dtype) {
-    constexpr const char* kNames[] = {"uint8", "int8",    "uint16",   "int16",   "uint32",  "int32", "uint64",
-                                      "int64", "float16", "bfloat16", "float32", "float64", "bool"};
+    constexpr const char* kNames[] = {"uint8",   "int8",    "uint16", "int16",         "uint32",
+                                      "int32",   "uint64",  "int64",  "float16",       "bfloat16",
+                                      "float32", "float64", "bool",   "float8_e4m3fn", "float8_e5m2"};
     return dtype < DType::kCount ? kNames[static_cast<size_t>(dtype)] : "unknown";
 }
 
 // torch's names: "SUM", "AVG", ...
 constexpr const char* name_of(ReduceOp op) {
-    constexpr const char* kNames[] = {"SUM", "AVG", "PRODUCT", "MIN", "MAX", "BAND", "BOR", "BXOR"};
+    constexpr const char* kNames[] = {"SUM",  "AVG", "PRODUCT", "MIN",       "MAX",
+                                      "BAND", "BOR", "BXOR",    "PREMUL_SUM"};
     if (op == ReduceOp::kNone) return "none";
     return op < ReduceOp::kCount ? kNames[static_cast<size_t>(op)] : "unknown";
 }

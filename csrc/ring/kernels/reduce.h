@@ -17,10 +17,11 @@ namespace ring {
 // the order of `srcs`, so that every rank that reduces the same buffers in the same order ends with the same
 // bits.
 //
-// float16 and bfloat16 accumulate in float32 and are rounded once, at the end (round to nearest even, NaN
-// stays NaN). MIN and MAX of floating types give NaN where any input is NaN. Integers wrap around. `divisor`
-// > 1 divides the result by it before it is stored (AVG: pass the number of ranks in the call that completes
-// the sum, 1 otherwise); integers are truncated towards zero, bool ignores it. SUM and AVG are the same
+// The floating types of 8 and 16 bits accumulate in float32 and are rounded once, at the end (round to
+// nearest even, NaN stays NaN; what is too large becomes infinity, or NaN where the type has none). MIN and
+// MAX of floating types give NaN where any input is NaN. Integers wrap around. `divisor` > 1 divides the
+// result by it before it is stored (AVG: pass the number of ranks in the call that completes the sum, 1
+// otherwise); integers are truncated towards zero, bool ignores it. SUM, AVG and PREMUL_SUM are the same
 // function: only `divisor` differs. bool: SUM, MAX and BOR are "or"; PRODUCT, MIN and BAND are "and"; BXOR is
 // "xor".
 //
@@ -28,8 +29,8 @@ namespace ring {
 // element's. Thread-safe.
 using ReduceFn = void (*)(void* dst, const void* const* srcs, size_t n_srcs, size_t count, size_t divisor);
 
-// The function for a pair, or nullptr where the pair makes no sense (bitwise ops on floating types, AVG of
-// bool).
+// The function for a pair, or nullptr where the pair makes no sense (bitwise ops on floating types,
+// PREMUL_SUM of any other type, AVG of bool).
 ReduceFn reduce_function(DType dtype, ReduceOp op);
 
 // Instruction sets compiled in that this CPU can run, slowest first: {"portable", "avx2", "avx512"}.

@@ -21,6 +21,7 @@ Layout::Layout(int rank, std::vector<Member> members, bool flat) : rank_(rank), 
             local_rank_ = static_cast<int>(cell.size());
         }
         cell.push_back(r);
+        cell_of_.push_back(static_cast<int>(known->second));
         if (same_host(r, rank_)) host_ranks_.push_back(r);
     }
     rails_ = size();
@@ -33,6 +34,10 @@ Layout::Layout(int rank, std::vector<Member> members, bool flat) : rank_(rank), 
 int Layout::rail_rank(int position) const {
     const int n = cells();
     return cells_[((position % n) + n) % n][local_rank_];
+}
+
+int Layout::local_index(int rank) const {
+    return static_cast<int>(std::find(host_ranks_.begin(), host_ranks_.end(), rank) - host_ranks_.begin());
 }
 
 std::string Layout::describe(int rank) const {

@@ -34,6 +34,7 @@ class Layout {
     const std::vector<int>& cell(int index) const { return cells_[index]; }  // its ranks, by local rank
     const std::vector<int>& my_cell() const { return cells_[my_cell_]; }
     int my_cell_index() const { return my_cell_; }
+    int cell_of(int rank) const { return cell_of_[rank]; }
     int local_rank() const { return local_rank_; }
     int largest_cell() const { return largest_cell_; }  // ranks
     int local_size() const { return static_cast<int>(my_cell().size()); }
@@ -45,6 +46,8 @@ class Layout {
 
     // All ranks of this rank's host, in order of rank, whatever the cells are.
     const std::vector<int>& host_ranks() const { return host_ranks_; }
+    // Of a rank of this host: its place among host_ranks().
+    int local_index(int rank) const;
     int hosts() const { return hosts_; }
 
     // "rank 2 (host lab1, pid 4711)"
@@ -54,6 +57,7 @@ class Layout {
     int rank_;
     std::vector<Member> members_;
     std::vector<std::vector<int>> cells_;
+    std::vector<int> cell_of_;  // by rank
     std::vector<int> host_ranks_;
     int hosts_ = 0;
     int my_cell_ = 0;

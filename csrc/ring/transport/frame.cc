@@ -7,9 +7,16 @@ std::string describe(const Signature& signature) {
     std::string text = std::string(name_of(signature.kind)) + "(";
     if (signature.kind != Collective::kBarrier && signature.kind != Collective::kNone) {
         text += std::string(name_of(signature.dtype)) + "[" + std::to_string(signature.count) + "]";
+        if (signature.uneven != 0) text += " in shares of different sizes";
         if (signature.op != ReduceOp::kNone && signature.op != ReduceOp::kSum)
             text += std::string(", ") + name_of(signature.op);
-        if (signature.root >= 0) text += ", root " + std::to_string(signature.root);
+        const bool message = signature.kind == Collective::kSend || signature.kind == Collective::kRecv;
+        if (signature.kind == Collective::kRecv && signature.root < 0) text += ", from any rank";
+        if (signature.root >= 0)
+            text +=
+                std::string(message ? (signature.kind == Collective::kSend ? ", to rank " : ", from rank ")
+                                    : ", root ") +
+                std::to_string(signature.root);
     }
     return text + ")";
 }

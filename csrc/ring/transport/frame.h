@@ -23,24 +23,33 @@ enum class Collective : uint8_t {
     kAllGather,
     kReduceScatter,
     kBarrier,
+    kReduce,
+    kGather,
+    kScatter,
+    kAllToAll,
+    kSend,
+    kRecv,
     kCount,
 };
 
 constexpr const char* name_of(Collective kind) {
-    constexpr const char* kNames[] = {"nothing",    "all_reduce",     "broadcast",
-                                      "all_gather", "reduce_scatter", "barrier"};
+    constexpr const char* kNames[] = {"nothing",        "all_reduce", "broadcast", "all_gather",
+                                      "reduce_scatter", "barrier",    "reduce",    "gather",
+                                      "scatter",        "all_to_all", "send",      "recv"};
     return kind < Collective::kCount ? kNames[static_cast<size_t>(kind)] : "unknown";
 }
 
-// What one rank called. `count` is in elements: of the tensor (all_reduce, broadcast), of one rank's share
-// (all_gather, reduce_scatter). No padding bytes, so that it can be compared and sent as it lies in memory.
+// What one rank called. `count` is in elements: of the tensor (all_reduce, reduce, broadcast, send, recv), of
+// one rank's share (all_gather, reduce_scatter, gather, scatter), of all shares together where they differ in
+// size (all_gather), 0 where only the ranks of a pair agree on it (all_to_all). `root`: of send and recv the
+// peer. No padding bytes, so that it can be compared and sent as it lies in memory.
 struct Signature {
     uint64_t count = 0;
     int32_t root = -1;
     Collective kind = Collective::kNone;
     DType dtype = DType::kUInt8;
     ReduceOp op = ReduceOp::kNone;
-    uint8_t reserved = 0;
+    uint8_t uneven = 0;  // 1: the shares differ in size
 
     bool operator==(const Signature&) const = default;
 };

@@ -33,6 +33,12 @@ class Pipe {
     // read() PeerClosed where it can tell that nothing was lost.
     virtual size_t write(const iovec* pieces, int count) = 0;
     virtual size_t read(const iovec* pieces, int count) = 0;
+    // Whether one of them would move something now, where that can be told without a system call; else false,
+    // and the kernel wakes who waits. `write`: there is something to write.
+    virtual bool ready(bool write) const = 0;
+    // Whether the peer may still lack something that was written. Closing then could lose it: where something
+    // unread has come meanwhile, the kernel resets a connection and drops what it has not sent yet.
+    virtual bool pending() const = 0;
 };
 
 }  // namespace ring

@@ -58,4 +58,12 @@ size_t ShmPipe::read(const iovec* pieces, int count) {
     return moved;
 }
 
+bool ShmPipe::ready(bool write) const {
+    // Relaxed: only asks whether to look again.
+    const auto used = [](const Channel& channel) {
+        return channel.written.load(std::memory_order_relaxed) - channel.read.load(std::memory_order_relaxed);
+    };
+    return used(in_) > 0 || (write && used(out_) < kChannelBytes) || segment_.departed(peer_);
+}
+
 }  // namespace ring

@@ -73,7 +73,7 @@ Segment::Segment(int local_rank, std::vector<int> ranks, int world, const Doorbe
     progress_at_ = blocks_at_ + round_up(n * sizeof(RankBlock), kPage);
     buffers_at_ = progress_at_ + round_up(world * kLine, kPage);
     channels_at_ = buffers_at_ + n * kBuffersPerRank;
-    const size_t bytes = channels_at_ + n * n * round_up(sizeof(Channel), kPage);
+    const size_t bytes = channels_at_ + kChannelUses * n * n * round_up(sizeof(Channel), kPage);
 
     UniqueFd memory;
     if (local_rank_ == 0) {
@@ -123,8 +123,8 @@ std::byte* Segment::out_slot(int local, int lane, uint64_t phase, size_t slot_by
     return buffers(local) + kOutAt + lane * kStagingBytes + phase * slot_bytes % kStagingBytes;
 }
 
-Channel& Segment::channel(int from, int to) const {
-    const size_t index = static_cast<size_t>(from) * ranks_.size() + to;
+Channel& Segment::channel(ChannelUse use, int from, int to) const {
+    const size_t index = (static_cast<size_t>(use) * ranks_.size() + from) * ranks_.size() + to;
     return *reinterpret_cast<Channel*>(mapping_.data() + channels_at_ +
                                        index * round_up(sizeof(Channel), kPage));
 }

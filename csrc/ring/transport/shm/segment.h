@@ -35,7 +35,11 @@ constexpr size_t kSmallBytes = 64 << 10;  // the largest payload of an entry
 // other cores' caches is written several times as fast (docs/decisions/0005).
 constexpr size_t kStagingBytes = 1 << 20;
 constexpr int kHostLanes = 2;
-constexpr size_t kChannelBytes = 256 << 10;  // capacity of one direction between two ranks
+constexpr size_t kChannelBytes = 1 << 20;  // capacity of one direction between two ranks: as above
+
+// Who uses a channel: the links of a flat ring, or the mailboxes.
+enum class ChannelUse { kLink = 0, kMessages };
+constexpr size_t kChannelUses = 2;
 
 // One direction between two local ranks: a ring buffer with one writer and one reader.
 struct Channel {
@@ -82,7 +86,7 @@ class Segment {
     // there.
     std::byte* in_slot(int local, uint64_t phase, size_t slot_bytes) const;
     std::byte* out_slot(int local, int lane, uint64_t phase, size_t slot_bytes) const;
-    Channel& channel(int from, int to) const;
+    Channel& channel(ChannelUse use, int from, int to) const;
 
     // ---- sleeping ----
     // Between begin and end, whoever changes shared memory rings this rank's doorbell. After begin, look once

@@ -129,7 +129,7 @@ bool Acceptor::advance(Visitor& visitor) {
             visitor.have = 0;
             if (visitor.hello.magic != kHelloMagic) throw PeerError("is not torch_ring");
             if (visitor.hello.version != kProtocolVersion) throw PeerError("speaks another protocol version");
-            if (visitor.hello.purpose != Purpose::kControl && visitor.hello.purpose != Purpose::kData)
+            if (visitor.hello.purpose < Purpose::kControl || visitor.hello.purpose > Purpose::kMessages)
                 throw PeerError("asked for something unknown");
             visitor.state = Visitor::State::kUnknownGroup;
         }
@@ -158,6 +158,8 @@ bool Acceptor::advance(Visitor& visitor) {
             throw_errno("epoll_ctl");
         ready_[key] = std::move(visitor.socket);
         arrived_.notify_all();
+        const auto watcher = watchers_.find({visitor.hello.group, visitor.hello.to});
+        if (visitor.hello.purpose == Purpose::kMessages && watcher != watchers_.end()) watcher->second();
     } catch (const Error& error) {
         drop(visitor, error.what());
     }
@@ -191,9 +193,35 @@ void Acceptor::expect(uint64_t group, int to, const std::string& secret) {
 void Acceptor::forget(uint64_t group, int to) {
     const std::lock_guard lock(mutex_);
     secrets_.erase({group, to});
+    watchers_.erase({group, to});
     std::erase_if(ready_, [&](const auto& entry) {
         return std::get<0>(entry.first) == group && std::get<2>(entry.first) == to;
     });
+}
+
+void Acceptor::watch(uint64_t group, int to, std::function<void()> notify) {
+    const std::lock_guard lock(mutex_);
+    const auto waits = [&](const auto& entry) {
+        return std::get<0>(entry.first) == group && std::get<2>(entry.first) == to;
+    };
+    if (std::any_of(ready_.begin(), ready_.end(), waits)) notify();
+    watchers_[{group, to}] = std::move(notify);
+}
+
+std::vector<std::pair<int, UniqueFd>> Acceptor::collect(uint64_t group, int to) {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::pair<int, UniqueFd>> sockets;
+    for (auto at = ready_.begin(); at != ready_.end();) {
+        const auto& [of_group, from, for_rank, purpose, _] = at->first;
+        if (of_group == group && for_rank == to && purpose == Purpose::kMessages) {
+            tcp_configure(at->second);
+            sockets.emplace_back(from, std::move(at->second));
+            at = ready_.erase(at);
+        } else {
+            ++at;
+        }
+    }
+    return sockets;
 }
 
 UniqueFd Acceptor::take(uint64_t group, int from, int to, Purpose purpose, int stream, Deadline deadline) {

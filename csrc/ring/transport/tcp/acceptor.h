@@ -7,6 +7,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -38,6 +39,11 @@ class Acceptor {
     // From now on connections for rank `to` of `group` may prove themselves with this secret.
     void expect(uint64_t group, int to, const std::string& secret);
     void forget(uint64_t group, int to);
+    // Connections for messages come at any time: `notify` is called after each, by the progress thread, and
+    // now if some have come already; not after forget(). It must not call this acceptor.
+    void watch(uint64_t group, int to, std::function<void()> notify);
+    // Those that have come since the last time, with the rank that each comes from.
+    std::vector<std::pair<int, UniqueFd>> collect(uint64_t group, int to);
     // Waits for the connection of `from` for this purpose, number `stream` of those. Throws TimeoutError.
     UniqueFd take(uint64_t group, int from, int to, Purpose purpose, int stream, Deadline deadline);
     // How many connections were dropped because they did not belong to the job.
@@ -62,6 +68,7 @@ class Acceptor {
     std::vector<std::unique_ptr<Visitor>> visitors_;  // oldest first
     std::map<std::pair<uint64_t, int>, std::string> secrets_;
     std::map<Key, UniqueFd> ready_;
+    std::map<std::pair<uint64_t, int>, std::function<void()>> watchers_;
     uint64_t dropped_ = 0;
 };
 

@@ -1,6 +1,8 @@
 // See pipe.h.
 #include "ring/transport/tcp/pipe.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -37,6 +39,11 @@ size_t TcpPipe::read(const iovec* pieces, int count) {
     if (got == 0) throw PeerClosed("the connection was closed");
     if (would_block(errno)) return 0;
     throw PeerGone(std::string("the connection broke: ") + std::strerror(errno));
+}
+
+bool TcpPipe::pending() const {
+    int unacknowledged = 0;
+    return ::ioctl(socket_.get(), SIOCOUTQ, &unacknowledged) == 0 && unacknowledged > 0;
 }
 
 }  // namespace ring

@@ -13,6 +13,8 @@ class TcpPipe : public Pipe {
     int fd() const { return socket_.get(); }
     size_t write(const iovec* pieces, int count) override;
     size_t read(const iovec* pieces, int count) override;
+    bool ready(bool) const override { return false; }
+    bool pending() const override;
 
   private:
     UniqueFd socket_;

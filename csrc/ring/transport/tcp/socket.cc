@@ -85,15 +85,34 @@ bool wait_for(const UniqueFd& socket, short events, Deadline deadline) {
     return false;
 }
 
+// What became of a connection attempt that has come to its end: the error code of the kernel, 0 when
+// connected.
+int outcome_of(const UniqueFd& socket) {
+    int code = 0;
+    socklen_t length = sizeof(code);
+    if (::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &code, &length) != 0) return errno;
+    return code;
+}
+
+// A socket of the chosen interface; its port is chosen at connect, when the kernel knows the peer.
+UniqueFd open_from(const std::string& source, const Endpoint& peer, const std::string& where) {
+    const Endpoint here = endpoint(source, 0);
+    UniqueFd socket = open_socket(peer.storage.ss_family);
+    if (here.storage.ss_family != peer.storage.ss_family)
+        throw PeerError("cannot connect from " + source + " to " + where +
+                        ": one is IPv4, the other IPv6; set TORCH_RING_IFNAME to interfaces of one family");
+    const int on = 1;
+    (void)::setsockopt(socket.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    if (::bind(socket.get(), here.get(), here.length) != 0) throw_errno("bind to " + source);
+    return socket;
+}
+
 // One attempt; the error code of the kernel, 0 when connected.
 int try_connect(const UniqueFd& socket, const Endpoint& peer, Deadline deadline) {
     if (::connect(socket.get(), peer.get(), peer.length) == 0) return 0;
     if (errno != EINPROGRESS) return errno;
     if (!wait_for(socket, POLLOUT, deadline)) return ETIMEDOUT;
-    int code = 0;
-    socklen_t length = sizeof(code);
-    if (::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &code, &length) != 0) return errno;
-    return code;
+    return outcome_of(socket);
 }
 
 }  // namespace
@@ -121,18 +140,9 @@ uint16_t tcp_port(const UniqueFd& socket) {
 UniqueFd tcp_connect(const std::string& source, const std::string& address, uint16_t port,
                      Deadline deadline) {
     const Endpoint peer = endpoint(address, port);
-    const Endpoint here = endpoint(source, 0);
     const std::string where = address + " port " + std::to_string(port);
     while (true) {
-        UniqueFd socket = open_socket(peer.storage.ss_family);
-        if (here.storage.ss_family != peer.storage.ss_family)
-            throw PeerError(
-                "cannot connect from " + source + " to " + where +
-                ": one is IPv4, the other IPv6; set TORCH_RING_IFNAME to interfaces of one family");
-        // From the chosen interface; the port is chosen at connect, when the kernel knows the peer.
-        const int on = 1;
-        (void)::setsockopt(socket.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-        if (::bind(socket.get(), here.get(), here.length) != 0) throw_errno("bind to " + source);
+        UniqueFd socket = open_from(source, peer, where);
         const int code = try_connect(socket, peer, deadline);
         if (code == 0) {
             tcp_configure(socket);
@@ -146,6 +156,24 @@ UniqueFd tcp_connect(const std::string& source, const std::string& address, uint
                             "; if that is the wrong interface, set TORCH_RING_IFNAME");
         std::this_thread::sleep_for(kConnectRetry);
     }
+}
+
+UniqueFd tcp_start_connect(const std::string& source, const std::string& address, uint16_t port) {
+    const Endpoint peer = endpoint(address, port);
+    UniqueFd socket = open_from(source, peer, address + " port " + std::to_string(port));
+    if (::connect(socket.get(), peer.get(), peer.length) != 0 && errno != EINPROGRESS)
+        throw PeerError("cannot connect from " + source + " to " + address + " port " + std::to_string(port) +
+                        ": " + std::strerror(errno));
+    return socket;
+}
+
+bool tcp_connected(const UniqueFd& socket) {
+    pollfd waiting{socket.get(), POLLOUT, 0};
+    if (::poll(&waiting, 1, 0) <= 0) return false;
+    if (const int code = outcome_of(socket); code != 0)
+        throw PeerError(std::string("it does not take a connection: ") + std::strerror(code));
+    tcp_configure(socket);
+    return true;
 }
 
 void tcp_configure(const UniqueFd& socket) {

@@ -22,6 +22,11 @@ uint16_t tcp_port(const UniqueFd& socket);
 // refuses. The socket is non-blocking. Throws PeerError that says what the kernel said, or TimeoutError.
 UniqueFd tcp_connect(const std::string& source, const std::string& address, uint16_t port, Deadline deadline);
 
+// The same without waiting: begins to connect, once. Throws PeerError.
+UniqueFd tcp_start_connect(const std::string& source, const std::string& address, uint16_t port);
+// Whether that has come to its end. Throws PeerError where it failed.
+bool tcp_connected(const UniqueFd& socket);
+
 // Options that every data and control socket has.
 void tcp_configure(const UniqueFd& socket);
 

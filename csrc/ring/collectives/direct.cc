@@ -1,0 +1,139 @@
+// gather, scatter and all_to_all: each share goes straight from the rank that has it to the one that gets it,
+// once over the link of each host, by messages.
+//
+// Nobody is flooded: large messages go when they are received, and a rank receives from a few ranks of other
+// hosts at a time (kWindow). In an all_to_all host h hears from host h - d at step d, while host h + d hears
+// from it: the "pairwise exchange" of Thakur, Rabenseifner and Gropp (2005).
+#include <cstring>
+#include <deque>
+
+#include "ring/collectives/collectives.h"
+
+namespace ring {
+namespace {
+
+constexpr size_t kWindow = 2;  // receives from other hosts: one while the next one is granted
+
+using Transfers = std::deque<TransferPtr>;
+
+// Waits until at most `keep` of the oldest are under way.
+Task drain(Transfers& transfers, size_t keep) {
+    while (transfers.size() > keep) {
+        co_await until(TransferDone(transfers.front()));
+        transfers.pop_front();
+    }
+}
+
+// Every other rank of the cell, then those of other cells in the order of steps: from this rank's cell on in
+// `direction`, and in each cell from this rank's local rank on.
+struct Partners {
+    std::vector<int> near;
+    std::vector<int> far;
+};
+Partners partners_of(const Layout& layout, int direction) {
+    Partners partners;
+    for (const int rank : layout.my_cell())
+        if (rank != layout.rank()) partners.near.push_back(rank);
+    for (int step = 1; step < layout.cells(); ++step) {
+        const auto& cell =
+            layout.cell((layout.my_cell_index() + direction * step + layout.cells()) % layout.cells());
+        const auto ranks = static_cast<int>(cell.size());
+        for (int i = 0; i < ranks; ++i)
+            partners.far.push_back(cell[((layout.local_rank() + direction * i) % ranks + ranks) % ranks]);
+    }
+    return partners;
+}
+
+std::byte* share(const std::vector<void*>& shares, int rank) {
+    return static_cast<std::byte*>(shares[rank]);
+}
+
+void copy_own(void* to, const void* from, size_t bytes) {
+    if (bytes > 0 && to != from) std::memcpy(to, from, bytes);
+}
+
+// What every collective here begins with: the ranks of a host compare what they called.
+Task begin(Context& context) {
+    co_await context.turn(Lane::kHostIn);
+    co_await enter(context);
+    context.pass(Lane::kHostIn);
+    co_await context.turn(Lane::kRail);
+    // Messages find their receivers by the number of the operation, so the next one may go on at once.
+    context.pass(Lane::kRail);
+}
+
+}  // namespace
+
+Task gather(Context& context) {
+    co_await begin(context);
+    const Arguments& called = *context.arguments;
+    const Layout& layout = context.layout;
+    const int root = context.signature().root;
+    const size_t bytes = context.bytes();
+    if (layout.rank() != root) {
+        co_await until(TransferDone(context.send_message(root, called.input, bytes)));
+        co_return;
+    }
+    const Partners from = partners_of(layout, 1);
+    Transfers near;
+    Transfers far;
+    for (const int rank : from.near)
+        near.push_back(context.receive_message(rank, share(called.outputs, rank), bytes));
+    copy_own(share(called.outputs, root), called.input, bytes);
+    for (const int rank : from.far) {
+        co_await drain(far, kWindow - 1);
+        far.push_back(context.receive_message(rank, share(called.outputs, rank), bytes));
+    }
+    co_await drain(far, 0);
+    co_await drain(near, 0);
+}
+
+Task scatter(Context& context) {
+    co_await begin(context);
+    const Arguments& called = *context.arguments;
+    const Layout& layout = context.layout;
+    const int root = context.signature().root;
+    const size_t bytes = context.bytes();
+    if (layout.rank() != root) {
+        co_await until(TransferDone(context.receive_message(root, called.output, bytes)));
+        co_return;
+    }
+    const Partners to = partners_of(layout, 1);
+    Transfers sends;
+    for (const int rank : to.near) sends.push_back(context.send_message(rank, called.inputs[rank], bytes));
+    for (const int rank : to.far) sends.push_back(context.send_message(rank, called.inputs[rank], bytes));
+    copy_own(called.output, called.inputs[root], bytes);
+    co_await drain(sends, 0);
+}
+
+Task all_to_all(Context& context) {
+    co_await begin(context);
+    const Arguments& called = *context.arguments;
+    const Layout& layout = context.layout;
+    const size_t element = context.element_bytes();
+    const Partners to = partners_of(layout, 1);
+    const Partners from = partners_of(layout, -1);
+    const auto send = [&](int rank) {
+        return context.send_message(rank, called.inputs[rank], called.input_counts[rank] * element);
+    };
+    const auto receive = [&](int rank) {
+        return context.receive_message(rank, called.outputs[rank], called.output_counts[rank] * element);
+    };
+    Transfers near;
+    Transfers far;
+    Transfers sends;
+    for (const int rank : from.near) near.push_back(receive(rank));
+    for (const int rank : to.near) sends.push_back(send(rank));
+    for (const int rank : to.far) sends.push_back(send(rank));
+    const int me = layout.rank();
+    copy_own(called.outputs[me], called.inputs[me], called.input_counts[me] * element);
+    for (const int rank : from.far) {
+        co_await drain(far, kWindow - 1);
+        far.push_back(receive(rank));
+    }
+    co_await drain(far, 0);
+    co_await drain(near, 0);
+    co_await drain(sends, 0);
+}
+
+}  // namespace ring

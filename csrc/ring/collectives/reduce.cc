@@ -1,0 +1,75 @@
+// reduce: each host reduces its slices, each rail reduces its slice from host to host towards the root's,
+// whose host hands the slices to the root.
+//
+// Over several hosts the tensor passes in pieces, which bounds the memory for partial sums.
+#include <algorithm>
+
+#include "ring/collectives/collectives.h"
+#include "ring/collectives/host.h"
+#include "ring/collectives/rail.h"
+
+namespace ring {
+namespace {
+
+constexpr size_t kScratchBytes = 1 << 20;  // for one piece of one rail
+
+}  // namespace
+
+size_t reduce_pieces(const Context& context) {
+    const Layout& layout = context.layout;
+    if (layout.cells() == 1) return 1;
+    const size_t of_all_rails = kScratchBytes * static_cast<size_t>(layout.rails());
+    return std::max(
+        {size_t{1}, (context.bytes() + of_all_rails - 1) / of_all_rails, pieces_of_plan(context)});
+}
+
+Task reduce(Context& context) {
+    const Layout& layout = context.layout;
+    const int root = context.signature().root;
+    const int root_cell = layout.cell_of(root);
+    const bool is_root = layout.rank() == root;
+    const bool one_cell = layout.cells() == 1;
+    const size_t element = context.element_bytes();
+    const Slice piece =
+        slice_of(context.signature().count, context.pieces, context.piece, kGrainBytes / element);
+    // Inputs are only read; one type of extent serves both directions.
+    auto* const input = static_cast<std::byte*>(const_cast<void*>(context.arguments->input));
+    auto* const output = is_root ? static_cast<std::byte*>(context.arguments->output) : nullptr;
+
+    const auto rails = static_cast<size_t>(layout.rails());
+    std::vector<Extents> contributions;
+    std::vector<Extents> results;  // on the root; elsewhere nobody wants them
+    for (size_t j = 0; j < rails; ++j) {
+        const Slice slice = slice_of(piece.count, rails, j, kGrainBytes / element);
+        const size_t at = (piece.begin + slice.begin) * element;
+        contributions.push_back({{input + at, slice.count * element}});
+        results.push_back({{is_root ? output + at : nullptr, slice.count * element}});
+    }
+    const auto mine = static_cast<size_t>(layout.local_rank());
+
+    co_await context.turn(Lane::kHostIn);
+    if (context.piece == 0) co_await enter(context);
+    if (one_cell) {
+        co_await host_reduce(context, contributions, results[mine], context.divisor(), results);
+        context.pass(Lane::kHostIn);
+        co_return;
+    }
+    Extents sum;  // of this host, then of the rail so far
+    if (layout.on_rail()) sum = {{context.scratch.take(results[mine][0].bytes), results[mine][0].bytes}};
+    const bool alone = layout.local_size() == 1;
+    if (!alone) co_await host_reduce(context, contributions, sum, 1);
+    context.pass(Lane::kHostIn);
+    if (layout.on_rail()) {
+        // Where this rank is the root, the last sum goes where it belongs at once.
+        co_await rail_reduce(context, root_cell, alone ? contributions[mine] : sum, sum,
+                             is_root ? results[mine] : sum);
+        if (!is_root) results[mine] = sum;
+    } else {
+        co_await skip(context, Lane::kRail);
+    }
+    co_await context.turn(Lane::kHostOut);
+    if (layout.my_cell_index() == root_cell) co_await host_share(context, Lane::kHostOut, results);
+    context.pass(Lane::kHostOut);
+}
+
+}  // namespace ring

@@ -1,0 +1,163 @@
+// The point-to-point part of a group: the user's send and recv, and the connections that messages go over.
+// See communicator.h.
+#include <sys/epoll.h>
+
+#include <algorithm>
+
+#include "ring/base/error.h"
+#include "ring/engine/communicator.h"
+#include "ring/engine/engine.h"
+#include "ring/transport/shm/pipe.h"
+#include "ring/transport/tcp/pipe.h"
+
+namespace ring {
+
+void Communicator::open_mailbox() {
+    for (const int rank : layout_.host_ranks())
+        if (rank != layout_.rank())
+            mailbox_.attach_local(rank,
+                                  std::make_unique<ShmPipe>(*connections_.segment, layout_.local_index(rank),
+                                                            ChannelUse::kMessages));
+    if (acceptor_ == nullptr) return;
+    acceptor_->watch(roster_.group, layout_.rank(), [this] {
+        visitors_.store(true, std::memory_order_release);  // pairs with take_visitors()
+        doorbell_->ring(doorbell_->name());
+        engine_.kick();
+    });
+}
+
+void Communicator::dial(int rank) {
+    const Endpoint& there = connections_.addresses[rank];
+    const Hello hello{
+        .purpose = Purpose::kMessages, .group = roster_.group, .from = layout_.rank(), .to = rank};
+    try {
+        calls_.emplace(rank, Call(acceptor_->address(), there.address, there.port, hello, roster_.secret,
+                                  Deadline::after(group_timeout()), [this](int fd) { watch(fd); }));
+    } catch (const PeerError& error) {
+        throw PeerError("cannot reach " + layout_.describe(rank) + ": " + error.what());
+    }
+}
+
+bool Communicator::progress_messages() {
+    bool moved = false;
+    // Most groups never send a message: the rest must cost them nothing.
+    if (message_posts_.load(std::memory_order_acquire) > 0) moved = take_posts();  // pairs with post()
+    if (visitors_.load(std::memory_order_acquire)) moved = take_visitors() || moved;
+    if (!calls_.empty()) moved = advance_calls() || moved;
+    moved = mailbox_.progress() || moved;
+    if (!messages_.empty()) moved = finish_messages() || moved;
+    if (const auto lost = mailbox_.lost()) {
+        const std::string who = layout_.describe(lost->rank);
+        if (lost->left) throw PeerError(who + " left the group");
+        if (!suspect_) suspect_ = Suspect{lost->rank, lost->why, Clock::now() + kExplain};
+    }
+    return moved;
+}
+
+std::shared_ptr<Operation> Communicator::next_post() {
+    const std::lock_guard lock(queue_mutex_);
+    if (message_queue_.empty()) return nullptr;
+    const auto operation = std::move(message_queue_.front());
+    message_queue_.pop_front();
+    message_posts_.store(message_queue_.size(),
+                         std::memory_order_relaxed);  // posters change it under the lock
+    return operation;
+}
+
+bool Communicator::take_posts() {
+    while (const auto operation = next_post()) {
+        const Arguments& arguments = operation->arguments;
+        const Signature& called = arguments.signature;
+        const MessageKey key{.operation = 0, .tag = arguments.tag};
+        const size_t bytes = called.count * size_of(called.dtype);
+        // Known before it can fail, so that it ends with the others.
+        messages_.push_back({operation, nullptr});
+        messages_.back().transfer = called.kind == Collective::kSend
+                                        ? mailbox_.send(called.root, key, called,
+                                                        static_cast<const std::byte*>(arguments.input), bytes)
+                                        : mailbox_.receive(called.root, key, called,
+                                                           static_cast<std::byte*>(arguments.output), bytes);
+    }
+    return true;
+}
+
+bool Communicator::finish_messages() {
+    bool finished = false;
+    std::erase_if(messages_, [&](const Message& message) {
+        if (message.transfer == nullptr || !message.transfer->done) return false;
+        message.operation->set_source(message.transfer->peer);
+        finish(message.operation, nullptr);
+        finished = true;
+        return true;
+    });
+    return finished;
+}
+
+bool Communicator::take_visitors() {
+    visitors_.store(false, std::memory_order_relaxed);  // a later one rings again
+    bool any = false;
+    for (auto& [rank, socket] : acceptor_->collect(roster_.group, layout_.rank())) {
+        const int fd = socket.get();
+        message_peers_[fd] = rank;
+        mailbox_.attach_in(rank, std::make_unique<TcpPipe>(std::move(socket)));
+        watch(fd);
+        any = true;
+    }
+    return any;
+}
+
+bool Communicator::advance_calls() {
+    bool any = false;
+    for (auto at = calls_.begin(); at != calls_.end();) {
+        const int rank = at->first;
+        try {
+            if (!at->second.advance()) {
+                ++at;
+                continue;
+            }
+        } catch (const PeerError& error) {
+            throw PeerError("cannot reach " + layout_.describe(rank) + ": " + error.what());
+        } catch (const TimeoutError& error) {
+            throw TimeoutError("cannot reach " + layout_.describe(rank) + ": " + error.what());
+        }
+        UniqueFd socket = at->second.take();
+        at = calls_.erase(at);
+        message_peers_[socket.get()] = rank;
+        mailbox_.attach_out(rank, std::make_unique<TcpPipe>(std::move(socket)));
+        any = true;
+    }
+    return any;
+}
+
+void Communicator::check_message_deadlines() {
+    const auto late = std::find_if(messages_.begin(), messages_.end(), [](const Message& message) {
+        return message.operation->deadline.passed();
+    });
+    if (late == messages_.end()) return;
+    const Signature& called = late->operation->arguments.signature;
+    std::string why = "nobody has sent it";
+    if (called.root >= 0)
+        why = layout_.describe(called.root) +
+              (called.kind == Collective::kSend ? " has not received it" : " has not sent it");
+    fail({FailureKind::kTimeout, late->operation->describe_timeout(layout_.rank()) + ": " + why, 0});
+}
+
+void Communicator::check_message_peers() {
+    // A connection that was opened before its owner left may still be on its way to this thread.
+    for (const int rank : mailbox_.unconnected())
+        if (const auto since = progress_.departed_since(rank);
+            since != Clock::time_point::max() && Clock::now() >= since + kExplain)
+            fail({FailureKind::kPeer, layout_.describe(rank) + " left the group", 0});
+}
+
+Clock::time_point Communicator::next_message_event() const {
+    auto at = Clock::time_point::max();
+    for (const int rank : mailbox_.unconnected())
+        if (const auto since = progress_.departed_since(rank); since != Clock::time_point::max())
+            at = std::min(at, since + kExplain);
+    for (const Message& message : messages_) at = std::min(at, message.operation->deadline.at());
+    for (const auto& [_, call] : calls_) at = std::min(at, call.next());
+    return at;
+}
+
+}  // namespace ring

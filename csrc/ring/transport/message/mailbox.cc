@@ -1,0 +1,289 @@
+// See mailbox.h.
+#include "ring/transport/message/mailbox.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+namespace ring {
+
+Mailbox::Mailbox(int self, int size, uint64_t group, Dial dial, Describe describe)
+    : self_(self),
+      group_(group),
+      dial_(std::move(dial)),
+      describe_(std::move(describe)),
+      peers_(static_cast<size_t>(size)) {}
+
+// ---- posting ----
+
+TransferPtr Mailbox::send(int to, const MessageKey& key, const Signature& signature, const std::byte* data,
+                          size_t bytes) {
+    Peer& peer = peers_[to];
+    if (peer.out == nullptr) {
+        peer.out = std::make_unique<MessageLink>(to, group_, *this);
+        active_.push_back(to);
+        dial_(to);
+    }
+    // The payload is only ever read; one struct serves both directions.
+    auto transfer = std::make_shared<Transfer>(
+        Transfer{.peer = to, .key = key, .signature = signature, .data = const_cast<std::byte*>(data)});
+    transfer->bytes = bytes;
+    unfinished_.push_back(transfer);
+    peer.out->send(transfer);
+    return transfer;
+}
+
+TransferPtr Mailbox::receive(int from, const MessageKey& key, const Signature& signature, std::byte* data,
+                             size_t bytes) {
+    auto transfer = std::make_shared<Transfer>(
+        Transfer{.peer = from, .key = key, .signature = signature, .data = data, .bytes = bytes});
+    transfer->receives = true;
+    const auto waiting = arrivals_.find(key);
+    if (waiting != arrivals_.end()) {
+        std::list<ArrivalPtr>& list = waiting->second;
+        const auto at = std::find_if(list.begin(), list.end(), [&](const ArrivalPtr& arrival) {
+            return from == kAnySource || arrival->source == from;
+        });
+        if (at != list.end()) {
+            const ArrivalPtr arrival = *at;
+            check(arrival->source, arrival->header, *transfer);
+            list.erase(at);
+            if (list.empty()) arrivals_.erase(waiting);
+            transfer->peer = arrival->source;
+            take(*arrival, transfer);
+            if (!transfer->done) unfinished_.push_back(transfer);
+            return transfer;
+        }
+    }
+    posted_[key].push_back(transfer);
+    unfinished_.push_back(transfer);
+    return transfer;
+}
+
+void Mailbox::take(Arrival& arrival, const TransferPtr& transfer) {
+    if (arrival.header.type == MessageType::kRequest) {
+        arrival.link->grant(arrival.header.id, transfer);
+        to_write_ = true;
+    } else if (!arrival.complete) {
+        arrival.claimed = transfer;
+    } else {
+        if (transfer->bytes > 0) std::memcpy(transfer->data, arrival.payload.data(), transfer->bytes);
+        transfer->done = true;
+        arrival.link->claimed(arrival.header);
+        to_write_ = true;
+    }
+}
+
+// ---- matching ----
+
+TransferPtr Mailbox::match(int source, const MessageHeader& header) {
+    const auto waiting = posted_.find(header.key);
+    if (waiting == posted_.end()) return nullptr;
+    std::list<TransferPtr>& list = waiting->second;
+    const auto at = std::find_if(list.begin(), list.end(), [&](const TransferPtr& transfer) {
+        return transfer->peer == kAnySource || transfer->peer == source;
+    });
+    if (at == list.end()) return nullptr;
+    const TransferPtr transfer = *at;
+    check(source, header, *transfer);
+    list.erase(at);
+    if (list.empty()) posted_.erase(waiting);
+    transfer->peer = source;
+    return transfer;
+}
+
+void Mailbox::check(int source, const MessageHeader& header, const Transfer& receive) const {
+    const bool collective = header.key.operation != 0;
+    if (collective && header.signature != receive.signature)
+        throw MismatchError(describe_mismatch(source, header.key.operation, header.signature, self_,
+                                              header.key.operation, receive.signature),
+                            header.key.operation);
+    if (header.length == receive.bytes) return;
+    const std::string sizes = std::to_string(header.length) + " bytes, but " + describe_(self_) +
+                              " expects " + std::to_string(receive.bytes);
+    if (collective)
+        throw MismatchError(describe(receive.signature) + ", operation " +
+                                std::to_string(header.key.operation) + ": " + describe_(source) + " sent " +
+                                sizes + " from it",
+                            header.key.operation);
+    throw MismatchError(describe_(source) + " sent a message with tag " + std::to_string(header.key.tag) +
+                        " of " + sizes + ": send and recv need tensors of the same size");
+}
+
+Mailbox::Place Mailbox::place(MessageLink& link, const MessageHeader& header) {
+    if (TransferPtr transfer = match(link.peer(), header)) return {std::move(transfer), nullptr};
+    return {nullptr, keep(link, header)};
+}
+
+void Mailbox::requested(MessageLink& link, const MessageHeader& header) {
+    if (TransferPtr transfer = match(link.peer(), header)) {
+        link.grant(header.id, transfer);
+    } else {
+        keep(link, header);
+    }
+}
+
+void Mailbox::end_of(uint64_t operation, const Signature& signature) {
+    ended_[operation % kRemembered] = {operation, signature};
+    last_ended_ = operation;
+    if (arrivals_.empty()) return;
+    const auto at = arrivals_.lower_bound({operation, std::numeric_limits<int64_t>::min()});
+    if (at != arrivals_.end() && at->first.operation == operation)
+        refuse(at->second.front()->source, at->second.front()->header);
+}
+
+void Mailbox::refuse(int source, const MessageHeader& header) const {
+    const Ended& mine = ended_[header.key.operation % kRemembered];
+    const bool known = mine.operation == header.key.operation;
+    throw MismatchError(describe_mismatch(source, header.key.operation, header.signature, self_,
+                                          header.key.operation, known ? mine.signature : Signature{}),
+                        header.key.operation);
+}
+
+ArrivalPtr Mailbox::keep(MessageLink& link, const MessageHeader& header) {
+    if (header.key.operation != 0 && header.key.operation <= last_ended_) refuse(link.peer(), header);
+    auto arrival = std::make_shared<Arrival>();
+    arrival->source = link.peer();
+    arrival->header = header;
+    arrival->link = &link;
+    if (header.type == MessageType::kEager) arrival->payload.resize(header.length);
+    arrivals_[header.key].push_back(arrival);
+    return arrival;
+}
+
+// ---- connections ----
+
+void Mailbox::attach_local(int rank, std::unique_ptr<Pipe> pipe) {
+    Peer& peer = peers_[rank];
+    peer.out = std::make_unique<MessageLink>(rank, group_, *this);
+    peer.out->attach(std::move(pipe));
+    peer.local = true;
+    active_.push_back(rank);
+}
+
+MessageLink& Mailbox::attach_out(int rank, std::unique_ptr<Pipe> pipe) {
+    peers_[rank].out->attach(std::move(pipe));
+    to_write_ = true;
+    return *peers_[rank].out;
+}
+
+MessageLink& Mailbox::attach_in(int rank, std::unique_ptr<Pipe> pipe) {
+    Peer& peer = peers_[rank];
+    if (peer.in != nullptr) throw Error(describe_(rank) + " opened two connections for its messages");
+    peer.in = std::make_unique<MessageLink>(rank, group_, *this);
+    peer.in->attach(std::move(pipe));
+    if (peer.out == nullptr) active_.push_back(rank);
+    peer.readable = to_read_ = true;
+    return *peer.in;
+}
+
+void Mailbox::mark_readable(int rank) {
+    peers_[rank].readable = to_read_ = true;
+}
+
+// ---- driving ----
+
+bool Mailbox::progress() {
+    if (unfinished_.empty() && !to_read_ && !to_write_) return false;
+    const Interest interest = find_interest();
+    to_read_ = to_write_ = false;
+    bool moved = false;
+    for (const int rank : active_) {
+        Peer& peer = peers_[rank];
+        const bool look = interest.any || peer.awaited || std::exchange(peer.readable, false);
+        if (peer.out != nullptr) {
+            MessageLink& out = *peer.out;
+            if (out.wants_write() || out.wants_read() || look) moved = out.progress() || moved;
+            to_write_ = to_write_ || out.wants_write();
+        }
+        if (peer.in != nullptr) {
+            MessageLink& in = *peer.in;
+            if (in.wants_write() || in.wants_read() || look) moved = in.progress() || moved;
+            to_write_ = to_write_ || in.wants_write();
+        }
+    }
+    std::erase_if(unfinished_, [](const TransferPtr& transfer) { return transfer->done; });
+    return moved;
+}
+
+Mailbox::Interest Mailbox::find_interest() {
+    Interest interest;
+    for (const int rank : active_) peers_[rank].awaited = false;
+    for (const TransferPtr& transfer : unfinished_) {
+        if (!transfer->receives) continue;
+        if (transfer->peer == kAnySource) {
+            interest.any = true;
+        } else {
+            peers_[transfer->peer].awaited = true;
+        }
+    }
+    return interest;
+}
+
+bool Mailbox::busy() const {
+    return !unfinished_.empty() || to_write_;
+}
+
+bool Mailbox::ready() const {
+    if (!busy()) return false;
+    return std::any_of(active_.begin(), active_.end(), [&](int rank) {
+        const Peer& peer = peers_[rank];
+        return peer.local && peer.out->ready();
+    });
+}
+
+bool Mailbox::slow() const {
+    if (!busy()) return false;
+    return std::any_of(active_.begin(), active_.end(), [&](int rank) {
+        const Peer& peer = peers_[rank];
+        return !peer.local &&
+               ((peer.out != nullptr && peer.out->slow()) || (peer.in != nullptr && peer.in->slow()));
+    });
+}
+
+std::optional<Mailbox::Lost> Mailbox::lost() const {
+    for (const TransferPtr& transfer : unfinished_) {
+        if (transfer->done || transfer->peer < 0) continue;
+        const Peer& peer = peers_[transfer->peer];
+        const MessageLink* const link = transfer->receives && !peer.local ? peer.in.get() : peer.out.get();
+        if (link == nullptr) continue;
+        if (transfer->receives ? link->closed_to_receive() : link->closed_to_send())
+            return Lost{transfer->peer, link->why_closed(), peer.local || link->said_goodbye()};
+    }
+    return std::nullopt;
+}
+
+std::vector<int> Mailbox::unconnected() const {
+    std::vector<int> ranks;
+    for (const TransferPtr& transfer : unfinished_) {
+        if (transfer->peer < 0 || peers_[transfer->peer].local) continue;
+        const Peer& peer = peers_[transfer->peer];
+        if (transfer->receives ? peer.in == nullptr : !peer.out->attached()) ranks.push_back(transfer->peer);
+    }
+    return ranks;
+}
+
+void Mailbox::abort() {
+    for (const int rank : active_) {
+        if (peers_[rank].out != nullptr) peers_[rank].out->abort();
+        if (peers_[rank].in != nullptr) peers_[rank].in->abort();
+    }
+    posted_.clear();
+    arrivals_.clear();
+    unfinished_.clear();
+    to_read_ = to_write_ = false;
+}
+
+bool Mailbox::leave() {
+    bool left = true;
+    for (const int rank : active_) {
+        const Peer& peer = peers_[rank];
+        if (peer.local) continue;
+        if (peer.out != nullptr) left = peer.out->leave() && left;
+        if (peer.in != nullptr) left = peer.in->leave() && left;
+    }
+    return left;
+}
+
+}  // namespace ring

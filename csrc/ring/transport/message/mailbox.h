@@ -1,0 +1,115 @@
+// All messages of one rank in a group: who receives what.
+//
+// A receive matches the first message of its source (or of any) with its key, in the order in which messages
+// were sent and receives were posted. The collectives that send directly from rank to rank, and the user's
+// send and recv, post here; the engine drives it and brings connections.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "ring/transport/message/message_link.h"
+
+namespace ring {
+
+constexpr int kAnySource = -1;
+
+// Not thread-safe: used by the one thread that drives the group.
+class Mailbox : public MessageSorter {
+  public:
+    // Asks for a connection to a rank of another host; attach_out() brings it.
+    using Dial = std::function<void(int rank)>;
+    // Names a rank in errors.
+    using Describe = std::function<std::string(int rank)>;
+
+    Mailbox(int self, int size, uint64_t group, Dial dial, Describe describe);
+
+    // ---- posting ----
+    // `to` is another rank. Done when its memory may be overwritten.
+    TransferPtr send(int to, const MessageKey& key, const Signature& signature, const std::byte* data,
+                     size_t bytes);
+    // `from` is another rank, or kAnySource. Throws MismatchError where a message that has come already has
+    // another size, or, within a collective, another signature.
+    TransferPtr receive(int from, const MessageKey& key, const Signature& signature, std::byte* data,
+                        size_t bytes);
+
+    // A collective has ended here: what comes, or has come, for it is of a rank that called something else.
+    // Throws MismatchError.
+    void end_of(uint64_t operation, const Signature& signature);
+
+    // ---- connections ----
+    void attach_local(int rank, std::unique_ptr<Pipe> pipe);  // both directions
+    MessageLink& attach_out(int rank, std::unique_ptr<Pipe> pipe);
+    MessageLink& attach_in(int rank, std::unique_ptr<Pipe> pipe);
+    // Something has come from this rank, says the kernel.
+    void mark_readable(int rank);
+
+    // ---- driving ----
+    bool progress();
+    bool busy() const;  // transfers are under way, or something is still to be written
+    bool ready() const;
+    bool slow() const;
+    // A connection that a transfer needs has ended.
+    struct Lost {
+        int rank;
+        std::string why;
+        bool left;  // in good order
+    };
+    std::optional<Lost> lost() const;
+    // The ranks that a transfer needs, but to whom there is no connection (yet).
+    std::vector<int> unconnected() const;
+    void abort();
+    // After abort(): leaves the peers on other hosts in good order; true when they have all that was sent.
+    bool leave();
+
+  private:
+    struct Peer {
+        std::unique_ptr<MessageLink> out;  // local: both directions
+        std::unique_ptr<MessageLink> in;
+        bool local = false;
+        bool readable = false;  // something may have come
+        bool awaited = false;   // see find_interest()
+    };
+    // Whose messages the unfinished receives wait for: the others' connections are left alone, until the
+    // kernel says that something has come.
+    struct Interest {
+        bool any = false;  // everybody's
+    };
+
+    Place place(MessageLink& link, const MessageHeader& header) override;
+    void requested(MessageLink& link, const MessageHeader& header) override;
+    // Takes the first posted receive that matches; null for none.
+    TransferPtr match(int source, const MessageHeader& header);
+    void check(int source, const MessageHeader& header, const Transfer& receive) const;
+    ArrivalPtr keep(MessageLink& link, const MessageHeader& header);
+    [[noreturn]] void refuse(int source, const MessageHeader& header) const;
+    void take(Arrival& arrival, const TransferPtr& transfer);
+    Interest find_interest();
+
+    int self_;
+    uint64_t group_;
+    Dial dial_;
+    Describe describe_;
+    std::vector<Peer> peers_;  // by rank
+    std::vector<int> active_;  // those with a link
+    std::map<MessageKey, std::list<TransferPtr>> posted_;
+    std::map<MessageKey, std::list<ArrivalPtr>> arrivals_;
+    std::vector<TransferPtr> unfinished_;
+    // The last collectives that ended, to name them in errors: number k is in place k % kRemembered.
+    static constexpr size_t kRemembered = 64;
+    struct Ended {
+        uint64_t operation = 0;
+        Signature signature;
+    };
+    std::array<Ended, kRemembered> ended_;
+    uint64_t last_ended_ = 0;
+    bool to_read_ = false;
+    bool to_write_ = false;
+};
+
+}  // namespace ring

@@ -1,0 +1,86 @@
+// What goes over a connection for messages: point to point, where the ranks of a group need not call in the
+// same order.
+//
+// A small message is *eager*: it goes at once, and waits at the receiver for whoever receives it. A large one
+// is *requested*: its header goes, and its payload only when the receiver has granted a place for it, so that
+// it is never buffered. What a receiver keeps of eager messages is bounded by *credit*: what would exceed it
+// is requested too. The protocol is that of MPI libraries; see Gropp and Lusk, "A high-performance MPI
+// implementation on a shared-memory vector supercomputer" (1997).
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "ring/transport/frame.h"
+#include "ring/transport/waitable.h"
+
+namespace ring {
+
+constexpr uint32_t kMessageMagic = 0x47534d52;  // "RMSG"
+
+// Up to here a message is eager.
+constexpr size_t kEagerBytes = 32 << 10;
+// What a sender may have eagerly on its way, or waiting unclaimed, to one receiver.
+constexpr size_t kCreditBytes = 1 << 20;
+// Payload of one frame of a large message; other messages pass between two of them.
+constexpr size_t kDataBytes = 512 << 10;
+
+enum class MessageType : uint8_t {
+    kEager = 1,  // sender: payload follows
+    kRequest,    // sender: a message of `length` bytes waits
+    kData,       // sender: the next `length` bytes of message `id`
+    kGrant,      // receiver: send message `id`
+    kCredit,     // receiver: `length` bytes of eager messages, headers too, are claimed
+    kGoodbye,    // nothing more will come
+};
+
+// What a receive matches, with the source.
+struct MessageKey {
+    uint64_t operation = 0;  // of the collective that it belongs to; 0: the user's own
+    int64_t tag = 0;
+
+    auto operator<=>(const MessageKey&) const = default;
+};
+
+struct MessageHeader {
+    uint32_t magic = kMessageMagic;
+    uint16_t version = kProtocolVersion;
+    MessageType type = MessageType::kGoodbye;
+    uint8_t reserved = 0;
+    uint64_t group = 0;
+    MessageKey key;
+    Signature signature;  // what the sender called
+    uint64_t length = 0;
+    uint64_t id = 0;  // of the message among those of its sender to this receiver, from 1
+};
+static_assert(sizeof(MessageHeader) == 64);
+
+// One message as one side sees it. Its memory stays untouched and alive until it is done.
+struct Transfer {
+    int peer = -1;  // a rank; -1 while a receive from any source is not matched
+    MessageKey key;
+    Signature signature;
+    std::byte* data = nullptr;
+    size_t bytes = 0;
+    size_t moved = 0;  // of a large one
+    bool receives = false;
+    bool done = false;
+};
+using TransferPtr = std::shared_ptr<Transfer>;
+
+// Waits until a message is sent, so that its memory may be overwritten, or received.
+class TransferDone : public Waitable {
+  public:
+    explicit TransferDone(TransferPtr transfer) : transfer_(std::move(transfer)) {}
+    bool ready() override { return transfer_->done; }
+    std::vector<int> awaited() const override {
+        return transfer_->peer < 0 ? std::vector<int>{} : std::vector<int>{transfer_->peer};
+    }
+
+  private:
+    TransferPtr transfer_;
+};
+
+}  // namespace ring

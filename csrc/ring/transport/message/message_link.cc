@@ -1,0 +1,280 @@
+// See message_link.h.
+#include "ring/transport/message/message_link.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+namespace ring {
+namespace {
+
+constexpr size_t kHeaderBytes = sizeof(MessageHeader);
+constexpr size_t kFramesAtOnce = 16;
+// Credit is returned in such portions: seldom, and before the sender runs out.
+constexpr size_t kReturnBytes = kCreditBytes / 4;
+
+}  // namespace
+
+MessageLink::MessageLink(int peer, uint64_t group, MessageSorter& sorter)
+    : peer_(peer), group_(group), sorter_(sorter), ahead_(kAheadBytes) {}
+
+// ---- out ----
+
+void MessageLink::push(MessageType type, uint64_t id, uint64_t length) {
+    Frame frame;
+    frame.header.type = type;
+    frame.header.group = group_;
+    frame.header.id = id;
+    frame.header.length = length;
+    frames_.push_back(std::move(frame));
+}
+
+void MessageLink::send(const TransferPtr& transfer) {
+    const size_t cost = kHeaderBytes + transfer->bytes;
+    const bool eager = transfer->bytes <= kEagerBytes && on_credit_ + cost <= kCreditBytes;
+    push(eager ? MessageType::kEager : MessageType::kRequest, ++last_id_, transfer->bytes);
+    Frame& frame = frames_.back();
+    frame.header.key = transfer->key;
+    frame.header.signature = transfer->signature;
+    if (eager) {
+        on_credit_ += cost;
+        frame.data = transfer->data;
+        frame.bytes = transfer->bytes;
+        frame.transfer = transfer;
+    } else {
+        requests_[last_id_] = transfer;
+    }
+}
+
+void MessageLink::push_data() {
+    const auto [id, transfer] = granted_.front();
+    granted_.pop_front();
+    const size_t bytes = std::min(kDataBytes, transfer->bytes - transfer->moved);
+    push(MessageType::kData, id, bytes);
+    Frame& frame = frames_.back();
+    frame.data = transfer->data + transfer->moved;
+    frame.bytes = bytes;
+    transfer->moved += bytes;
+    if (transfer->moved == transfer->bytes) {
+        frame.transfer = transfer;
+    } else {
+        granted_.emplace_back(id, transfer);  // behind the others: they share the pipe
+    }
+}
+
+bool MessageLink::write() {
+    bool moved = false;
+    while (pipe_ != nullptr && !write_closed_) {
+        while (frames_.size() < 2 && !granted_.empty()) push_data();
+        if (frames_.empty()) break;
+        std::array<iovec, 2 * kFramesAtOnce> pieces;
+        int count = 0;
+        size_t offered = 0;
+        size_t skip = written_;
+        for (size_t i = 0; i < std::min(frames_.size(), kFramesAtOnce); ++i) {
+            Frame& frame = frames_[i];
+            if (skip < kHeaderBytes)
+                pieces[count++] = {reinterpret_cast<std::byte*>(&frame.header) + skip, kHeaderBytes - skip};
+            const size_t payload_skip = skip > kHeaderBytes ? skip - kHeaderBytes : 0;
+            if (payload_skip < frame.bytes)
+                pieces[count++] = {frame.data + payload_skip, frame.bytes - payload_skip};
+            offered += kHeaderBytes + frame.bytes - skip;
+            skip = 0;
+        }
+        const size_t taken = pipe_->write(pieces.data(), count);
+        moved = moved || taken > 0;
+        written_ += taken;
+        while (!frames_.empty() && written_ >= kHeaderBytes + frames_.front().bytes) {
+            written_ -= kHeaderBytes + frames_.front().bytes;
+            if (frames_.front().transfer != nullptr) frames_.front().transfer->done = true;
+            frames_.pop_front();
+        }
+        // A short write means a full pipe: asking again at once would only cost a system call.
+        blocked_ = taken < offered;
+        if (blocked_) break;
+    }
+    if (frames_.empty()) blocked_ = false;
+    return moved;
+}
+
+// ---- in ----
+
+void MessageLink::grant(uint64_t id, const TransferPtr& transfer) {
+    incoming_[id] = transfer;
+    push(MessageType::kGrant, id, 0);
+}
+
+void MessageLink::claimed(const MessageHeader& header) {
+    to_return_ += kHeaderBytes + header.length;
+    if (to_return_ < kReturnBytes) return;
+    push(MessageType::kCredit, 0, to_return_);
+    to_return_ = 0;
+}
+
+void MessageLink::open(const MessageHeader& header) {
+    const std::string from = "rank " + std::to_string(peer_);
+    if (header.magic != kMessageMagic || header.version != kProtocolVersion || header.group != group_)
+        throw Error(from + " sent something that is not a message of this group");
+    const auto unknown = [&] {
+        return Error(from + " sent a message out of turn: torch_ring is broken, please report it");
+    };
+    switch (header.type) {
+        case MessageType::kEager:
+            if (header.length > kEagerBytes) throw unknown();
+            place_ = sorter_.place(*this, header);
+            to_ = place_.transfer != nullptr ? place_.transfer->data : place_.arrival->payload.data();
+            left_ = header.length;
+            reading_ = true;
+            break;
+        case MessageType::kRequest:
+            sorter_.requested(*this, header);
+            break;
+        case MessageType::kData: {
+            const auto at = incoming_.find(header.id);
+            if (at == incoming_.end() || header.length > at->second->bytes - at->second->moved)
+                throw unknown();
+            place_ = {at->second, nullptr};
+            to_ = at->second->data + at->second->moved;
+            left_ = header.length;
+            reading_ = true;
+            break;
+        }
+        case MessageType::kGrant: {
+            const auto at = requests_.find(header.id);
+            if (at == requests_.end()) throw unknown();
+            granted_.emplace_back(at->first, at->second);
+            requests_.erase(at);
+            break;
+        }
+        case MessageType::kCredit:
+            if (header.length > on_credit_) throw unknown();
+            on_credit_ -= header.length;
+            break;
+        case MessageType::kGoodbye:
+            goodbye_ = true;
+            break;
+        default:
+            throw unknown();
+    }
+    header_ = header;
+}
+
+void MessageLink::payload_complete() {
+    reading_ = false;
+    const auto [transfer, arrival] = std::exchange(place_, {});
+    if (header_.type == MessageType::kData) {
+        transfer->moved += header_.length;
+        if (transfer->moved < transfer->bytes) return;
+        incoming_.erase(header_.id);
+        transfer->done = true;
+    } else if (transfer != nullptr) {
+        transfer->done = true;
+        claimed(header_);
+    } else {
+        arrival->complete = true;
+        if (arrival->claimed == nullptr) return;
+        if (!arrival->payload.empty())
+            std::memcpy(arrival->claimed->data, arrival->payload.data(), arrival->payload.size());
+        arrival->claimed->done = true;
+        claimed(header_);
+    }
+}
+
+bool MessageLink::digest() {
+    if (reading_) {
+        const size_t step = std::min(left_, end_ - begin_);
+        if (step > 0) std::memcpy(to_, ahead_.data() + begin_, step);
+        begin_ += step;
+        to_ += step;
+        left_ -= step;
+        if (left_ > 0) return false;
+        payload_complete();
+    }
+    if (end_ - begin_ < kHeaderBytes) return false;
+    MessageHeader header;
+    std::memcpy(&header, ahead_.data() + begin_, kHeaderBytes);
+    begin_ += kHeaderBytes;
+    open(header);
+    return true;
+}
+
+bool MessageLink::read() {
+    bool moved = false;
+    while (pipe_ != nullptr && !read_closed_) {
+        while (digest()) {
+        }
+        if (begin_ > 0) {
+            std::memmove(ahead_.data(), ahead_.data() + begin_, end_ - begin_);
+            end_ -= begin_;
+            begin_ = 0;
+        }
+        // The payload goes where it belongs; with its end may come the next headers.
+        std::array<iovec, 2> pieces;
+        int count = 0;
+        if (reading_ && left_ > 0) pieces[count++] = {to_, left_};
+        pieces[count++] = {ahead_.data() + end_, ahead_.size() - end_};
+        const size_t got = pipe_->read(pieces.data(), count);
+        if (got == 0) break;
+        moved = true;
+        const size_t direct = count == 2 ? std::min(got, left_) : 0;
+        to_ += direct;
+        left_ -= direct;
+        end_ += got - direct;
+    }
+    return moved;
+}
+
+bool MessageLink::progress() {
+    bool moved = false;
+    try {
+        moved = write();
+    } catch (const PeerGone& gone) {
+        // What it sent before may still be there to be read.
+        write_closed_ = true;
+        why_closed_ = gone.what();
+        frames_.clear();
+        granted_.clear();
+        moved = true;
+    }
+    try {
+        if (read()) {
+            moved = true;
+            if (wants_write() && !blocked_ && !write_closed_) write();  // what it answers
+        }
+    } catch (const PeerGone& gone) {
+        read_closed_ = true;
+        if (why_closed_.empty()) why_closed_ = gone.what();
+        return true;
+    }
+    return moved;
+}
+
+void MessageLink::abort() {
+    const bool midst = written_ > 0;
+    frames_.clear();
+    requests_.clear();
+    granted_.clear();
+    incoming_.clear();
+    place_ = {};
+    reading_ = false;
+    write_closed_ = write_closed_ || midst;
+    read_closed_ = true;
+    why_closed_ = "the group has ended";
+}
+
+bool MessageLink::leave() {
+    if (pipe_ == nullptr) return true;
+    if (!std::exchange(leaving_, true)) push(MessageType::kGoodbye, 0, 0);
+    try {
+        write();
+        const iovec rest{ahead_.data(), ahead_.size()};
+        while (pipe_->read(&rest, 1) > 0) {
+        }
+    } catch (const PeerGone&) {
+        return true;
+    }
+    return (frames_.empty() || write_closed_) && !pipe_->pending();
+}
+
+}  // namespace ring

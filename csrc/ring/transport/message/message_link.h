@@ -1,0 +1,142 @@
+// Messages to and from one peer over one pipe: the protocol of message.h, without the matching, which is the
+// mailbox's.
+//
+// Within a host one link carries both directions; between hosts the messages of each direction, and what is
+// answered to them, go over a connection that their sender opened, so that two ranks may open theirs at the
+// same time. Frames are queued while the pipe is not there yet.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ring/transport/message/message.h"
+#include "ring/transport/pipe.h"
+
+namespace ring {
+
+class MessageLink;
+
+// A message that came before anybody received it.
+struct Arrival {
+    int source = -1;
+    MessageHeader header;
+    MessageLink* link = nullptr;
+    std::vector<std::byte> payload;  // of an eager one
+    bool complete = false;           // the payload is there
+    TransferPtr claimed;             // gets it, where it was claimed before it was complete
+};
+using ArrivalPtr = std::shared_ptr<Arrival>;
+
+// Decides where messages go; the mailbox.
+class MessageSorter {
+  public:
+    // Where the payload of an eager message goes: to a receive, or into an arrival.
+    struct Place {
+        TransferPtr transfer;
+        ArrivalPtr arrival;
+    };
+
+    virtual ~MessageSorter() = default;
+    // Throw MismatchError where the receive that matches expects something else.
+    virtual Place place(MessageLink& link, const MessageHeader& header) = 0;
+    virtual void requested(MessageLink& link, const MessageHeader& header) = 0;
+};
+
+// Not thread-safe: used by the one thread that drives the group.
+class MessageLink {
+  public:
+    MessageLink(int peer, uint64_t group, MessageSorter& sorter);
+
+    int peer() const { return peer_; }
+    void attach(std::unique_ptr<Pipe> pipe) { pipe_ = std::move(pipe); }
+    bool attached() const { return pipe_ != nullptr; }
+
+    // ---- the sender's side ----
+    void send(const TransferPtr& transfer);
+
+    // ---- the receiver's side ----
+    // Lets the sender of a requested message send it here.
+    void grant(uint64_t id, const TransferPtr& transfer);
+    // An eager message has been claimed.
+    void claimed(const MessageHeader& header);
+
+    // Moves what can be moved now; true if any byte moved.
+    // Throws Error (not our protocol), or what the sorter throws; the end of the connection it only notes.
+    bool progress();
+    // Something is to be written, or is awaited here.
+    bool wants_write() const { return !frames_.empty() || !granted_.empty(); }
+    bool wants_read() const { return !requests_.empty() || !incoming_.empty() || reading_; }
+    // progress() could move something: for a pipe that the kernel does not watch.
+    bool ready() const { return pipe_ != nullptr && !read_closed_ && pipe_->ready(wants_write()); }
+    // Waits for so much that polling for it would waste the CPU.
+    bool slow() const { return blocked_ || (reading_ && left_ > kWorthPolling); }
+
+    // Nothing can be sent, or will be received, any more.
+    bool closed_to_send() const { return write_closed_ || read_closed_; }
+    bool closed_to_receive() const { return read_closed_; }
+    bool said_goodbye() const { return goodbye_; }
+    const std::string& why_closed() const { return why_closed_; }
+    // Forgets all transfers: their memory is not touched any more.
+    void abort();
+    // After abort(): tells the peer that this rank left in good order, unless it is in the midst of a frame;
+    // true when the peer has all that was ever sent. What comes is dropped.
+    bool leave();
+
+  private:
+    static constexpr size_t kWorthPolling = 16 << 10;
+    static constexpr size_t kAheadBytes = 8 << 10;
+
+    struct Frame {
+        MessageHeader header;
+        std::byte* data = nullptr;
+        size_t bytes = 0;
+        TransferPtr transfer;  // done when the frame is written; null for others
+    };
+
+    void push(MessageType type, uint64_t id, uint64_t length);
+    void push_data();  // the next frame of a granted message
+    bool write();
+    bool read();
+    // Takes what lies in `ahead_`; false where more is needed.
+    bool digest();
+    void open(const MessageHeader& header);
+    void payload_complete();
+
+    int peer_;
+    uint64_t group_;
+    MessageSorter& sorter_;
+    std::unique_ptr<Pipe> pipe_;
+
+    // Out.
+    std::deque<Frame> frames_;
+    size_t written_ = 0;  // of the first frame
+    bool blocked_ = false;
+    uint64_t last_id_ = 0;
+    size_t on_credit_ = 0;
+    std::map<uint64_t, TransferPtr> requests_;  // not granted yet
+    std::deque<std::pair<uint64_t, TransferPtr>> granted_;
+
+    // In.
+    std::vector<std::byte> ahead_;  // read beyond what was asked for: [begin_, end_)
+    size_t begin_ = 0;
+    size_t end_ = 0;
+    bool reading_ = false;  // a payload
+    MessageHeader header_;
+    std::byte* to_ = nullptr;
+    size_t left_ = 0;
+    MessageSorter::Place place_;
+    std::map<uint64_t, TransferPtr> incoming_;  // granted
+    size_t to_return_ = 0;                      // credit
+
+    bool write_closed_ = false;
+    bool read_closed_ = false;
+    bool goodbye_ = false;
+    bool leaving_ = false;
+    std::string why_closed_;
+};
+
+}  // namespace ring
