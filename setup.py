@@ -47,7 +47,10 @@ class CMakeBuild(build_ext):
         jobs = os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))
         subprocess.run(["cmake", "--build", str(build), "--parallel", jobs], check=True)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(build / target.name, target)
+        # Renamed into place: a process that has the old one mapped must not see it change.
+        staged = target.with_name(f"{target.name}.{os.getpid()}")
+        shutil.copy2(build / target.name, staged)
+        staged.replace(target)
         # An editable install takes only the extension itself out of the build folder.
         package = ROOT / "torch_ring" if self.editable_mode else target.parent
         (package / "_build.py").write_text(

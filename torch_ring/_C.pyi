@@ -1,18 +1,73 @@
 """The compiled module: libring behind c10d's interface. Users reach it through torch.distributed."""
 
-from datetime import timedelta
+from typing import Any
 
 from torch._C._distributed_c10d import Backend, Store
 
+class Options(Backend.Options):
+    """What can be set for one group; pass it as `pg_options=`. docs/configuration.md says what each means.
+
+    Starts with the values of the process, which the TORCH_RING_* variables give. None stands for the default.
+    Setting an attribute raises RingConfigError for a value that is not allowed, TypeError for another type.
+    The group takes a copy: to change it afterwards has no effect.
+    """
+
+    algorithm: str | None
+    chunk_bytes: int | None
+    host_small_bytes: int | None
+    size_table: str | None
+    link: str | None
+    streams: int | None
+    spin_us: int | None
+
+    def __init__(
+        self,
+        *,
+        algorithm: str | None = ...,
+        chunk_bytes: int | None = ...,
+        host_small_bytes: int | None = ...,
+        size_table: str | None = ...,
+        link: str | None = ...,
+        streams: int | None = ...,
+        spin_us: int | None = ...,
+    ) -> None: ...
+    def __copy__(self) -> Options: ...
+    def __deepcopy__(self, memo: dict[int, Any]) -> Options: ...
+
 class RingBackend(Backend):
-    def __init__(self, store: Store, rank: int, size: int, timeout: timedelta) -> None:
+    """What torch makes of `init_process_group("ring")`: the collectives of one group, on one rank."""
+
+    def __init__(self, store: Store, rank: int, size: int, options: Options) -> None:
         """Form the group; all ranks must call it. Raises the errors of torch_ring.errors."""
+
+    @property
+    def options(self) -> Options:
+        """What the group was made with."""
+
+    def perform_nocolor_split(self, device: object) -> None:
+        """Do nothing: ranks outside a split have nothing to do for it."""
 
 class Parameter:
     """A setting: an environment variable, its limits, its default, its unit, what it means."""
 
     @property
     def name(self) -> str: ...
+    @property
+    def field(self) -> str:
+        """What Options calls it: "chunk_bytes"."""
+
+    @property
+    def type(self) -> str:
+        """ "int" or "str"."""
+
+    @property
+    def per_group(self) -> bool:
+        """Whether Options has it."""
+
+    @property
+    def alike(self) -> bool:
+        """Whether the ranks of a group must have the same value."""
+
     @property
     def allowed(self) -> str: ...
     @property

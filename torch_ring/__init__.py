@@ -1,9 +1,12 @@
 """torch_ring: the backend `ring` of torch.distributed.
 
-`torch.distributed.init_process_group("ring")` works without importing this package; import it for the types
-of its errors, or where TORCH_DEVICE_BACKEND_AUTOLOAD=0 keeps torch from finding it.
+`torch.distributed.init_process_group("ring")` works without importing this package; import it for `Options`,
+for the types of its errors, or where TORCH_DEVICE_BACKEND_AUTOLOAD=0 keeps torch from finding it.
 """
 
+from typing import TYPE_CHECKING
+
+from torch_ring._backend import load as _load
 from torch_ring._backend import register as _register
 from torch_ring.errors import (
     RingAbortedError,
@@ -14,7 +17,11 @@ from torch_ring.errors import (
     RingTimeoutError,
 )
 
+if TYPE_CHECKING:
+    from torch_ring._C import Options
+
 __all__ = [
+    "Options",
     "RingAbortedError",
     "RingConfigError",
     "RingError",
@@ -25,3 +32,10 @@ __all__ = [
 __version__ = "0.1.0"
 
 _register()
+
+
+def __getattr__(name: str) -> object:
+    # The compiled module is loaded when it is first needed: not at `import torch`, which imports this package.
+    if name == "Options":
+        return _load().Options
+    raise AttributeError(f"module 'torch_ring' has no attribute {name!r}")

@@ -7,6 +7,7 @@ first.
 from __future__ import annotations
 
 import atexit
+import copy
 import functools
 import warnings
 from datetime import timedelta
@@ -74,7 +75,15 @@ def load() -> ModuleType:
 
 def _create(options: Any, pg_options: Any) -> Any:
     """Called by torch.distributed on every rank of a new group."""
-    timeout = getattr(pg_options, "_timeout", None) or options.timeout
-    if not isinstance(timeout, timedelta):
-        raise TypeError(f"ring: the timeout must be a timedelta, not {type(timeout).__name__}")
-    return load().RingBackend(options.store, options.group_rank, options.group_size, timeout)
+    module = load()
+    if not isinstance(options.timeout, timedelta):
+        raise TypeError(f"ring: the timeout must be a timedelta, not {type(options.timeout).__name__}")
+    if pg_options is None:
+        settings = module.Options()
+    elif isinstance(pg_options, module.Options):
+        settings = copy.copy(pg_options)
+    else:
+        raise TypeError(f"ring: pg_options must be a torch_ring.Options, not {type(pg_options).__name__}")
+    # As with torch's own backends the `timeout` argument is what counts.
+    settings._timeout = options.timeout
+    return module.RingBackend(options.store, options.group_rank, options.group_size, settings)

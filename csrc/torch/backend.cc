@@ -1,66 +1,87 @@
-// See backend.h.
+// The life of a backend: how it is made, its settings, its end. See backend.h; the collectives are in
+// collectives.cc and messages.cc.
 #include "torch/backend.h"
 
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+
+#include <algorithm>
+#include <set>
+
 #include "ring/engine/engine.h"
+#include "torch/coalesced.h"
 #include "torch/errors.h"
 #include "torch/store.h"
 
 namespace torch_ring {
+
 namespace {
 
-[[noreturn]] void not_there_yet(const char* collective) {
-    C10_THROW_ERROR(NotImplementedError, std::string("ring: ") + collective + " is not there yet");
-}
-
-ring::Signature signature(ring::Collective kind, ring::DType dtype, uint64_t count) {
-    ring::Signature made;
-    made.kind = kind;
-    made.dtype = dtype;
-    made.count = count;
-    return made;
-}
-
-// What a collective starts with; its arguments and staging are filled in by the caller.
-template <typename Options>
-RingWork::Call call_of(c10d::OpType type, const char* title, std::vector<at::Tensor> inputs,
-                       std::vector<at::Tensor> outputs, const Options& options) {
-    RingWork::Call call;
-    call.type = type;
-    call.title = title;
-    call.inputs = std::move(inputs);
-    call.outputs = std::move(outputs);
-    call.timeout = options.timeout;
-    call.async = options.asyncOp;
-    return call;
-}
-
-void check_alike(const at::Tensor& one, const at::Tensor& other, const char* collective) {
-    TORCH_CHECK_VALUE(one.scalar_type() == other.scalar_type(), "ring: ", collective,
-                      " of tensors of different dtypes, ", one.scalar_type(), " and ", other.scalar_type());
-    TORCH_CHECK_VALUE(one.numel() == other.numel(), "ring: ", collective, " of tensors of different sizes, ",
-                      one.numel(), " and ", other.numel(), " elements");
-}
-
-// Splits one contiguous tensor into the addresses of `ranks` equal parts.
-template <typename Pointer>
-std::vector<Pointer> parts_of(const at::Tensor& tensor, int ranks) {
-    std::vector<Pointer> parts;
-    const size_t bytes = tensor.nbytes() / static_cast<size_t>(ranks);
-    for (int r = 0; r < ranks; ++r) parts.push_back(static_cast<char*>(tensor.data_ptr()) + r * bytes);
-    return parts;
-}
+constexpr int kShrinkAbort = 1;  // torch.distributed.distributed_c10d.SHRINK_ABORT
 
 }  // namespace
 
 RingBackend::RingBackend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
-                         std::chrono::milliseconds timeout)
-    : c10d::Backend(rank, size), options_(c10::make_intrusive<Options>(kBackendName, timeout)) {
+                         const c10::intrusive_ptr<RingOptions>& options)
+    : c10d::Backend(rank, size), store_(store), options_(options) {
     TorchStore adapted(store);
     group_ = translated([&] {
-        return ring::Communicator::create(
-            ring::Engine::of_process(), adapted,
-            {.rank = rank, .size = size, .timeout = timeout, .store_host = adapted.host()});
+        return ring::Communicator::create(ring::Engine::of_process(), adapted,
+                                          {.rank = rank,
+                                           .size = size,
+                                           .timeout = options->timeout,
+                                           .store_host = adapted.host(),
+                                           .config = options->config});
     });
+}
+
+c10::intrusive_ptr<RingOptions> RingBackend::options_of(const c10::intrusive_ptr<Options>& given) const {
+    // A copy: the new group's timeout is its own.
+    const auto* const ours = dynamic_cast<const RingOptions*>(given.get());
+    auto options = c10::make_intrusive<RingOptions>(ours != nullptr ? *ours : *options_);
+    if (given) options->timeout = given->timeout;
+    return options;
+}
+
+c10::intrusive_ptr<c10d::Backend> RingBackend::split(const c10::intrusive_ptr<c10d::Store>& store,
+                                                     const std::vector<int>& ranks,
+                                                     const c10::intrusive_ptr<Options>& opts) {
+    const auto at = std::find(ranks.begin(), ranks.end(), getRank());
+    if (at == ranks.end()) return nullptr;
+    const std::string name = opts ? opts->group_name : "";
+    const std::lock_guard lock(offspring_mutex_);
+    if (const auto known = splits_.find(name); known != splits_.end() && !name.empty())
+        if (auto alive = known->second.lock()) return alive;
+    const auto prefixed = c10::make_intrusive<c10d::PrefixStore>("split/" + name, store);
+    auto made = c10::make_intrusive<RingBackend>(prefixed, static_cast<int>(at - ranks.begin()),
+                                                 static_cast<int>(ranks.size()), options_of(opts));
+    splits_.insert_or_assign(name, c10::weak_intrusive_ptr<RingBackend>(made));
+    return made;
+}
+
+c10::intrusive_ptr<c10d::Backend> RingBackend::shrink(const std::vector<int64_t>& ranks_to_exclude, int flags,
+                                                      const c10::intrusive_ptr<Options>& opts) {
+    const std::set<int64_t> excluded(ranks_to_exclude.begin(), ranks_to_exclude.end());
+    TORCH_CHECK_VALUE(!excluded.contains(getRank()), "ring: shrink() without this rank, ", getRank());
+    std::string name = "shrink";
+    int rank = 0;
+    int size = 0;
+    for (int r = 0; r < getSize(); ++r) {
+        if (excluded.contains(r)) continue;
+        if (r == getRank()) rank = size;
+        name += "/" + std::to_string(r);
+        ++size;
+    }
+    if ((flags & kShrinkAbort) != 0) group_->abort("it is being shrunk");
+    const std::lock_guard lock(offspring_mutex_);
+    name += "/" + std::to_string(shrinks_++);
+    return c10::make_intrusive<RingBackend>(c10::make_intrusive<c10d::PrefixStore>(name, store_), rank, size,
+                                            options_of(opts));
+}
+
+c10::intrusive_ptr<c10d::Backend> RingBackend::merge(const c10::intrusive_ptr<c10d::Store>& store,
+                                                     const c10::intrusive_ptr<Options>& opts, const int& rank,
+                                                     const int& size) {
+    return c10::make_intrusive<RingBackend>(store, rank, size, options_of(opts));
 }
 
 void RingBackend::setTimeout(std::chrono::milliseconds timeout) {
@@ -75,160 +96,25 @@ c10d::ErrorType RingBackend::getError() {
                                                         : c10d::ErrorType::COMM_ERROR;
 }
 
-RingBackend::WorkPtr RingBackend::allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) {
-    constexpr const char* kName = "all_reduce";
-    const at::Tensor& tensor = only(tensors, kName);
-    RingWork::Call call = call_of(c10d::OpType::ALLREDUCE, "ring:all_reduce", tensors, tensors, options);
-    const at::Tensor data = call.staging.write(tensor);
-    auto& arguments = call.arguments;
-    arguments.signature =
-        signature(ring::Collective::kAllReduce, reducible_dtype(tensor, kName), data.numel());
-    arguments.signature.op = reduce_op(options.reduceOp, kName);
-    arguments.input = arguments.output = data.data_ptr();
-    return RingWork::start(group_, std::move(call));
+void RingBackend::startCoalescing() {
+    const std::lock_guard lock(coalescing_mutex_);
+    TORCH_CHECK(!coalescing_, "ring: startCoalescing() a second time before endCoalescing()");
+    coalescing_.emplace();
 }
 
-RingBackend::WorkPtr RingBackend::broadcast(Tensors& tensors, const c10d::BroadcastOptions& options) {
-    const at::Tensor& tensor = only(tensors, "broadcast");
-    RingWork::Call call = call_of(c10d::OpType::BROADCAST, "ring:broadcast", tensors, tensors, options);
-    const at::Tensor data = call.staging.write(tensor);
-    const Moved moved = moved_as(data);
-    auto& arguments = call.arguments;
-    arguments.signature = signature(ring::Collective::kBroadcast, moved.dtype, moved.count);
-    arguments.signature.root = static_cast<int32_t>(options.rootRank);
-    arguments.output = data.data_ptr();
-    return RingWork::start(group_, std::move(call));
+RingBackend::WorkPtr RingBackend::endCoalescing() {
+    const std::lock_guard lock(coalescing_mutex_);
+    TORCH_CHECK(coalescing_.has_value(), "ring: endCoalescing() without startCoalescing()");
+    auto works = std::move(*coalescing_);
+    coalescing_.reset();
+    return c10::make_intrusive<CoalescedWork>(std::move(works));
 }
 
-RingBackend::WorkPtr RingBackend::allgather(TensorLists& outputs, Tensors& inputs,
-                                            const c10d::AllgatherOptions& options) {
-    constexpr const char* kName = "all_gather";
-    const at::Tensor& input = only(inputs, kName);
-    Tensors& list = only(outputs, kName);
-    TORCH_CHECK_VALUE(list.size() == static_cast<size_t>(getSize()), "ring: all_gather into ", list.size(),
-                      " tensors in a group of ", getSize(), " ranks");
-    for (const at::Tensor& output : list) check_alike(output, input, kName);
-    RingWork::Call call = call_of(c10d::OpType::ALLGATHER, "ring:all_gather", inputs, list, options);
-    const at::Tensor data = call.staging.read(input);
-    const Moved moved = moved_as(data);
-    auto& arguments = call.arguments;
-    arguments.signature = signature(ring::Collective::kAllGather, moved.dtype, moved.count);
-    arguments.input = data.data_ptr();
-    for (const at::Tensor& output : list) arguments.outputs.push_back(call.staging.write(output).data_ptr());
-    return RingWork::start(group_, std::move(call));
-}
-
-RingBackend::WorkPtr RingBackend::_allgather_base(at::Tensor& output, at::Tensor& input,
-                                                  const c10d::AllgatherOptions& options) {
-    constexpr const char* kName = "all_gather_into_tensor";
-    check_tensor(input, kName);
-    check_tensor(output, kName);
-    TORCH_CHECK_VALUE(
-        output.scalar_type() == input.scalar_type() && output.numel() == input.numel() * getSize(),
-        "ring: all_gather_into_tensor of ", input.scalar_type(), "[", input.numel(), "] on ", getSize(),
-        " ranks needs an output of ", input.numel() * getSize(), " elements of the same dtype, not ",
-        output.scalar_type(), "[", output.numel(), "]");
-    RingWork::Call call =
-        call_of(c10d::OpType::_ALLGATHER_BASE, "ring:all_gather", {input}, {output}, options);
-    const at::Tensor data = call.staging.read(input);
-    const Moved moved = moved_as(data);
-    auto& arguments = call.arguments;
-    arguments.signature = signature(ring::Collective::kAllGather, moved.dtype, moved.count);
-    arguments.input = data.data_ptr();
-    arguments.outputs = parts_of<void*>(call.staging.write(output), getSize());
-    return RingWork::start(group_, std::move(call));
-}
-
-RingBackend::WorkPtr RingBackend::reduce_scatter(Tensors& outputs, TensorLists& inputs,
-                                                 const c10d::ReduceScatterOptions& options) {
-    constexpr const char* kName = "reduce_scatter";
-    const at::Tensor& output = only(outputs, kName);
-    Tensors& list = only(inputs, kName);
-    TORCH_CHECK_VALUE(list.size() == static_cast<size_t>(getSize()), "ring: reduce_scatter of ", list.size(),
-                      " tensors in a group of ", getSize(), " ranks");
-    for (const at::Tensor& input : list) check_alike(input, output, kName);
-    RingWork::Call call =
-        call_of(c10d::OpType::REDUCE_SCATTER, "ring:reduce_scatter", list, outputs, options);
-    auto& arguments = call.arguments;
-    arguments.signature =
-        signature(ring::Collective::kReduceScatter, reducible_dtype(output, kName), output.numel());
-    arguments.signature.op = reduce_op(options.reduceOp, kName);
-    for (const at::Tensor& input : list) arguments.inputs.push_back(call.staging.read(input).data_ptr());
-    arguments.output = call.staging.write(output).data_ptr();
-    return RingWork::start(group_, std::move(call));
-}
-
-RingBackend::WorkPtr RingBackend::_reduce_scatter_base(at::Tensor& output, at::Tensor& input,
-                                                       const c10d::ReduceScatterOptions& options) {
-    constexpr const char* kName = "reduce_scatter_tensor";
-    check_tensor(input, kName);
-    check_tensor(output, kName);
-    TORCH_CHECK_VALUE(
-        output.scalar_type() == input.scalar_type() && input.numel() == output.numel() * getSize(),
-        "ring: reduce_scatter_tensor into ", output.scalar_type(), "[", output.numel(), "] on ", getSize(),
-        " ranks needs an input of ", output.numel() * getSize(), " elements of the same dtype, not ",
-        input.scalar_type(), "[", input.numel(), "]");
-    RingWork::Call call =
-        call_of(c10d::OpType::_REDUCE_SCATTER_BASE, "ring:reduce_scatter", {input}, {output}, options);
-    auto& arguments = call.arguments;
-    arguments.signature =
-        signature(ring::Collective::kReduceScatter, reducible_dtype(output, kName), output.numel());
-    arguments.signature.op = reduce_op(options.reduceOp, kName);
-    arguments.inputs = parts_of<const void*>(call.staging.read(input), getSize());
-    arguments.output = call.staging.write(output).data_ptr();
-    return RingWork::start(group_, std::move(call));
-}
-
-RingBackend::WorkPtr RingBackend::barrier(const c10d::BarrierOptions& options) {
-    RingWork::Call call = call_of(c10d::OpType::BARRIER, "ring:barrier", {}, {}, options);
-    call.arguments.signature = signature(ring::Collective::kBarrier, ring::DType::kUInt8, 0);
-    return RingWork::start(group_, std::move(call));
-}
-
-RingBackend::WorkPtr RingBackend::allreduce_sparse(Tensors&, const c10d::AllreduceOptions&) {
-    not_there_yet("all_reduce of sparse tensors");
-}
-RingBackend::WorkPtr RingBackend::allreduce_coalesced(Tensors&, const c10d::AllreduceCoalescedOptions&) {
-    not_there_yet("all_reduce_coalesced");
-}
-RingBackend::WorkPtr RingBackend::reduce(Tensors&, const c10d::ReduceOptions&) {
-    not_there_yet("reduce");
-}
-RingBackend::WorkPtr RingBackend::allgather_coalesced(TensorLists&, Tensors&, const c10d::AllgatherOptions&) {
-    not_there_yet("all_gather_coalesced");
-}
-RingBackend::WorkPtr RingBackend::allgather_into_tensor_coalesced(Tensors&, Tensors&,
-                                                                  const c10d::AllgatherOptions&) {
-    not_there_yet("all_gather_into_tensor_coalesced");
-}
-RingBackend::WorkPtr RingBackend::gather(TensorLists&, Tensors&, const c10d::GatherOptions&) {
-    not_there_yet("gather");
-}
-RingBackend::WorkPtr RingBackend::scatter(Tensors&, TensorLists&, const c10d::ScatterOptions&) {
-    not_there_yet("scatter");
-}
-RingBackend::WorkPtr RingBackend::reduce_scatter_tensor_coalesced(Tensors&, Tensors&,
-                                                                  const c10d::ReduceScatterOptions&) {
-    not_there_yet("reduce_scatter_tensor_coalesced");
-}
-RingBackend::WorkPtr RingBackend::alltoall_base(at::Tensor&, at::Tensor&, std::vector<int64_t>&,
-                                                std::vector<int64_t>&, const c10d::AllToAllOptions&) {
-    not_there_yet("all_to_all_single");
-}
-RingBackend::WorkPtr RingBackend::alltoall(Tensors&, Tensors&, const c10d::AllToAllOptions&) {
-    not_there_yet("all_to_all");
-}
-void RingBackend::monitoredBarrier(const c10d::BarrierOptions&, bool) {
-    not_there_yet("monitored_barrier");
-}
-RingBackend::WorkPtr RingBackend::send(Tensors&, int, int) {
-    not_there_yet("send");
-}
-RingBackend::WorkPtr RingBackend::recv(Tensors&, int, int) {
-    not_there_yet("recv");
-}
-RingBackend::WorkPtr RingBackend::recvAnysource(Tensors&, int) {
-    not_there_yet("recv from any source");
+RingBackend::WorkPtr RingBackend::start(RingWork::Call call) {
+    auto work = RingWork::start(group_, std::move(call));
+    const std::lock_guard lock(coalescing_mutex_);
+    if (coalescing_) coalescing_->push_back(work);
+    return work;
 }
 
 }  // namespace torch_ring

@@ -3,16 +3,19 @@
 
 #include <torch/csrc/distributed/c10d/Backend.hpp>
 
+#include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
 
 #include "ring/engine/communicator.h"
+#include "torch/options.h"
 #include "torch/work.h"
 
 namespace torch_ring {
 
-constexpr const char* kBackendName = "ring";
-
-// Thread-safe. Collectives that are not there yet throw NotImplementedError that names them.
+// Thread-safe.
 class RingBackend : public c10d::Backend {
   public:
     using Tensors = std::vector<at::Tensor>;
@@ -21,16 +24,33 @@ class RingBackend : public c10d::Backend {
 
     // Forms the group; all ranks must call it. Throws typed errors that name the ranks that did not come.
     RingBackend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
-                std::chrono::milliseconds timeout);
+                const c10::intrusive_ptr<RingOptions>& options);
 
     const std::string getBackendName() const override { return kBackendName; }
     c10::intrusive_ptr<Options> getBackendOptions() override { return options_; }
+    const c10::intrusive_ptr<RingOptions>& options() const { return options_; }
     void setTimeout(std::chrono::milliseconds timeout) override;
     void setSequenceNumberForGroup() override {}  // it counts from the same start on every rank
     uint64_t getSequenceNumberForGroup() override { return group_->operations_posted(); }
     c10d::ErrorType getError() override;
     void abort() override { group_->abort("abort() was called"); }
     void shutdown() override { group_->shutdown(); }
+
+    // Groups made of this one. `opts` are of this class or another; where they are null, this group's are
+    // taken. All ranks of this group call split(), with the ranks of their own part; null for a rank in none.
+    // Asked a second time for a group that is alive, as torch does for each device type, it gives the same
+    // one.
+    bool supportsSplitting() const override { return true; }
+    c10::intrusive_ptr<Backend> split(const c10::intrusive_ptr<c10d::Store>& store,
+                                      const std::vector<int>& ranks,
+                                      const c10::intrusive_ptr<Options>& opts) override;
+    // The ranks that are left call it, whatever state this group is in: with SHRINK_ABORT (1) it is aborted.
+    bool supportsShrinking() const override { return true; }
+    c10::intrusive_ptr<Backend> shrink(const std::vector<int64_t>& ranks_to_exclude, int flags,
+                                       const c10::intrusive_ptr<Options>& opts) override;
+    c10::intrusive_ptr<Backend> merge(const c10::intrusive_ptr<c10d::Store>& store,
+                                      const c10::intrusive_ptr<Options>& opts, const int& rank,
+                                      const int& size) override;
 
     WorkPtr allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) override;
     WorkPtr broadcast(Tensors& tensors, const c10d::BroadcastOptions& options) override;
@@ -43,25 +63,47 @@ class RingBackend : public c10d::Backend {
                                  const c10d::ReduceScatterOptions& options) override;
     WorkPtr barrier(const c10d::BarrierOptions& options) override;
 
-    WorkPtr allreduce_sparse(Tensors&, const c10d::AllreduceOptions&) override;
-    WorkPtr allreduce_coalesced(Tensors&, const c10d::AllreduceCoalescedOptions&) override;
-    WorkPtr reduce(Tensors&, const c10d::ReduceOptions&) override;
-    WorkPtr allgather_coalesced(TensorLists&, Tensors&, const c10d::AllgatherOptions&) override;
-    WorkPtr allgather_into_tensor_coalesced(Tensors&, Tensors&, const c10d::AllgatherOptions&) override;
-    WorkPtr gather(TensorLists&, Tensors&, const c10d::GatherOptions&) override;
-    WorkPtr scatter(Tensors&, TensorLists&, const c10d::ScatterOptions&) override;
-    WorkPtr reduce_scatter_tensor_coalesced(Tensors&, Tensors&, const c10d::ReduceScatterOptions&) override;
-    WorkPtr alltoall_base(at::Tensor&, at::Tensor&, std::vector<int64_t>&, std::vector<int64_t>&,
-                          const c10d::AllToAllOptions&) override;
-    WorkPtr alltoall(Tensors&, Tensors&, const c10d::AllToAllOptions&) override;
-    void monitoredBarrier(const c10d::BarrierOptions&, bool) override;
-    WorkPtr send(Tensors&, int, int) override;
-    WorkPtr recv(Tensors&, int, int) override;
-    WorkPtr recvAnysource(Tensors&, int) override;
+    // Waits, before it returns, until it knows how many elements each rank has.
+    WorkPtr allreduce_sparse(Tensors& tensors, const c10d::AllreduceOptions& options) override;
+    WorkPtr allreduce_coalesced(Tensors& tensors, const c10d::AllreduceCoalescedOptions& options) override;
+    WorkPtr reduce(Tensors& tensors, const c10d::ReduceOptions& options) override;
+    WorkPtr allgather_coalesced(TensorLists& outputs, Tensors& inputs,
+                                const c10d::AllgatherOptions& options) override;
+    WorkPtr allgather_into_tensor_coalesced(Tensors& outputs, Tensors& inputs,
+                                            const c10d::AllgatherOptions& options) override;
+    WorkPtr gather(TensorLists& outputs, Tensors& inputs, const c10d::GatherOptions& options) override;
+    WorkPtr scatter(Tensors& outputs, TensorLists& inputs, const c10d::ScatterOptions& options) override;
+    WorkPtr reduce_scatter_tensor_coalesced(Tensors& outputs, Tensors& inputs,
+                                            const c10d::ReduceScatterOptions& options) override;
+    WorkPtr alltoall_base(at::Tensor& output, at::Tensor& input, std::vector<int64_t>& output_splits,
+                          std::vector<int64_t>& input_splits, const c10d::AllToAllOptions& options) override;
+    WorkPtr alltoall(Tensors& outputs, Tensors& inputs, const c10d::AllToAllOptions& options) override;
+    // A barrier that the caller waits for. Like every operation it names all ranks that are missing.
+    void monitoredBarrier(const c10d::BarrierOptions& options, bool wait_all_ranks) override;
+    // Messages wait for nothing but their peer, whatever else the group does.
+    WorkPtr send(Tensors& tensors, int to, int tag) override;
+    WorkPtr recv(Tensors& tensors, int from, int tag) override;
+    WorkPtr recvAnysource(Tensors& tensors, int tag) override;
+
+    // What is called between the two also counts as one work, that of endCoalescing().
+    bool supportsCoalescing() const override { return true; }
+    void startCoalescing() override;
+    WorkPtr endCoalescing() override;
 
   private:
+    WorkPtr start(RingWork::Call call);
+    WorkPtr start_sparse(const at::Tensor& tensor, const c10d::AllreduceOptions& options);
+
+    c10::intrusive_ptr<RingOptions> options_of(const c10::intrusive_ptr<Options>& given) const;
+
+    const c10::intrusive_ptr<c10d::Store> store_;
+    const c10::intrusive_ptr<RingOptions> options_;
     std::shared_ptr<ring::Communicator> group_;
-    c10::intrusive_ptr<Options> options_;
+    std::mutex offspring_mutex_;                                          // guards what follows
+    std::map<std::string, c10::weak_intrusive_ptr<RingBackend>> splits_;  // by name
+    uint64_t shrinks_ = 0;
+    std::mutex coalescing_mutex_;  // guards what follows
+    std::optional<std::vector<WorkPtr>> coalescing_;
 };
 
 }  // namespace torch_ring

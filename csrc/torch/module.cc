@@ -9,6 +9,7 @@
 #include "ring/topology/ping_pong.h"
 #include "torch/backend.h"
 #include "torch/errors.h"
+#include "torch/options.h"
 #include "torch/plan.h"
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
@@ -19,18 +20,28 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
     py::module_::import("torch.distributed");
     torch_ring::register_translators();
     torch_ring::register_plan(module);
+    torch_ring::register_options(module);
 
     py::class_<RingBackend, c10d::Backend, c10::intrusive_ptr<RingBackend>>(module, "RingBackend")
-        .def(py::init<const c10::intrusive_ptr<c10d::Store>&, int, int, std::chrono::milliseconds>(),
-             py::arg("store"), py::arg("rank"), py::arg("size"), py::arg("timeout"),
-             py::call_guard<py::gil_scoped_release>());
+        .def(py::init<const c10::intrusive_ptr<c10d::Store>&, int, int,
+                      const c10::intrusive_ptr<torch_ring::RingOptions>&>(),
+             py::arg("store"), py::arg("rank"), py::arg("size"), py::arg("options"),
+             py::call_guard<py::gil_scoped_release>())
+        .def_property_readonly("options", &RingBackend::options)
+        // torch calls it for ranks outside a split where a device is bound; nothing is to be done for it
+        // here.
+        .def("perform_nocolor_split", [](RingBackend&, const py::object&) {}, py::arg("device"));
 
     py::class_<ring::Parameter>(module, "Parameter")
         .def_readonly("name", &ring::Parameter::name)
+        .def_readonly("type", &ring::Parameter::type)
         .def_readonly("allowed", &ring::Parameter::allowed)
         .def_readonly("default", &ring::Parameter::default_value)
         .def_readonly("unit", &ring::Parameter::unit)
-        .def_readonly("meaning", &ring::Parameter::meaning);
+        .def_readonly("meaning", &ring::Parameter::meaning)
+        .def_readonly("per_group", &ring::Parameter::per_group)
+        .def_readonly("alike", &ring::Parameter::alike)
+        .def_property_readonly("field", &ring::Parameter::field);
     module.def("parameters", &ring::parameters);
     module.def("check_environment", [] {
         ring::config();

@@ -1,7 +1,10 @@
 // See tensors.h.
 #include "torch/tensors.h"
 
+#include <ATen/ATen.h>
 #include <c10/util/Exception.h>
+
+#include "ring/kernels/reduce.h"
 
 namespace torch_ring {
 namespace {
@@ -34,19 +37,22 @@ std::optional<ring::DType> dtype_of(c10::ScalarType type) {
             return ring::DType::kFloat64;
         case c10::kBool:
             return ring::DType::kBool;
+        case c10::kFloat8_e4m3fn:
+            return ring::DType::kFloat8E4M3FN;
+        case c10::kFloat8_e5m2:
+            return ring::DType::kFloat8E5M2;
         default:
             return std::nullopt;
     }
 }
 
-}  // namespace
-
-ring::DType reducible_dtype(const at::Tensor& tensor, const char* collective) {
-    const auto dtype = dtype_of(tensor.scalar_type());
-    TORCH_CHECK_TYPE(dtype.has_value(), "ring: ", collective, " cannot reduce tensors of dtype ",
-                     tensor.scalar_type());
-    return *dtype;
+// The tensor itself if its memory holds its elements, in order: not so with other strides, nor where a bit of
+// the tensor means that they are to be conjugated or negated.
+at::Tensor plain(const at::Tensor& tensor) {
+    return tensor.resolve_conj().resolve_neg().contiguous();
 }
+
+}  // namespace
 
 Moved moved_as(const at::Tensor& tensor) {
     if (const auto dtype = dtype_of(tensor.scalar_type()))
@@ -54,7 +60,7 @@ Moved moved_as(const at::Tensor& tensor) {
     return {ring::DType::kUInt8, static_cast<uint64_t>(tensor.nbytes())};
 }
 
-ring::ReduceOp reduce_op(const c10d::ReduceOp& op, const char* collective) {
+ring::ReduceOp reduce_op(const c10d::ReduceOp& op) {
     switch (op.op_) {
         case c10d::ReduceOp::SUM:
             return ring::ReduceOp::kSum;
@@ -72,10 +78,30 @@ ring::ReduceOp reduce_op(const c10d::ReduceOp& op, const char* collective) {
             return ring::ReduceOp::kBor;
         case c10d::ReduceOp::BXOR:
             return ring::ReduceOp::kBxor;
+        case c10d::ReduceOp::PREMUL_SUM:
+            return ring::ReduceOp::kPremulSum;
         default:
-            C10_THROW_ERROR(NotImplementedError, std::string("ring: ") + collective +
-                                                     " does not have the reduce op PREMUL_SUM yet");
+            C10_THROW_ERROR(ValueError, "ring: this is none of torch's reduce ops");
     }
+}
+
+at::Tensor reducible(const at::Tensor& tensor, const c10d::ReduceOp& op, const char* collective) {
+    const ring::ReduceOp reduce = reduce_op(op);
+    const bool adds = reduce == ring::ReduceOp::kSum || reduce == ring::ReduceOp::kAvg ||
+                      reduce == ring::ReduceOp::kPremulSum;
+    if (adds && tensor.is_complex()) return at::view_as_real(tensor);
+    const auto dtype = dtype_of(tensor.scalar_type());
+    TORCH_CHECK_TYPE(dtype && ring::reduce_function(*dtype, reduce) != nullptr, "ring: ", collective, ": ",
+                     ring::name_of(reduce), " is not defined for tensors of dtype ", tensor.scalar_type());
+    return tensor;
+}
+
+at::Tensor contribution(const at::Tensor& tensor, const c10d::ReduceOp& op, const char* collective) {
+    if (op.op_ != c10d::ReduceOp::PREMUL_SUM) return tensor;
+    const auto* const given = static_cast<c10d::PreMulSumSupplement*>(op.supplement_.get());
+    TORCH_CHECK_VALUE(given != nullptr, "ring: ", collective, " with PREMUL_SUM but without a factor");
+    return tensor.mul(given->tensor_factor.defined() ? given->tensor_factor.item()
+                                                     : at::Scalar(given->double_factor));
 }
 
 void check_tensor(const at::Tensor& tensor, const char* collective) {
@@ -91,26 +117,24 @@ void check_tensor(const at::Tensor& tensor, const char* collective) {
 at::Tensor& only(std::vector<at::Tensor>& tensors, const char* collective) {
     TORCH_CHECK_VALUE(tensors.size() == 1, "ring: ", collective, " takes one tensor per call, not ",
                       tensors.size());
-    check_tensor(tensors[0], collective);
     return tensors[0];
 }
 
 std::vector<at::Tensor>& only(std::vector<std::vector<at::Tensor>>& tensors, const char* collective) {
     TORCH_CHECK_VALUE(tensors.size() == 1, "ring: ", collective, " takes one list of tensors per call, not ",
                       tensors.size());
-    for (const at::Tensor& tensor : tensors[0]) check_tensor(tensor, collective);
     return tensors[0];
 }
 
 at::Tensor Staging::read(const at::Tensor& tensor) {
-    const at::Tensor contiguous = tensor.contiguous();
+    const at::Tensor contiguous = plain(tensor);
     kept_.push_back(contiguous);
     return contiguous;
 }
 
 at::Tensor Staging::write(const at::Tensor& tensor) {
-    const at::Tensor contiguous = tensor.contiguous();
-    if (tensor.is_contiguous()) {
+    const at::Tensor contiguous = plain(tensor);
+    if (contiguous.is_same(tensor)) {
         kept_.push_back(contiguous);
     } else {
         written_.emplace_back(tensor, contiguous);

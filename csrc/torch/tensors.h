@@ -12,9 +12,6 @@
 
 namespace torch_ring {
 
-// The element type for arithmetic; throws TypeError that names dtype and collective where libring has none.
-ring::DType reducible_dtype(const at::Tensor& tensor, const char* collective);
-
 // How to move elements of any dtype: as they are, or, where libring has no such type, as bytes.
 struct Moved {
     ring::DType dtype;
@@ -22,8 +19,15 @@ struct Moved {
 };
 Moved moved_as(const at::Tensor& tensor);
 
-// Throws NotImplementedError for PREMUL_SUM.
-ring::ReduceOp reduce_op(const c10d::ReduceOp& op, const char* collective);
+// A reduce op of c10d as libring sees it. PREMUL_SUM: libring sums what contribution() has scaled.
+ring::ReduceOp reduce_op(const c10d::ReduceOp& op);
+
+// A staged tensor as libring can reduce it: complex numbers as twice as many reals, which share its memory.
+// Throws TypeError that names dtype, op and collective where the pair makes no sense.
+at::Tensor reducible(const at::Tensor& tensor, const c10d::ReduceOp& op, const char* collective);
+// What this rank adds to the reduction: the tensor itself, or with PREMUL_SUM a scaled copy. Throws
+// ValueError where the factor is missing.
+at::Tensor contribution(const at::Tensor& tensor, const c10d::ReduceOp& op, const char* collective);
 
 // Dense tensors of the CPU are what the collectives take now; throws otherwise, naming the collective.
 void check_tensor(const at::Tensor& tensor, const char* collective);

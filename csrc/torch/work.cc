@@ -9,24 +9,41 @@ RingWork::RingWork(std::shared_ptr<ring::Communicator> group, const Call& call)
     : c10d::Work(-1, call.type, call.title, call.inputs),
       group_(std::move(group)),
       staging_(call.staging),
-      outputs_(call.outputs) {}
+      finally_(call.finally),
+      outputs_(call.outputs),
+      unfinished_(call.arguments.size()) {}
 
 c10::intrusive_ptr<RingWork> RingWork::start(const std::shared_ptr<ring::Communicator>& group, Call call) {
     auto work = c10::make_intrusive<RingWork>(group, call);
     std::optional<ring::milliseconds> timeout;
     if (call.timeout != c10d::kUnsetTimeout) timeout = call.timeout;
     translated([&] {
-        work->operation_ = group->post(std::move(call.arguments), timeout,
-                                       [work](std::exception_ptr error) { work->complete(error); });
+        // All or none: a wrong argument is found before anything is sent.
+        if (call.arguments.size() > 1)
+            for (const ring::Arguments& arguments : call.arguments) group->check(arguments);
+        for (ring::Arguments& arguments : call.arguments)
+            work->operations_.push_back(
+                group->post(std::move(arguments), timeout,
+                            [work](std::exception_ptr error) { work->operation_done(error); }));
     });
+    if (call.arguments.empty()) work->complete(nullptr);
     if (call.async) group->hand_over();
     return work;
 }
 
-void RingWork::complete(const std::exception_ptr& error) {
-    std::exception_ptr outcome = error;
+void RingWork::operation_done(const std::exception_ptr& error) {
+    {
+        const std::lock_guard lock(future_mutex_);
+        if (error_ == nullptr) error_ = error;
+        if (--unfinished_ > 0) return;
+    }
+    complete(error_);
+}
+
+void RingWork::complete(std::exception_ptr outcome) {
     try {
         if (!outcome) staging_.write_back();
+        if (!outcome && finally_) finally_();
     } catch (...) {
         outcome = std::current_exception();
     }
@@ -46,12 +63,14 @@ bool RingWork::wait(std::chrono::milliseconds timeout) {
         std::optional<ring::milliseconds> limit;
         if (timeout != kNoTimeout) limit = timeout;
         translated([&] {
-            try {
-                group_->wait(operation_, limit);
-            } catch (...) {
-                // What the operation failed with comes from complete(), below; this is the limit of this
-                // wait.
-                if (!operation_->done()) throw;
+            for (const auto& operation : operations_) {
+                try {
+                    group_->wait(operation, limit);
+                } catch (...) {
+                    // What the operation failed with comes from complete(), below; this is the limit of this
+                    // wait.
+                    if (!operation->done()) throw;
+                }
             }
         });
         // Another thread may have driven it and be about to complete it.
@@ -63,7 +82,14 @@ bool RingWork::wait(std::chrono::milliseconds timeout) {
 }
 
 void RingWork::abort() {
-    group_->abort("the work of " + operation_->describe() + " was aborted");
+    group_->abort("the work of " + (operations_.empty() ? "nothing" : operations_[0]->describe()) +
+                  " was aborted");
+}
+
+int RingWork::sourceRank() const {
+    TORCH_CHECK(!operations_.empty() && operations_[0]->done(),
+                "ring: the source of a message is known when the receive is complete");
+    return operations_[0]->source();
 }
 
 c10::intrusive_ptr<c10::ivalue::Future> RingWork::getFuture() {

@@ -1,8 +1,9 @@
-// What a collective returns to torch: c10d::Work over one operation of libring.
+// What a collective returns to torch: c10d::Work over one operation of libring, or several.
 #pragma once
 
 #include <torch/csrc/distributed/c10d/Work.hpp>
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -12,11 +13,11 @@
 
 namespace torch_ring {
 
-// Thread-safe. Keeps the tensors alive until the operation is done.
+// Thread-safe. Keeps the tensors alive until the operations are done.
 class RingWork : public c10d::Work {
   public:
     struct Call {
-        ring::Arguments arguments;
+        c10::SmallVector<ring::Arguments, 1> arguments;  // of each operation, in order
         Staging staging;
         std::vector<at::Tensor> outputs;  // the caller's, as result() and the future give them
         c10d::OpType type = c10d::OpType::UNKNOWN;
@@ -24,30 +25,37 @@ class RingWork : public c10d::Work {
         std::vector<at::Tensor> inputs;                           // for the profiler
         std::chrono::milliseconds timeout = c10d::kUnsetTimeout;  // c10d::kUnsetTimeout: the group's
         bool async = true;
+        std::function<void()> finally{};  // after the last operation, before the work is complete
     };
 
-    // Posts the operation. An asynchronous one goes on by itself; any other runs when it is waited for.
+    // Posts the operations. An asynchronous work goes on by itself; any other runs when it is waited for.
     static c10::intrusive_ptr<RingWork> start(const std::shared_ptr<ring::Communicator>& group, Call call);
 
     RingWork(std::shared_ptr<ring::Communicator> group, const Call& call);
 
-    // kNoTimeout waits until the operation's own deadline.
+    // kNoTimeout waits until the operations' own deadline.
     bool wait(std::chrono::milliseconds timeout = kNoTimeout) override;
     void synchronize() override { wait(); }
     void abort() override;
     std::vector<at::Tensor> result() override { return outputs_; }
     c10::intrusive_ptr<c10::ivalue::Future> getFuture() override;
+    // Of a receive that is complete: the rank that the message came from.
+    int sourceRank() const override;
 
   private:
-    // Runs once, in the thread that drove the operation.
-    void complete(const std::exception_ptr& error);
+    // Run in the thread that drove an operation: after each, and once, after the last.
+    void operation_done(const std::exception_ptr& error);
+    void complete(std::exception_ptr outcome);
     void settle(c10::ivalue::Future& future) const;
 
     const std::shared_ptr<ring::Communicator> group_;
-    std::shared_ptr<ring::Operation> operation_;
+    c10::SmallVector<std::shared_ptr<ring::Operation>, 1> operations_;
     Staging staging_;
+    std::function<void()> finally_;
     std::vector<at::Tensor> outputs_;
-    std::mutex future_mutex_;  // guards what follows
+    std::mutex future_mutex_;   // guards what follows
+    size_t unfinished_;         // operations
+    std::exception_ptr error_;  // the first
     c10::intrusive_ptr<c10::ivalue::Future> future_;
     bool complete_ = false;
 };

@@ -5,7 +5,19 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 
-NAMES = ("all_reduce", "broadcast", "all_gather", "reduce_scatter", "barrier")
+NAMES = (
+    "all_reduce",
+    "reduce",
+    "broadcast",
+    "all_gather",
+    "reduce_scatter",
+    "gather",
+    "scatter",
+    "all_to_all",
+    "send_recv",
+    "barrier",
+)
+_SHARDED = ("all_gather", "reduce_scatter", "gather", "scatter", "all_to_all")
 # New torch renames them and warns of the old names.
 _all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 _reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
@@ -18,7 +30,7 @@ def bus_factor(name: str, ranks: int) -> float:
     """busbw = bytes / time * this: the conventions of nccl-tests (its doc/PERFORMANCE.md)."""
     if name == "all_reduce":
         return 2 * (ranks - 1) / ranks
-    if name in ("all_gather", "reduce_scatter"):
+    if name in _SHARDED:
         return (ranks - 1) / ranks
     return 1.0
 
@@ -48,58 +60,104 @@ class Case:
     """A collective at one size, on this rank. Tensors are made once and serve every backend of a device.
 
     As in nccl-tests, the size is that of the larger of input and output; it is rounded to whole elements,
-    one per rank at least. A barrier has none.
+    one per rank at least. A barrier has none. send_recv: each rank sends to the next one and receives from
+    the one before. Roots are rank 0.
     """
 
     def __init__(self, name: str, size: int, dtype: torch.dtype, device: torch.device) -> None:
         self.name = name
         self._rank, self._ranks = dist.get_rank(), dist.get_world_size()
-        sharded = name in ("all_gather", "reduce_scatter")
+        sharded = name in _SHARDED
         parts = self._ranks if sharded else 1
         share = 0 if name == "barrier" else max(1, size // dtype.itemsize // parts)
         self.bytes = share * parts * dtype.itemsize
         self._whole = torch.zeros(share * parts, dtype=dtype, device=device)
         self._own = torch.zeros(share if sharded else 0, dtype=dtype, device=device)
+        # The output of what cannot work in place.
+        apart = name in ("all_to_all", "send_recv")
+        self._other = torch.zeros_like(self._whole) if apart else self._whole[:0]
+        root = self._rank == 0
+        self._parts = list(self._whole.chunk(self._ranks)) if root and sharded else None
         self._finish = torch.cuda.synchronize if device.type == "cuda" else None
 
     def call(self, group: dist.ProcessGroup) -> None:
         """The collective, from its call to its result."""
-        if self.name == "all_reduce":
-            dist.all_reduce(self._whole, group=group)
-        elif self.name == "broadcast":
-            dist.broadcast(self._whole, src=0, group=group)
-        elif self.name == "all_gather":
-            _all_gather(self._whole, self._own, group=group)
-        elif self.name == "reduce_scatter":
-            _reduce_scatter(self._own, self._whole, group=group)
-        else:
-            dist.barrier(group=group)
+        match self.name:
+            case "all_reduce":
+                dist.all_reduce(self._whole, group=group)
+            case "reduce":
+                dist.reduce(self._whole, dst=0, group=group)
+            case "broadcast":
+                dist.broadcast(self._whole, src=0, group=group)
+            case "all_gather":
+                _all_gather(self._whole, self._own, group=group)
+            case "reduce_scatter":
+                _reduce_scatter(self._own, self._whole, group=group)
+            case "gather":
+                dist.gather(self._own, self._parts, dst=0, group=group)
+            case "scatter":
+                dist.scatter(self._own, self._parts, src=0, group=group)
+            case "all_to_all":
+                dist.all_to_all_single(self._other, self._whole, group=group)
+            case "send_recv":
+                self._pass_on(group)
+            case _:
+                dist.barrier(group=group)
         if self._finish:
             self._finish()
+
+    def _pass_on(self, group: dist.ProcessGroup) -> None:
+        if self._ranks == 1:
+            self._other.copy_(self._whole)
+            return
+        sent = dist.isend(self._whole, dst=(self._rank + 1) % self._ranks, group=group)
+        dist.recv(self._other, src=(self._rank - 1) % self._ranks, group=group)
+        assert sent is not None  # this rank is in the group
+        sent.wait()
 
     def wrong(self, group: dist.ProcessGroup) -> int:
         """Makes one call with known input; how many elements of this rank's result are not as expected."""
         mine, whole, own = _pattern(self._rank), self._whole, self._own
-        total = torch.stack([_pattern(rank) for rank in range(self._ranks)]).sum(0)
         whole.copy_(_filled(mine, whole))
         own.copy_(_filled(mine, own))
         self.call(group)
-        if self.name == "all_reduce":
-            bad = self._unequal(whole, _filled(total, whole))
-        elif self.name == "broadcast":
-            bad = self._unequal(whole, _filled(_pattern(0), whole))
-        elif self.name == "all_gather":
-            bad = sum(
-                self._unequal(part, _filled(_pattern(rank), part))
-                for rank, part in enumerate(whole.chunk(self._ranks))
-            )
-        elif self.name == "reduce_scatter":
-            bad = self._unequal(own, _filled(total, own, start=self._rank * own.numel() % _PERIOD))
-        else:
-            bad = 0
-        whole.zero_()  # sums of zeros stay zero however often the call is made
-        own.zero_()
+        bad = self._count_wrong()
+        for tensor in (whole, own, self._other):
+            tensor.zero_()  # sums of zeros stay zero however often the call is made
         return bad
+
+    def _count_wrong(self) -> int:
+        whole, own, ranks = self._whole, self._own, self._ranks
+        share = whole.numel() // ranks
+        total = torch.stack([_pattern(rank) for rank in range(ranks)]).sum(0)
+        match self.name:
+            case "all_reduce":
+                return self._unequal(whole, _filled(total, whole))
+            case "reduce":
+                return self._unequal(whole, _filled(total, whole)) if self._rank == 0 else 0
+            case "broadcast":
+                return self._unequal(whole, _filled(_pattern(0), whole))
+            case "reduce_scatter":
+                return self._unequal(own, _filled(total, own, start=self._rank * share % _PERIOD))
+            case "scatter":
+                return self._unequal(own, _filled(_pattern(0), own, start=self._rank * share % _PERIOD))
+            case "all_gather":
+                return self._unequal_parts(whole, start=0)
+            case "gather":
+                return self._unequal_parts(whole, start=0) if self._rank == 0 else 0
+            case "all_to_all":
+                return self._unequal_parts(self._other, start=self._rank * share % _PERIOD)
+            case "send_recv":
+                before = _pattern((self._rank - 1) % ranks)
+                return self._unequal(self._other, _filled(before, self._other))
+        return 0
+
+    def _unequal_parts(self, result: torch.Tensor, start: int) -> int:
+        """Each part is of another rank, which sent what begins at `start` of its pattern."""
+        return sum(
+            self._unequal(part, _filled(_pattern(rank), part, start))
+            for rank, part in enumerate(result.chunk(self._ranks))
+        )
 
     def _unequal(self, result: torch.Tensor, expected: torch.Tensor) -> int:
         if not result.dtype.is_floating_point:
