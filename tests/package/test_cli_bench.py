@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from torch_ring.cli import launch
 from torch_ring.cli.app import app
+from torch_ring.cli.collectives import NAMES
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SMALL = ("--rounds", "2", "--seconds", "0.01")
@@ -49,7 +50,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, A
     """What a run prints, its JSON, and the folder of its curves."""
     folder = tmp_path_factory.mktemp("bench")
     done = run(
-        *("bench", "--ranks", "2", "--collective", "all_reduce,broadcast,all_gather,reduce_scatter,barrier"),
+        *("bench", "--ranks", "2", "--collective", ",".join(NAMES)),
         *("--sizes", "4,1M", "--dtype", "bfloat16", "--limit-gbit", "10", *SMALL),
         *("--json", str(folder / "new" / "bench.json"), "--plot", str(folder / "plots")),
     )
@@ -62,7 +63,7 @@ def test_every_collective_and_size_is_measured_over_every_backend(
 ) -> None:
     _, report, _ = measured
     rows = [(row["collective"], row["bytes"], row["backend"]) for row in report["rows"]]
-    assert len(rows) == len(set(rows)) == (4 * 2 + 1) * 2
+    assert len(rows) == len(set(rows)) == ((len(NAMES) - 1) * 2 + 1) * 2  # a barrier has no sizes
     assert {row["backend"] for row in report["rows"]} == {"ring", "gloo"}
     assert report["context"]["ranks"] == 2 and report["context"]["hosts"] == 1
     assert report["dtype"] == "bfloat16"
