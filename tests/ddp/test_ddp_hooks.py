@@ -19,6 +19,9 @@ from torch.distributed.algorithms.ddp_comm_hooks import (
 from torch.nn.parallel import DistributedDataParallel
 
 STEPS = 5
+DEADLINE = (
+    15.0  # seconds: PowerSGD's callbacks wait for collectives, and if that hangs, it shall not take long
+)
 Register = Callable[[DistributedDataParallel, dist.ProcessGroup], None]
 
 
@@ -133,7 +136,7 @@ def use_several_buckets() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("hook", [hook.__name__ for hook in HOOKS])
 @pytest.mark.parametrize("layout", ["1x2", "2+1"])
 def test_as_over_gloo(pools: Pools, layout: str, hook: str) -> None:
-    pairs = pools.get(layout).run(compare, hook)
+    pairs = pools.get(layout).run(compare, hook, deadline=DEADLINE)
     check_pairs(pairs, HOOKS[globals()[hook]])
     for ours, _ in pairs:
         assert torch.equal(ours, pairs[0][0]), "the ranks trained different models"
@@ -141,10 +144,10 @@ def test_as_over_gloo(pools: Pools, layout: str, hook: str) -> None:
 
 def test_callbacks_of_several_buckets_wait_for_collectives(pools: Pools) -> None:
     """Each bucket's callbacks wait for two more collectives, and none may wait for another bucket's."""
-    results = pools.get("1x2").run(use_several_buckets)
+    results = pools.get("1x2").run(use_several_buckets, deadline=DEADLINE)
     for compressed, exact in results:
         assert torch.equal(compressed, results[0][0]), "the ranks trained different models"
-        torch.testing.assert_close(compressed, exact, rtol=0.1, atol=0.1)
+        torch.testing.assert_close(compressed, exact, rtol=0, atol=0.005)  # of some 0.06 of learning
 
 
 @pytest.mark.parametrize("hook", [hook.__name__ for hook in REFUSED])

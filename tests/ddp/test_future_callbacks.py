@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
+from harness import Job, Pools
 
 DEADLINE = 10.0  # seconds: a callback that waits in vain shall not cost more
 
@@ -72,6 +72,15 @@ def chain() -> float:
     return descend(5)
 
 
+def fail_together() -> None:
+    """Two collectives fail at once, and the callback of one waits for the other."""
+    numel = 1000 + dist.get_rank()
+    first = dist.all_reduce(torch.ones(numel), async_op=True)
+    second = dist.all_reduce(torch.ones(numel), async_op=True)
+    assert first is not None and second is not None
+    first.get_future().then(lambda _: second.wait()).wait()
+
+
 WAYS: list[Callable[[], float]] = [new_future, new_work, earlier_future, earlier_work, chain]
 
 
@@ -80,3 +89,10 @@ WAYS: list[Callable[[], float]] = [new_future, new_work, earlier_future, earlier
 def test_callback_waits(pools: Pools, layout: str, way: Callable[[], float]) -> None:
     for _ in range(10):
         assert pools.get(layout).run(way, deadline=DEADLINE) == [4.0, 4.0]
+
+
+@pytest.mark.parametrize("layout", ["1x2", "2x1"])
+def test_callback_learns_of_the_failure(launch: Callable[..., Job], layout: str) -> None:
+    outcomes = launch(layout).init().outcomes(fail_together, deadline=DEADLINE)
+    for outcome in outcomes.values():
+        assert outcome.error and "RingMismatchError" in outcome.error.message
