@@ -19,9 +19,10 @@ def run_program(arguments: Sequence[str], folder: Path, deadline: float = 60.0) 
     Afterwards none of the processes that it started is left, unless they left its session.
     """
     env = {name: value for name, value in os.environ.items() if name not in RANK_VARIABLES}
+    env |= SINGLE_THREAD | IMPATIENT_RESOLVER | {"GLOO_SOCKET_IFNAME": "lo"}
     process = subprocess.Popen(
         [sys.executable, *arguments],
-        env=env | SINGLE_THREAD | IMPATIENT_RESOLVER | {"GLOO_SOCKET_IFNAME": "lo"},
+        env=env,
         cwd=folder,  # not the source tree: what is installed must do
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
