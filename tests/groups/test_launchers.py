@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,27 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from groups.spawned import work
 from harness import BACKEND, Job, Pools
 from harness.program import run_program
-
-# A program of its own, which imports as little as it can: each of the processes imports it again.
-SPAWN = """
-import sys
-import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
-
-def work(rank, where):
-    dist.init_process_group("BACKEND", init_method=where, rank=rank, world_size=2)
-    tensor = torch.full((10_000,), float(rank))
-    dist.all_reduce(tensor, group=dist.new_group())
-    assert tensor[-1] == 1
-    dist.destroy_process_group()
-    sys.stdout.write(f"rank {rank} is done\\n")  # in one piece
-
-if __name__ == "__main__":
-    mp.spawn(work, args=("file://" + sys.argv[1],), nprocs=2)
-""".replace("BACKEND", BACKEND)
+from torch.multiprocessing.spawn import start_processes
 
 # Rank 1 fails the first time, in the midst of an all_reduce; torchrun starts all again, with the same store.
 RESTART = """
@@ -52,28 +34,11 @@ sys.stdout.write(f"rank {rank} is done in attempt {attempt}\\n")  # in one piece
 """.replace("BACKEND", BACKEND)
 
 
-def work(rank: int, size: int, store: str) -> None:
-    """What each process of a job does."""
-    dist.init_process_group(BACKEND, init_method=f"file://{store}", rank=rank, world_size=size)
-    for members in (None, [0, size - 1]):
-        group = dist.new_group(members)
-        if members is None or rank in members:
-            tensor = torch.full((10_000,), float(rank))
-            dist.all_reduce(tensor, group=group)
-            assert tensor[-1] == sum(range(size) if members is None else members)
-    dist.destroy_process_group()
-
-
-def fork_by_multiprocessing(size: int, store: str) -> list[int | None]:
-    """The parent has used torch, but has no group."""
+def start_by_multiprocessing(method: str, size: int, store: str) -> None:
+    """The parent has used torch, but has no group. Raises what a child raises."""
     assert torch.ones(100, 100).matmul(torch.ones(100, 100))[0, 0] == 100
-    fork = multiprocessing.get_context("fork")
-    children = [fork.Process(target=work, args=(rank, size, store)) for rank in range(size)]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join(timeout=20)
-    return [child.exitcode for child in children]
+    spawn: Callable[..., object] = start_processes
+    spawn(work, args=(size, BACKEND, store), nprocs=size, start_method=method)
 
 
 def all_reduce_in(group: dist.ProcessGroup | None = None) -> None:
@@ -137,15 +102,9 @@ def test_torchrun_starts_again_after_a_failure(tmp_path: Path) -> None:
     assert sorted(output.splitlines()) == ["rank 0 is done in attempt 1", "rank 1 is done in attempt 1"]
 
 
-def test_spawn(tmp_path: Path) -> None:
-    script = tmp_path / "spawn.py"
-    script.write_text(SPAWN)
-    output = run_program([str(script), str(tmp_path / "store")], tmp_path)
-    assert sorted(output.splitlines()) == ["rank 0 is done", "rank 1 is done"]
-
-
-def test_fork(launch: Callable[..., Job], tmp_path: Path) -> None:
-    assert launch("1x1").run(fork_by_multiprocessing, 3, str(tmp_path / "store")) == [[0] * 3]
+@pytest.mark.parametrize(("method", "size"), [("spawn", 2), ("fork", 3)])
+def test_multiprocessing(launch: Callable[..., Job], tmp_path: Path, method: str, size: int) -> None:
+    launch("1x1").run(start_by_multiprocessing, method, size, str(tmp_path / "store"))
 
 
 @pytest.mark.parametrize("destroys", [False, True], ids=["just_ends", "destroys"])

@@ -1,0 +1,18 @@
+"""What test_launchers.py spawns: a module that imports little, for each process imports it anew."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+
+
+def work(rank: int, size: int, backend: str, store: str) -> None:
+    """Joins a group and uses it and a subgroup."""
+    dist.init_process_group(backend, init_method=f"file://{store}", rank=rank, world_size=size)
+    for members in (None, [0, size - 1]):
+        group = dist.new_group(members)
+        if members is None or rank in members:
+            tensor = torch.full((10_000,), float(rank))
+            dist.all_reduce(tensor, group=group)
+            assert tensor[-1] == sum(range(size) if members is None else members)
+    dist.destroy_process_group()
