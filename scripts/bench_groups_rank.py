@@ -1,0 +1,62 @@
+"""What the ranks of scripts/bench_groups do: make groups and look at themselves, or form one and time it.
+
+python bench_groups_rank.py BACKEND GROUPS FILE     (as a rank; rank 0 writes the file)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from harness.proc import Footprint
+
+from torch_ring.cli.groups import joined
+
+
+def form(backend: str) -> float:
+    """Seconds from the call of init_process_group until the first all_reduce is done."""
+    begin = time.perf_counter()
+    dist.init_process_group(backend)
+    dist.all_reduce(torch.ones(1))
+    return time.perf_counter() - begin
+
+
+def new_group(backend: str) -> dist.ProcessGroup:
+    """In use: what it makes only when it is needed is there."""
+    group = dist.new_group(backend=backend)
+    assert isinstance(group, dist.ProcessGroup)
+    for _ in range(2):
+        dist.all_reduce(torch.ones(1000), group=group)
+        dist.barrier(group=group)
+    return group
+
+
+def grow(backend: str, counts: list[int], file: Path) -> None:
+    """Writes each rank's footprint: at the start, after a group that is gone, with each count of groups."""
+    with joined([]) as groups:
+
+        def look() -> list[dict[str, int]]:
+            groups.meet()
+            return groups.gather(asdict(Footprint.of(os.getpid())))
+
+        look()  # it takes some memory the first time
+        seen = [look()]
+        dist.destroy_process_group(new_group(backend))
+        seen.append(look())
+        alive: list[dist.ProcessGroup] = []
+        for count in counts:
+            while len(alive) < count:
+                alive.append(new_group(backend))
+            seen.append(look())
+        if groups.rank == 0:
+            file.write_text(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    grow(sys.argv[1], [int(count) for count in sys.argv[2].split(",")], Path(sys.argv[3]))
