@@ -55,7 +55,9 @@ void RingWork::complete(std::exception_ptr outcome) {
         complete_ = true;
         future = future_;
     }
-    if (future) settle(*future);
+    if (!future) return;
+    const ring::Communicator::Foreign foreign(*group_);
+    settle(*future);
 }
 
 bool RingWork::wait(std::chrono::milliseconds timeout) {

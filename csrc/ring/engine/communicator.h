@@ -67,6 +67,20 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     void wait(const std::shared_ptr<Operation>& operation,
               std::optional<milliseconds> timeout = std::nullopt);
 
+    // While one is alive, this thread runs code of the user's, such as a callback, which may wait for other
+    // operations: somebody else drives meanwhile. For `on_done`.
+    class Foreign {
+      public:
+        explicit Foreign(Communicator& group);
+        ~Foreign();
+        Foreign(const Foreign&) = delete;
+        Foreign& operator=(const Foreign&) = delete;
+
+      private:
+        Communicator& group_;
+        const bool waiter_;  // this thread waits in the group, so the progress thread keeps off
+    };
+
     // Ends the group on all ranks with AbortedError.
     void abort(const std::string& why);
     // Leaves the group in good order: peers that do not wait for this rank are not disturbed. Called by the
@@ -167,7 +181,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::atomic<uint64_t> fails_from_{kNone};
     std::atomic<uint64_t> queued_{0};  // the sizes of the queues, to be read without their lock
     std::atomic<uint64_t> message_posts_{0};
-    std::atomic<uint64_t> unfinished_{0};  // in the queue or under way
+    std::atomic<uint64_t> unfinished_{0};  // in the queue or under way, or their callbacks have not begun
     std::atomic<int> waiters_{0};
     std::atomic<int> followers_{0};  // of the waiters, those in follow()
     std::mutex follow_mutex_;
@@ -211,7 +225,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::map<int, int> message_peers_;  // ranks by descriptor
     bool under_way() const { return busy() || mailbox_.busy() || !calls_.empty(); }
     // Whose callbacks are still to be run.
-    std::vector<std::pair<std::shared_ptr<Operation>, std::exception_ptr>> finished_;
+    std::deque<std::pair<std::shared_ptr<Operation>, std::exception_ptr>> finished_;
     ProgressTable progress_;
     // How long a peer whose data connection ended may take to say why on its control connection.
     static constexpr milliseconds kExplain{200};

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <thread>
+#include <utility>
 
 #include "ring/base/config.h"
 #include "ring/base/error.h"
@@ -24,6 +25,9 @@ constexpr milliseconds kBeatAfter{1000};
 // How long a waiter that does not drive sleeps at most.
 constexpr milliseconds kFollow{1};
 
+// The group in whose wait() this thread is, if it is in one.
+thread_local const Communicator* waits_in = nullptr;
+
 }  // namespace
 
 // ---- drivers ----
@@ -34,6 +38,7 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
         const auto limit = timeout ? Clock::now() + *timeout : Clock::time_point::max();
         // Asks the progress thread to give way soon; for its order see post().
         waiters_.fetch_add(1, std::memory_order_seq_cst);
+        const Communicator* const outer = std::exchange(waits_in, this);
         Lock lock(drive_mutex_, std::defer_lock);
         follow(*operation, lock, limit);
         if (lock.owns_lock()) {
@@ -52,12 +57,30 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
             more = mailbox_.busy();
             release(lock);
         }
+        waits_in = outer;
         waiters_.fetch_sub(1, std::memory_order_relaxed);
         if (more || has_work()) engine_.kick();
     }
     if (!operation->done())
         throw TimeoutError("waited in vain for " + operation->describe() + ", which goes on");
     if (operation->error()) std::rethrow_exception(operation->error());
+}
+
+Communicator::Foreign::Foreign(Communicator& group) : group_(group), waiter_(waits_in == &group) {
+    if (waiter_) {
+        waits_in = nullptr;
+        group_.waiters_.fetch_sub(1, std::memory_order_relaxed);  // as at the end of wait()
+        if (group_.has_work()) group_.engine_.kick();
+    }
+    group_.engine_.foreign_begin();
+}
+
+Communicator::Foreign::~Foreign() {
+    group_.engine_.foreign_end();
+    if (waiter_) {
+        group_.waiters_.fetch_add(1, std::memory_order_seq_cst);  // as in wait()
+        waits_in = &group_;
+    }
 }
 
 void Communicator::follow(const Operation& operation, Lock& lock, Clock::time_point limit) {
@@ -87,7 +110,7 @@ bool Communicator::serve(bool woken) {
     if (!lock.owns_lock()) return false;
     Spinner spinner(spin_us_, pauses_);
     Segment* const segment = connections_.segment.get();
-    while (waiters_.load(std::memory_order_relaxed) == 0) {
+    while (waiters_.load(std::memory_order_relaxed) == 0 && engine_.leads()) {
         if (step()) {
             spinner.reset();
         } else if (under_way() && !network_is_slow() && spinner.again()) {
@@ -247,8 +270,11 @@ bool Communicator::retire_pieces() {
 }
 
 void Communicator::finish(const std::shared_ptr<Operation>& operation, std::exception_ptr error) {
-    unfinished_.fetch_sub(1, std::memory_order_release);  // pairs with has_work()
-    if (operation->on_done) finished_.emplace_back(operation, error);
+    if (operation->on_done) {
+        finished_.emplace_back(operation, error);
+    } else {
+        unfinished_.fetch_sub(1, std::memory_order_release);  // pairs with has_work()
+    }
     operation->finish(std::move(error));
     // Relaxed: a follower that is missed looks again by itself.
     if (followers_.load(std::memory_order_relaxed) == 0) return;
@@ -257,10 +283,15 @@ void Communicator::finish(const std::shared_ptr<Operation>& operation, std::exce
 }
 
 void Communicator::run_callbacks(Lock& lock) {
-    auto finished = std::exchange(finished_, {});
-    lock.unlock();
-    for (const auto& [operation, error] : finished) std::exchange(operation->on_done, nullptr)(error);
-    lock.lock();
+    // One by one: while one waits for something, whoever drives then runs the others.
+    while (!finished_.empty()) {
+        const auto [operation, error] = std::move(finished_.front());
+        finished_.pop_front();
+        unfinished_.fetch_sub(1, std::memory_order_release);  // pairs with has_work()
+        lock.unlock();
+        std::exchange(operation->on_done, nullptr)(error);
+        lock.lock();
+    }
 }
 
 // ---- failures ----

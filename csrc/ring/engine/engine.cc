@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <set>
+#include <utility>
 
 #include "ring/base/clock.h"
 #include "ring/base/error.h"
@@ -38,6 +39,14 @@ void control(const UniqueFd& epoll, int operation, int fd, uint32_t events, uint
 constexpr milliseconds kTakeOver{50};
 // How long the end of the process waits for the thread; longer only if a callback of the user's hangs.
 constexpr milliseconds kSettle{1000};
+// How long a callback may take before another thread leads, where it has not said that it needs one.
+constexpr milliseconds kPatience{1};
+// How long after the last callback the thread that stands by goes on looking, so that it need not be woken.
+constexpr milliseconds kAttentive{20};
+
+// Of this thread; 0 where it is none of the progress threads.
+thread_local uint64_t serial = 0;
+thread_local int foreign_depth = 0;
 
 }  // namespace
 
@@ -45,13 +54,21 @@ Engine::Engine()
     : epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       kick_(checked_fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd")) {
     control(epoll_, EPOLL_CTL_ADD, kick_.get(), EPOLLIN, tagged(Source::kKick, 0));
-    thread_ = std::thread([this] { run(); });
+    const std::lock_guard lock(lead_mutex_);
+    leader_.store(1, std::memory_order_relaxed);  // its thread starts behind this
+    start_thread();
 }
 
 Engine::~Engine() {
     stop_.store(true, std::memory_order_release);  // pairs with run()
     kick();
-    thread_.join();
+    std::vector<std::thread> threads;
+    {
+        const std::lock_guard lock(lead_mutex_);
+        lead_changed_.notify_all();
+        threads = std::exchange(threads_, {});
+    }
+    for (std::thread& thread : threads) thread.join();
 }
 
 Engine& Engine::of_process() {
@@ -69,6 +86,12 @@ Engine& Engine::of_process() {
 }
 
 void Engine::kick() {
+    if (foreign_depth > 0 && leads()) {
+        // A callback has posted something, and may wait for it next.
+        const std::lock_guard lock(lead_mutex_);
+        needs_leader_ = true;
+        lead_changed_.notify_all();
+    }
     const uint64_t one = 1;
     // It can only fail where the counter is full, and then the thread is woken anyway.
     [[maybe_unused]] const ssize_t written = ::write(kick_.get(), &one, sizeof(one));
@@ -134,7 +157,9 @@ void Engine::shutdown_all() {
     // Two turns: the one that may be under way, and one that began after the groups were shut down.
     const uint64_t seen = turns_.load(std::memory_order_acquire);  // pairs with run()
     const Deadline deadline = Deadline::after(kSettle);
-    while (turns_.load(std::memory_order_acquire) < seen + 2 && !deadline.passed()) {
+    while ((turns_.load(std::memory_order_acquire) < seen + 2 ||
+            foreign_.load(std::memory_order_acquire) > foreign_depth) &&  // pairs with foreign_end()
+           !deadline.passed()) {
         kick();
         std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
@@ -162,10 +187,83 @@ void Engine::report_death(int pid) {
     for (const auto& [communicator, rank] : bereaved) communicator->process_ended(rank);
 }
 
+// ---- who leads ----
+
+void Engine::start_thread() {
+    const uint64_t number = ++last_serial_;
+    if (number != leader_.load(std::memory_order_relaxed)) ++standing_by_;  // under the lock
+    threads_.emplace_back([this, number] {
+        serial = number;
+        run();
+    });
+}
+
+bool Engine::leads() const {
+    return serial != 0 && leader_.load(std::memory_order_relaxed) == serial;  // only this thread cares
+}
+
+void Engine::foreign_begin() {
+    ++foreign_depth;
+    foreign_.fetch_add(1, std::memory_order_relaxed);
+    if (!leads() || foreign_depth > 1) return;
+    const std::lock_guard lock(lead_mutex_);
+    in_foreign_ = true;
+    ++foreign_turns_;
+    const auto now = Clock::now();
+    const bool asleep = now - last_foreign_ > kAttentive;
+    last_foreign_ = now;
+    if (standing_by_ == 0) {
+        start_thread();
+    } else if (asleep) {
+        lead_changed_.notify_all();
+    }
+}
+
+void Engine::foreign_end() {
+    --foreign_depth;
+    foreign_.fetch_sub(1, std::memory_order_release);  // pairs with shutdown_all()
+    if (foreign_depth > 0) return;
+    const std::lock_guard lock(lead_mutex_);
+    if (!leads()) return;
+    in_foreign_ = needs_leader_ = false;
+    last_foreign_ = Clock::now();
+}
+
+bool Engine::stand_by() {
+    std::unique_lock lock(lead_mutex_);
+    uint64_t seen = 0;
+    while (!stop_.load(std::memory_order_acquire)) {
+        if (in_foreign_ && (needs_leader_ || seen == foreign_turns_)) {
+            leader_.store(serial, std::memory_order_relaxed);
+            in_foreign_ = needs_leader_ = false;
+            --standing_by_;
+            return true;
+        }
+        seen = in_foreign_ ? foreign_turns_ : 0;
+        if (in_foreign_ || Clock::now() - last_foreign_ <= kAttentive) {
+            lead_changed_.wait_for(lock, kPatience);
+        } else {
+            lead_changed_.wait(lock);
+        }
+    }
+    return false;
+}
+
 void Engine::run() {
+    bool leading = leads();
+    while (leading || stand_by()) {
+        lead();
+        leading = false;
+        const std::lock_guard lock(lead_mutex_);
+        ++standing_by_;  // for good: there are as many threads as callbacks that ever waited at once, and one
+                         // more
+    }
+}
+
+void Engine::lead() {
     std::array<epoll_event, 64> events;
-    milliseconds timeout{-1};
-    while (!stop_.load(std::memory_order_acquire)) {  // pairs with the destructor
+    milliseconds timeout{0};
+    while (!stop_.load(std::memory_order_acquire) && leads()) {  // pairs with the destructor
         const int count =
             ::epoll_wait(epoll_.get(), events.data(), events.size(), static_cast<int>(timeout.count()));
         std::set<Communicator*> woken;
@@ -202,6 +300,7 @@ void Engine::run() {
             }
         }
         for (const auto& group : groups()) {
+            if (!leads()) return;
             if (!group->serve(woken.count(group.get()) != 0)) next = std::min(next, Clock::now() + kTakeOver);
             next = std::min(next, group->next_deadline());
         }

@@ -2,10 +2,13 @@
 // watch over the other processes of the host.
 //
 // The progress thread sleeps in epoll. It drives what nobody waits for, takes incoming connections, and
-// notices at once when a process of this host dies, by its pidfd.
+// notices at once when a process of this host dies, by its pidfd. It also runs callbacks of the user's, which
+// may wait for what only it would drive; so another thread stands by, and takes its place while it is held
+// up.
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -13,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "ring/base/clock.h"
 #include "ring/base/fd.h"
 #include "ring/transport/tcp/acceptor.h"
 
@@ -42,6 +46,12 @@ class Engine {
     // Makes the group's descriptor wake the progress thread, once.
     void arm(Communicator* group);
 
+    // Around code of the user's: on the progress thread, another may lead meanwhile.
+    void foreign_begin();
+    void foreign_end();
+    // Whether this thread still leads; a progress thread that does not must leave the groups alone.
+    bool leads() const;
+
     // Shuts every group down, as at the end of the process, and waits until the progress thread has let go of
     // all that it still held: a callback that outlives the interpreter would end the process with an abort.
     void shutdown_all();
@@ -52,7 +62,10 @@ class Engine {
         std::map<int, int> pid_of_rank;
     };
 
-    void run();
+    void run();       // the life of a progress thread
+    void lead();      // its loop, until another one leads
+    bool stand_by();  // until it leads; false at the end
+    void start_thread();
     void report_death(int pid);
     std::vector<std::shared_ptr<Communicator>> groups();
 
@@ -64,7 +77,18 @@ class Engine {
     std::map<int, UniqueFd> pidfds_;  // by pid
     std::atomic<bool> stop_{false};
     std::atomic<uint64_t> turns_{0};  // of the progress thread's loop
-    std::thread thread_;
+
+    std::mutex lead_mutex_;  // guards what follows; the leader is also read without it
+    std::condition_variable lead_changed_;
+    std::vector<std::thread> threads_;
+    std::atomic<uint64_t> leader_{0};  // a serial number of progress threads, from 1
+    uint64_t last_serial_ = 0;
+    int standing_by_ = 0;
+    bool in_foreign_ = false;    // the leader is
+    bool needs_leader_ = false;  // and another one must lead at once
+    uint64_t foreign_turns_ = 0;
+    std::atomic<int> foreign_{0};  // threads in code of the user's
+    Clock::time_point last_foreign_{};
 };
 
 }  // namespace ring
