@@ -35,7 +35,7 @@ _register()
 
 
 def __getattr__(name: str) -> object:
-    # The compiled module is loaded when it is first needed: not at `import torch`, which imports this package.
+    # The compiled module is loaded when first needed: not at `import torch`, which imports this package.
     if name == "Options":
         return _load().Options
     raise AttributeError(f"module 'torch_ring' has no attribute {name!r}")

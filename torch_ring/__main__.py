@@ -1,4 +1,4 @@
-"""`python -m torch_ring`: prints the settings, their limits and defaults; `--markdown`: docs/configuration.md."""
+"""`python -m torch_ring`: prints the settings and their limits; `--markdown`: docs/configuration.md."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ options = torch_ring.Options(algorithm="ring", chunk_bytes=1 << 20)
 torch.distributed.new_group(ranks, backend="ring", pg_options=options)
 ```
 
-A value that is not allowed is refused by name, with what is allowed; an unknown `TORCH_RING_*` variable warns.
-`None`, or an empty variable, means the default. Settings that must be the same on every rank of a group are
-compared when it forms, and every rank is told who differs. The timeout is torch's own: `timeout=`, and
+A value that is not allowed is refused by name, with what is allowed; an unknown `TORCH_RING_*` variable
+warns. `None`, or an empty variable, means the default. Settings that must be the same on every rank of a group
+are compared when it forms, and every rank is told who differs. The timeout is torch's own: `timeout=`, and
 `set_timeout`.
 
 This page is made from the one table that declares and parses them all: `python -m torch_ring --markdown`.

@@ -111,7 +111,8 @@ REFUSED: dict[Register, str] = {
 
 
 def compare(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    # Over gloo, PowerSGD hangs as soon as there are more buckets than threads that run callbacks.
+    # PowerSGD's callbacks start collectives beside those of the next buckets: on tensors of the CPU, where a
+    # callback runs when its collective is done, their order would not be the same on all ranks.
     bucket_mb = 25 if "power" in name else 0.001
     return over_both(lambda group: train(group, globals()[name], bucket_mb))
 
@@ -128,11 +129,6 @@ def compare_errors(name: str) -> tuple[str, str]:
     return over_both(lambda group: error_of(group, globals()[name]))
 
 
-def use_several_buckets() -> tuple[torch.Tensor, torch.Tensor]:
-    assert dist.group.WORLD is not None
-    return train(dist.group.WORLD, power_sgd), train(dist.group.WORLD, all_reduce)
-
-
 @pytest.mark.parametrize("hook", [hook.__name__ for hook in HOOKS])
 @pytest.mark.parametrize("layout", ["1x2", "2+1"])
 def test_as_over_gloo(pools: Pools, layout: str, hook: str) -> None:
@@ -140,14 +136,6 @@ def test_as_over_gloo(pools: Pools, layout: str, hook: str) -> None:
     check_pairs(pairs, HOOKS[globals()[hook]])
     for ours, _ in pairs:
         assert torch.equal(ours, pairs[0][0]), "the ranks trained different models"
-
-
-def test_callbacks_of_several_buckets_wait_for_collectives(pools: Pools) -> None:
-    """Each bucket's callbacks wait for two more collectives, and none may wait for another bucket's."""
-    results = pools.get("1x2").run(use_several_buckets, deadline=DEADLINE)
-    for compressed, exact in results:
-        assert torch.equal(compressed, results[0][0]), "the ranks trained different models"
-        torch.testing.assert_close(compressed, exact, rtol=0, atol=0.005)  # of some 0.06 of learning
 
 
 @pytest.mark.parametrize("hook", [hook.__name__ for hook in REFUSED])

@@ -26,6 +26,11 @@ MODULES = (
 )
 
 
+# A callback may still hold gloo's group when it is destroyed; were that the last to hold it, gloo's own thread
+# would end it, join itself, and abort the process.
+_ended: list[dist.ProcessGroup] = []
+
+
 def over_both(train: Callable[[dist.ProcessGroup], Result]) -> tuple[Result, Result]:
     """What `train` returns over the default group, which is under test, and over gloo."""
     assert dist.group.WORLD is not None
@@ -35,6 +40,7 @@ def over_both(train: Callable[[dist.ProcessGroup], Result]) -> tuple[Result, Res
         return ours, train(gloo)
     finally:
         dist.destroy_process_group(gloo)
+        _ended.append(gloo)
 
 
 def parameters_of(model: nn.Module) -> torch.Tensor:
