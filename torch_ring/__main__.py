@@ -22,8 +22,8 @@ torch.distributed.new_group(ranks, backend="ring", pg_options=options)
 
 A value that is not allowed is refused by name, with what is allowed; an unknown `TORCH_RING_*` variable
 warns. `None`, or an empty variable, means the default. Settings that must be the same on every rank of a
-group are compared when it forms, and every rank is told who differs. The timeout is torch's own: `timeout=`, and
-`set_timeout`.
+group are compared when it forms, and every rank is told who differs. The timeout is torch's own:
+`timeout=`, and `set_timeout`.
 
 This page is made from the one table that declares and parses them all: `python -m torch_ring --markdown`.
 

@@ -56,6 +56,9 @@ float value(int rank, uint64_t i) {
     return static_cast<float>((i * 7 + static_cast<uint64_t>(rank) * 13) % 101);
 }
 
+// What goes straight from rank to rank, whatever runs between the hosts.
+class DirectCollectives : public Collectives {};
+
 TEST_P(Collectives, AllReduceSums) {
     in_group([&](Communicator& group) {
         for (const uint64_t count : kCounts) {
@@ -186,7 +189,7 @@ int32_t token(int from, int to, uint64_t i) {
     return static_cast<int32_t>(i * 31 + static_cast<uint64_t>(from) * 1009 + static_cast<uint64_t>(to) * 7);
 }
 
-TEST_P(Collectives, GatherToEveryRoot) {
+TEST_P(DirectCollectives, GatherToEveryRoot) {
     in_group([&](Communicator& group) {
         const int me = group.layout().rank();
         for (int root = 0; root < size(); ++root)
@@ -209,7 +212,7 @@ TEST_P(Collectives, GatherToEveryRoot) {
     });
 }
 
-TEST_P(Collectives, ScatterFromEveryRoot) {
+TEST_P(DirectCollectives, ScatterFromEveryRoot) {
     in_group([&](Communicator& group) {
         const int me = group.layout().rank();
         for (int root = 0; root < size(); ++root)
@@ -237,7 +240,7 @@ uint64_t uneven_count(int from, int to, uint64_t base) {
     return (from + 2 * to) % 3 == 0 ? 0 : base * static_cast<uint64_t>(1 + from + 2 * to) / 3;
 }
 
-TEST_P(Collectives, AllToAllOfUnevenShares) {
+TEST_P(DirectCollectives, AllToAllOfUnevenShares) {
     in_group([&](Communicator& group) {
         const int me = group.layout().rank();
         for (const uint64_t base : {uint64_t{0}, uint64_t{1}, uint64_t{1000}, uint64_t{60'000}}) {
@@ -300,7 +303,7 @@ Arguments message(Collective kind, std::vector<int32_t>& data, int peer, int64_t
 }
 
 // Every rank sends to every other one at once, small and large, and receives in the opposite order of tags.
-TEST_P(Collectives, MessagesMatchByRankAndTag) {
+TEST_P(DirectCollectives, MessagesMatchByRankAndTag) {
     if (size() == 1) return;  // a rank alone has nobody to send to
     in_group([&](Communicator& group) {
         const int me = group.layout().rank();
@@ -326,7 +329,7 @@ TEST_P(Collectives, MessagesMatchByRankAndTag) {
 }
 
 // Far more than the credit for eager messages, none of which is received before the last one.
-TEST_P(Collectives, ManySmallMessagesFromAnySource) {
+TEST_P(DirectCollectives, ManySmallMessagesFromAnySource) {
     if (size() == 1) return;  // a rank alone has nobody to send to
     in_group([&](Communicator& group) {
         const int me = group.layout().rank();
@@ -443,13 +446,13 @@ std::string name_of_case(const ::testing::TestParamInfo<std::tuple<Hosts, Way>>&
     return "hosts_" + name_of_layout(std::get<0>(info.param)) + "_" + std::get<1>(info.param).name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Layouts, Collectives,
-                         ::testing::Combine(::testing::Values(Hosts{1}, Hosts{2}, Hosts{4}, Hosts{1, 1},
-                                                              Hosts{1, 1, 1, 1}, Hosts{2, 2}, Hosts{2, 1},
-                                                              Hosts{1, 2}, Hosts{3, 1, 2}, Hosts{2, 2, 2}),
-                                            ::testing::Values(Way{"by_model"},
-                                                              Way{"flat", Algorithm::kRing})),
-                         name_of_case);
+const auto kLayouts = ::testing::Combine(
+    ::testing::Values(Hosts{1}, Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{1, 1, 1, 1}, Hosts{2, 2}, Hosts{2, 1},
+                      Hosts{1, 2}, Hosts{3, 1, 2}, Hosts{2, 2, 2}),
+    ::testing::Values(Way{"by_model"}, Way{"flat", Algorithm::kRing}));
+
+INSTANTIATE_TEST_SUITE_P(Layouts, Collectives, kLayouts, name_of_case);
+INSTANTIATE_TEST_SUITE_P(Layouts, DirectCollectives, kLayouts, name_of_case);
 
 INSTANTIATE_TEST_SUITE_P(
     Algorithms, Collectives,

@@ -26,8 +26,8 @@ MODULES = (
 )
 
 
-# A callback may still hold gloo's group when it is destroyed; were that the last to hold it, gloo's own thread
-# would end it, join itself, and abort the process.
+# A callback may still hold gloo's group when it is destroyed; were that the last to hold it, gloo's own
+# thread would end it, join itself, and abort the process.
 _ended: list[dist.ProcessGroup] = []
 
 
