@@ -46,12 +46,6 @@ std::optional<ring::DType> dtype_of(c10::ScalarType type) {
     }
 }
 
-// The tensor itself if its memory holds its elements, in order: not so with other strides, nor where a bit of
-// the tensor means that they are to be conjugated or negated.
-at::Tensor plain(const at::Tensor& tensor) {
-    return tensor.resolve_conj().resolve_neg().contiguous();
-}
-
 }  // namespace
 
 Moved moved_as(const at::Tensor& tensor) {
@@ -127,13 +121,13 @@ std::vector<at::Tensor>& only(std::vector<std::vector<at::Tensor>>& tensors, con
 }
 
 at::Tensor Staging::read(const at::Tensor& tensor) {
-    const at::Tensor contiguous = plain(tensor);
+    const at::Tensor contiguous = tensor.contiguous();
     kept_.push_back(contiguous);
     return contiguous;
 }
 
 at::Tensor Staging::write(const at::Tensor& tensor) {
-    const at::Tensor contiguous = plain(tensor);
+    const at::Tensor contiguous = tensor.contiguous();
     if (contiguous.is_same(tensor)) {
         kept_.push_back(contiguous);
     } else {
