@@ -47,11 +47,13 @@ c10::intrusive_ptr<c10d::Backend> RingBackend::split(const c10::intrusive_ptr<c1
                                                      const c10::intrusive_ptr<Options>& opts) {
     const auto at = std::find(ranks.begin(), ranks.end(), getRank());
     if (at == ranks.end()) return nullptr;
-    const std::string name = opts ? opts->group_name : "";
+    // The parts of one split may bear one name; their ranks tell them apart.
+    std::string name = "split/" + (opts ? opts->group_name : "");
+    for (const int rank : ranks) name += "/" + std::to_string(rank);
     const std::lock_guard lock(offspring_mutex_);
-    if (const auto known = splits_.find(name); known != splits_.end() && !name.empty())
+    if (const auto known = splits_.find(name); known != splits_.end())
         if (auto alive = known->second.lock()) return alive;
-    const auto prefixed = c10::make_intrusive<c10d::PrefixStore>("split/" + name, store);
+    const auto prefixed = c10::make_intrusive<c10d::PrefixStore>(name, store);
     auto made = c10::make_intrusive<RingBackend>(prefixed, static_cast<int>(at - ranks.begin()),
                                                  static_cast<int>(ranks.size()), options_of(opts));
     splits_.insert_or_assign(name, c10::weak_intrusive_ptr<RingBackend>(made));

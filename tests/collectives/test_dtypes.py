@@ -1,6 +1,8 @@
-"""Numbers of every kind: complex and 8-bit floats, PREMUL_SUM, lazily conjugated views; what makes no sense is named."""
+"""Complex numbers, 8-bit floats, PREMUL_SUM, lazily conjugated views; and what makes no sense is named."""
 
 from __future__ import annotations
+
+import itertools
 
 import pytest
 import torch
@@ -108,17 +110,17 @@ def conjugated() -> None:
 def refuse_nonsense() -> None:
     """Every pair that makes no sense, and those of dtypes without arithmetic, by name; the group goes on."""
     size = dist.get_world_size()
-    for dtype in DTYPES:
-        for op in OPS:
-            if not makes_sense(dtype, op):
-                tensor = torch.ones(3).to(getattr(torch, dtype))
-                for call in (
-                    lambda: dist.all_reduce(tensor, op=getattr(dist.ReduceOp, op)),
-                    lambda: dist.reduce(tensor, 0, op=getattr(dist.ReduceOp, op)),
-                    lambda: dist.reduce_scatter(tensor, [tensor] * size, op=getattr(dist.ReduceOp, op)),
-                ):
-                    with pytest.raises(TypeError, match=f"{op} is not defined"):
-                        call()
+    for dtype, op in itertools.product(DTYPES, OPS):
+        if makes_sense(dtype, op):
+            continue
+        tensor = torch.ones(3).to(getattr(torch, dtype))
+        reduce_op = getattr(dist.ReduceOp, op)
+        with pytest.raises(TypeError, match=f"{op} is not defined"):
+            dist.all_reduce(tensor, op=reduce_op)
+        with pytest.raises(TypeError, match=f"{op} is not defined"):
+            dist.reduce(tensor, 0, op=reduce_op)
+        with pytest.raises(TypeError, match=f"{op} is not defined"):
+            dist.reduce_scatter(tensor, [tensor] * size, op=reduce_op)
     half = dist._make_nccl_premul_sum(0.5)  # type: ignore[attr-defined]
     for wrong in (torch.ones(3, dtype=torch.int64), torch.ones(3, dtype=torch.bool)):
         with pytest.raises(TypeError, match="PREMUL_SUM is not defined"):
