@@ -4,8 +4,6 @@
 #include <ATen/ATen.h>
 #include <c10/util/Exception.h>
 
-#include "ring/kernels/reduce.h"
-
 namespace torch_ring {
 namespace {
 
@@ -84,9 +82,8 @@ at::Tensor reducible(const at::Tensor& tensor, const c10d::ReduceOp& op, const c
     const bool adds = reduce == ring::ReduceOp::kSum || reduce == ring::ReduceOp::kAvg ||
                       reduce == ring::ReduceOp::kPremulSum;
     if (adds && tensor.is_complex()) return at::view_as_real(tensor);
-    const auto dtype = dtype_of(tensor.scalar_type());
-    TORCH_CHECK_TYPE(dtype && ring::reduce_function(*dtype, reduce) != nullptr, "ring: ", collective, ": ",
-                     ring::name_of(reduce), " is not defined for tensors of dtype ", tensor.scalar_type());
+    TORCH_CHECK_TYPE(dtype_of(tensor.scalar_type()), "ring: ", collective, " cannot reduce tensors of dtype ",
+                     tensor.scalar_type(), " by ", ring::name_of(reduce));
     return tensor;
 }
 

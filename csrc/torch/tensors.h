@@ -23,7 +23,7 @@ Moved moved_as(const at::Tensor& tensor);
 ring::ReduceOp reduce_op(const c10d::ReduceOp& op);
 
 // A staged tensor as libring can reduce it: complex numbers as twice as many reals, which share its memory.
-// Throws TypeError that names dtype, op and collective where the pair makes no sense.
+// Throws TypeError that names dtype, op and collective where libring has no such numbers.
 at::Tensor reducible(const at::Tensor& tensor, const c10d::ReduceOp& op, const char* collective);
 // What this rank adds to the reduction: the tensor itself, or with PREMUL_SUM a scaled copy. Throws
 // ValueError where the factor is missing.

@@ -10,6 +10,8 @@ import torch.distributed as dist
 from harness import Pools
 from harness.tensors import DTYPES, OPS, makes_sense
 
+from torch_ring import RingConfigError
+
 LAYOUTS = ("1x2", "2x1", "2+1")
 COMPLEX = (torch.complex64, torch.complex128)
 FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
@@ -115,19 +117,21 @@ def refuse_nonsense() -> None:
             continue
         tensor = torch.ones(3).to(getattr(torch, dtype))
         reduce_op = getattr(dist.ReduceOp, op)
-        with pytest.raises(TypeError, match=f"{op} is not defined"):
+        with pytest.raises(RingConfigError, match=f"{op} is not defined"):
             dist.all_reduce(tensor, op=reduce_op)
-        with pytest.raises(TypeError, match=f"{op} is not defined"):
+        with pytest.raises(RingConfigError, match=f"{op} is not defined"):
             dist.reduce(tensor, 0, op=reduce_op)
-        with pytest.raises(TypeError, match=f"{op} is not defined"):
+        with pytest.raises(RingConfigError, match=f"{op} is not defined"):
             dist.reduce_scatter(tensor, [tensor] * size, op=reduce_op)
     half = dist._make_nccl_premul_sum(0.5)  # type: ignore[attr-defined]
     for wrong in (torch.ones(3, dtype=torch.int64), torch.ones(3, dtype=torch.bool)):
-        with pytest.raises(TypeError, match="PREMUL_SUM is not defined"):
+        with pytest.raises(RingConfigError, match="PREMUL_SUM is not defined"):
             dist.all_reduce(wrong, op=half)
     for unknown in MOVED_ONLY:
-        with pytest.raises(TypeError, match="SUM is not defined"):
+        with pytest.raises(TypeError, match="cannot reduce tensors of dtype .* by SUM"):
             dist.all_reduce(torch.zeros(3, dtype=torch.uint8).view(unknown))
+    with pytest.raises(TypeError, match="ComplexFloat by PRODUCT"):
+        dist.reduce(torch.ones(3, dtype=torch.complex64), 0, op=dist.ReduceOp.PRODUCT)
     dist.all_reduce(total := torch.ones(1))
     assert int(total) == size
 

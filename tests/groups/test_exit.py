@@ -23,7 +23,8 @@ EXPECTED: dict[str, list[tuple[int, str]]] = {
         (1, MISTAKE),
     ],
     "pending_when_it_raises": [(1, MISTAKE), (1, MISTAKE)],
-    "a_thread_waits": [(0, r"(torch_ring\.errors\.Ring(Aborted|Peer)Error: .*)?"), (0, "")],
+    # The interpreter may end in the midst of what the thread says.
+    "a_thread_waits": [(0, r"(torch_ring\.errors\.Ring(Aborted|Peer)Error: .*|(Exception|Traceback| ).*)?"), (0, "")],
 }
 # What gloo is the measure in: elsewhere it ends as quickly, or crashes.
 MEASURE = ("many_groups",)

@@ -276,7 +276,11 @@ void Communicator::shutdown() {
     links_.clear();
     connections_.links.clear();
     connections_.controls.clear();
-    run_callbacks(lock);
+    while (true) {
+        run_callbacks(lock);
+        if (lock.owns_lock()) break;
+        lock.lock();  // a waiter has it, to find that all has ended
+    }
 }
 
 }  // namespace ring

@@ -143,7 +143,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     void read_controls();
     bool network_is_slow() const;
     bool nothing_to_wait_for() const;      // what the active operation waits for is there, or it has failed
-    void run_callbacks(Lock& lock);        // releases the lock meanwhile
+    void run_callbacks(Lock& lock);        // releases the lock, and may come back without it
     Clock::time_point first_beat() const;  // of the oldest operation, if it has not ended by then
     Clock::time_point wake_time() const;
 

@@ -40,20 +40,24 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
         waiters_.fetch_add(1, std::memory_order_seq_cst);
         const Communicator* const outer = std::exchange(waits_in, this);
         Lock lock(drive_mutex_, std::defer_lock);
-        follow(*operation, lock, limit);
-        if (lock.owns_lock()) {
-            if (connections_.segment != nullptr)
-                connections_.segment->sleep_end();  // the progress thread may have slept
-            Spinner spinner(spin_us_, pauses_);
-            while (!operation->done() && Clock::now() < limit) {
-                if (step()) {
-                    spinner.reset();
-                } else if (network_is_slow() || !spinner.again()) {
-                    check_deadline();
-                    sleep(limit);
-                }
-                if (!finished_.empty()) run_callbacks(lock);
+        Spinner spinner(spin_us_, pauses_);
+        while (!operation->done() && Clock::now() < limit) {
+            if (!lock.owns_lock()) {
+                follow(*operation, lock, limit);
+                if (!lock.owns_lock()) break;
+                if (connections_.segment != nullptr)
+                    connections_.segment->sleep_end();  // the progress thread may have slept
+                spinner.reset();
             }
+            if (step()) {
+                spinner.reset();
+            } else if (finished_.empty() && (network_is_slow() || !spinner.again())) {
+                check_deadline();
+                sleep(limit);
+            }
+            if (!finished_.empty()) run_callbacks(lock);
+        }
+        if (lock.owns_lock()) {
             more = mailbox_.busy();
             release(lock);
         }
@@ -129,6 +133,7 @@ bool Communicator::serve(bool woken) {
             }
         }
         if (!finished_.empty()) run_callbacks(lock);
+        if (!lock.owns_lock()) return false;
     }
     release(lock);
     return false;
@@ -290,7 +295,8 @@ void Communicator::run_callbacks(Lock& lock) {
         unfinished_.fetch_sub(1, std::memory_order_release);  // pairs with has_work()
         lock.unlock();
         std::exchange(operation->on_done, nullptr)(error);
-        lock.lock();
+        // Whoever drives by now may do so for long, and this thread may have what it waited for.
+        if (!lock.try_lock()) return;
     }
 }
 
