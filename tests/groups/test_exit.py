@@ -24,7 +24,10 @@ EXPECTED: dict[str, list[tuple[int, str]]] = {
     ],
     "pending_when_it_raises": [(1, MISTAKE), (1, MISTAKE)],
     # The interpreter may end in the midst of what the thread says.
-    "a_thread_waits": [(0, r"(torch_ring\.errors\.Ring(Aborted|Peer)Error: .*|(Exception|Traceback| ).*)?"), (0, "")],
+    "a_thread_waits": [
+        (0, r"(torch_ring\.errors\.Ring(Aborted|Peer)Error: .*|(Exception|Traceback| ).*)?"),
+        (0, ""),
+    ],
 }
 # What gloo is the measure in: elsewhere it ends as quickly, or crashes.
 MEASURE = ("many_groups",)
