@@ -6,34 +6,37 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <algorithm>
-#include <thread>
+#include <atomic>
 
 #include "ring/base/error.h"
 
 namespace torch_ring {
 namespace {
 
-// How long one thread may wait in the store at a time, and what it leaves to others then.
-constexpr int kTurnMs = 10;
-constexpr std::chrono::microseconds kGap{200};
+std::atomic<int> in_use{0};
 
 }  // namespace
+
+TorchStore::TorchStore(c10::intrusive_ptr<c10d::Store> store)
+    // Relaxed: it orders nothing. Where two threads meet here, at least one of them gets a connection of its
+    // own.
+    : store_(in_use.fetch_add(1, std::memory_order_relaxed) == 0 ? std::move(store) : store->clone()) {}
+
+TorchStore::~TorchStore() {
+    in_use.fetch_sub(1, std::memory_order_relaxed);
+}
 
 void TorchStore::set(const std::string& key, const std::string& value) {
     store_->set(key, std::vector<uint8_t>(value.begin(), value.end()));
 }
 
 std::string TorchStore::get(const std::string& key, ring::Deadline deadline) {
-    // A store that is waited in serves no other thread of this process, which may have to come first.
-    while (!store_->check({key})) {
-        try {
-            // At least a millisecond: c10d takes 0 for "no limit".
-            store_->wait({key}, std::chrono::milliseconds(std::max(1, deadline.poll_ms(kTurnMs))));
-            break;
-        } catch (const c10::DistStoreError& error) {
-            if (deadline.passed()) throw ring::TimeoutError(error.what_without_backtrace());
-        }
-        std::this_thread::sleep_for(kGap);
+    try {
+        // At least a millisecond: c10d takes 0 for "no limit".
+        store_->wait({key}, std::chrono::milliseconds(std::max(1, deadline.poll_ms(24 * 3600 * 1000))));
+    } catch (const c10::DistStoreError& error) {
+        if (deadline.passed()) throw ring::TimeoutError(error.what_without_backtrace());
+        throw;
     }
     const auto value = store_->get(key);
     return {value.begin(), value.end()};

@@ -11,7 +11,12 @@ namespace torch_ring {
 
 class TorchStore : public ring::Store {
   public:
-    explicit TorchStore(c10::intrusive_ptr<c10d::Store> store) : store_(std::move(store)) {}
+    // A TCPStore that one thread waits in serves no other thread of the process, which may have to come
+    // first: while one of these is there, another one gets a connection of its own.
+    explicit TorchStore(c10::intrusive_ptr<c10d::Store> store);
+    ~TorchStore() override;
+    TorchStore(const TorchStore&) = delete;
+    TorchStore& operator=(const TorchStore&) = delete;
 
     void set(const std::string& key, const std::string& value) override;
     std::string get(const std::string& key, ring::Deadline deadline) override;

@@ -16,6 +16,7 @@
 #include "ring/base/error.h"
 #include "ring/base/fork.h"
 #include "ring/base/log.h"
+#include "ring/base/membarrier.h"
 #include "ring/engine/communicator.h"
 
 namespace ring {
@@ -54,6 +55,8 @@ Engine::Engine()
     : epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       kick_(checked_fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd")) {
     control(epoll_, EPOLL_CTL_ADD, kick_.get(), EPOLLIN, tagged(Source::kKick, 0));
+    // Here for speed: the kernel registers a process of one thread at once, and takes some 10 ms for others.
+    (void)membarrier_available();
     const std::lock_guard lock(lead_mutex_);
     leader_.store(1, std::memory_order_relaxed);  // its thread starts behind this
     start_thread();
