@@ -128,7 +128,7 @@ def refuse_nonsense() -> None:
         with pytest.raises(RingConfigError, match="PREMUL_SUM is not defined"):
             dist.all_reduce(wrong, op=half)
     for unknown in MOVED_ONLY:
-        with pytest.raises(TypeError, match="cannot reduce tensors of dtype .* by SUM"):
+        with pytest.raises(TypeError, match=r"cannot reduce tensors of dtype .* by SUM"):
             dist.all_reduce(torch.zeros(3, dtype=torch.uint8).view(unknown))
     with pytest.raises(TypeError, match="ComplexFloat by PRODUCT"):
         dist.reduce(torch.ones(3, dtype=torch.complex64), 0, op=dist.ReduceOp.PRODUCT)
