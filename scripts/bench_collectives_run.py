@@ -1,0 +1,107 @@
+"""What scripts/bench_collectives does: a table of all collectives per layout, and what ring is slower in."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from bench_lab_places import ROOT, Layout, built
+
+from torch_ring.cli.collectives import NAMES
+from torch_ring.cli.measure import Row
+from torch_ring.cli.report import Report
+from torch_ring.cli.units import show_binary, show_time, significant
+
+LAYOUTS = "1x2,1x4,2x1@none,2x1@1gbit,4x1@none,4x1@1gbit,2x2@none,2x2@1gbit"
+RUN = ["--rounds", "3", "--seconds", "0.2"]
+INTRODUCTION = """# Every collective beside gloo
+
+Medians, ring / gloo (how many times as long gloo takes); sizes are those of the larger of input and output.
+Measured by `scripts/bench_collectives` through torch, both backends interleaved in one run, in network
+namespaces on one machine:
+"""
+
+
+def path_of(folder: Path, layout: Layout) -> Path:
+    return folder / f"{layout}.json"
+
+
+def cell(ours: Row, theirs: Row) -> str:
+    times = " / ".join(show_time(1e-6 * row.median_us) for row in (ours, theirs))
+    return f"{times} (**{significant(theirs.median_us / ours.median_us)}**)"
+
+
+def pairs(report: Report) -> dict[str, dict[int, tuple[Row, Row]]]:
+    """Ring's row and gloo's, by collective and size."""
+    found: dict[str, dict[int, dict[str, Row]]] = {}
+    for row in report.rows:
+        found.setdefault(row.collective, {}).setdefault(row.bytes, {})[row.backend] = row
+    return {
+        name: {size: (rows["ring"], rows["gloo"]) for size, rows in by_size.items()}
+        for name, by_size in found.items()
+    }
+
+
+def table(report: Report) -> list[str]:
+    by_name = pairs(report)
+    sizes = sorted({size for by_size in by_name.values() for size in by_size if size})
+    lines = ["| | " + " | ".join(show_binary(size) for size in sizes) + " |", "|---" * (len(sizes) + 1) + "|"]
+    for name, by_size in by_name.items():
+        if 0 in by_size:  # the barrier
+            lines.append(f"| {name} | {cell(*by_size[0])} |" + " |" * (len(sizes) - 1))
+        else:
+            lines.append(f"| {name} | " + " | ".join(cell(*by_size[size]) for size in sizes) + " |")
+    return lines
+
+
+def page(reports: dict[Layout, Report]) -> str:
+    lines = [INTRODUCTION]
+    slower = [
+        f"{layout} {name} {show_binary(size) if size else ''} ({significant(theirs.median_us / ours.median_us)})"
+        for layout, report in reports.items()
+        for name, by_size in pairs(report).items()
+        for size, (ours, theirs) in by_size.items()
+        if theirs.median_us < ours.median_us
+    ]
+    machine = next(iter(reports.values())).context.machine
+    lines += [", ".join(f"{key} {value}" for key, value in machine.items()) + ".", ""]
+    lines += ["Where ring is slower: " + ("; ".join(slower) if slower else "nowhere") + "."]
+    for layout, report in reports.items():
+        lines += ["", f"## {layout.title()}", "", *table(report)]
+    return "\n".join(lines) + "\n"
+
+
+def main(
+    only: Annotated[str, typer.Option(help="Layouts: HOSTSxRANKS@RATE, as in 2x2@1gbit.")] = LAYOUTS,
+    sizes: Annotated[str, typer.Option(help="As torch-ring bench takes them.")] = "4K,1M,64M",
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = ROOT / "build" / "bench_collectives",
+    docs: Annotated[Path, typer.Option(help="Folder of collectives.md.")] = ROOT / "docs",
+) -> None:
+    """Measure every collective over ring and gloo, and write docs/collectives.md.
+
+    Figures of layouts that are not measured now stay in the document while their JSON is there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() != 0:
+        raise SystemExit("bench_collectives: hosts are network namespaces, which need root")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that labs are taken down
+    for text in only.split(","):
+        layout = Layout.parse(text)
+        typer.echo(f"bench_collectives: {layout}")
+        with built(layout) as place:
+            wanted = ["--collective", ",".join(NAMES), "--sizes", sizes, *RUN]
+            place.torch_ring(["bench", *wanted, "--json", str(path_of(out, layout))])
+    layouts = sorted((Layout.parse(path.stem) for path in out.glob("*.json")), key=Layout.order)
+    (docs / "collectives.md").write_text(
+        page({layout: Report.read(path_of(out, layout)) for layout in layouts})
+    )
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.command()(main)
+
+if __name__ == "__main__":
+    app(prog_name="scripts/bench_collectives")
