@@ -60,7 +60,7 @@ def table(report: Report) -> list[str]:
 def page(reports: dict[Layout, Report]) -> str:
     lines = [INTRODUCTION]
     slower = [
-        f"{layout} {name} {show_binary(size) if size else ''} ({significant(theirs.median_us / ours.median_us)})"
+        f"{layout} {name} {show_binary(size)} ({significant(theirs.median_us / ours.median_us)})"
         for layout, report in reports.items()
         for name, by_size in pairs(report).items()
         for size, (ours, theirs) in by_size.items()
