@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
+from harness import Job, Pools, init_group
 from harness.layout import LAYOUTS
+from harness.sandbox import refuse_process_vm_readv
 from harness.strategies import CASES, Case
 from harness.tensors import DTYPES, FORMS, check_equal, hold, values
 from hypothesis import given, settings
@@ -40,6 +43,14 @@ def exchange_every_dtype(layout: str) -> None:
     for dtype in DTYPES:
         exchange_lists(Case(layout, dtype, 101), "contiguous", uneven=True)
         exchange_rows(Case(layout, dtype, 101), uneven=False)
+
+
+def exchange_in_a_sandbox() -> None:
+    """What the kernel does not let a rank read from another's memory comes another way."""
+    refuse_process_vm_readv()
+    init_group()
+    for numel in (300_001, 17):
+        exchange_lists(Case("1x3", "float32", numel), "contiguous", uneven=True)
 
 
 def wrong_splits() -> None:
@@ -92,3 +103,7 @@ def test_megabytes(pools: Pools, layout: str, uneven: bool) -> None:
 
 def test_wrong_splits(pools: Pools) -> None:
     pools.get("2+1").run(wrong_splits)
+
+
+def test_without_access_to_other_processes(launch: Callable[..., Job]) -> None:
+    launch("1x3").run(exchange_in_a_sandbox)

@@ -17,6 +17,7 @@ struct Way {
     Algorithm algorithm = Algorithm::kHierarchical;
     const char* size_table = "";
     int streams = 1;
+    SingleCopy single_copy = SingleCopy::kAllToAll;
 };
 
 void PrintTo(const Way& way, std::ostream* out) {
@@ -31,6 +32,7 @@ class Collectives : public ::testing::TestWithParam<std::tuple<Hosts, Way>> {
         settings.config.algorithm = way.algorithm;
         settings.config.size_table = way.size_table;
         settings.config.streams = way.streams;
+        settings.config.single_copy = way.single_copy;
         run_group(std::get<0>(GetParam()), body, std::chrono::seconds(60), settings);
     }
     int size() const {
@@ -458,6 +460,13 @@ const auto kLayouts = ::testing::Combine(
 
 INSTANTIATE_TEST_SUITE_P(Layouts, Collectives, kLayouts, name_of_case);
 INSTANTIATE_TEST_SUITE_P(Layouts, DirectCollectives, kLayouts, name_of_case);
+
+INSTANTIATE_TEST_SUITE_P(
+    Copies, DirectCollectives,
+    ::testing::Combine(::testing::Values(Hosts{3}, Hosts{2, 2}),
+                       ::testing::Values(Way{.name = "one_copy", .single_copy = SingleCopy::kAll},
+                                         Way{.name = "two_copies", .single_copy = SingleCopy::kNone})),
+    name_of_case);
 
 INSTANTIATE_TEST_SUITE_P(
     Algorithms, Collectives,

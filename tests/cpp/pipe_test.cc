@@ -5,11 +5,11 @@
 #include <numeric>
 
 #include "group.h"
-#include "ring/base/membarrier.h"
 #include "ring/transport/link.h"
 #include "ring/transport/shm/pipe.h"
 #include "ring/transport/tcp/pipe.h"
 #include "ring/transport/tcp/socket.h"
+#include "segments.h"
 
 namespace ring {
 namespace {
@@ -44,25 +44,13 @@ class TcpEnds : public Ends {
 class ShmEnds : public Ends {
   public:
     ShmEnds() {
-        const Deadline deadline = Deadline::after(std::chrono::seconds(5));
-        const std::vector<std::string> names{bell_a_.name(), bell_b_.name()};
-        auto leader = std::async(std::launch::async, [&] {
-            return std::make_unique<Segment>(0, std::vector<int>{0, 1}, 2, bell_a_, names, "token",
-                                             membarrier_available(), deadline);
-        });
-        segment_b_ = std::make_unique<Segment>(1, std::vector<int>{0, 1}, 2, bell_b_, names, "token",
-                                               membarrier_available(), deadline);
-        segment_a_ = leader.get();
-        a = std::make_unique<ShmPipe>(*segment_a_, 1, ChannelUse::kLink);
-        b = std::make_unique<ShmPipe>(*segment_b_, 0, ChannelUse::kLink);
+        a = std::make_unique<ShmPipe>(segments_.a(), 1, ChannelUse::kLink);
+        b = std::make_unique<ShmPipe>(segments_.b(), 0, ChannelUse::kLink);
     }
-    void close_b() override { segment_b_->depart(); }
+    void close_b() override { segments_.b().depart(); }
 
   private:
-    Doorbell bell_a_;
-    Doorbell bell_b_;
-    std::unique_ptr<Segment> segment_a_;
-    std::unique_ptr<Segment> segment_b_;
+    TwoSegments segments_;
 };
 
 struct Transport {

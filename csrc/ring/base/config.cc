@@ -133,6 +133,15 @@ const std::vector<Row>& table() {
             "model chooses by size"),
         number<size_t>("TORCH_RING_HOST_SMALL_BYTES", Scope::kGroupAlike, &Config::host_small_bytes, 0,
                        64 << 10, 32 << 10, "bytes", "up to here an all_reduce inside one host is one-shot"),
+        choice<SingleCopy>(
+            "TORCH_RING_SINGLE_COPY", Scope::kGroup, &Config::single_copy,
+            {{"none", SingleCopy::kNone}, {"all_to_all", SingleCopy::kAllToAll}, {"all", SingleCopy::kAll}},
+            "all_to_all",
+            "which messages of more than 32 KiB inside a host are read from the sender's memory with one "
+            "copy "
+            "(all: of gather, scatter, send too), where the kernel allows it; others take two, through "
+            "shared "
+            "memory, which may be faster"),
         word("TORCH_RING_SIZE_TABLE", Scope::kGroupAlike, &Config::size_table,
              "rules such as all_reduce: 0-8K doubling, 8K-1M ring chunk=64K, 1M- ring; broadcast: 0- tree",
              "what runs between hosts by collective and size, instead of what the cost model chooses"),

@@ -311,6 +311,7 @@ void Communicator::flood() {
 
 void Communicator::abandon_all() {
     const Failure why = failure().value_or(Failure{});
+    if (connections_.segment != nullptr) connections_.segment->withdraw();
     for (Link* link : links_) link->abort();
     mailbox_.abort();
     calls_.clear();

@@ -15,9 +15,11 @@ namespace ring {
 void Communicator::open_mailbox() {
     for (const int rank : layout_.host_ranks())
         if (rank != layout_.rank())
-            mailbox_.attach_local(rank,
-                                  std::make_unique<ShmPipe>(*connections_.segment, layout_.local_index(rank),
-                                                            ChannelUse::kMessages));
+            mailbox_.attach_local(
+                rank,
+                std::make_unique<ShmPipe>(*connections_.segment, layout_.local_index(rank),
+                                          ChannelUse::kMessages),
+                std::make_unique<PeerMemory>(*connections_.segment, layout_.local_index(rank)));
     if (acceptor_ == nullptr) return;
     acceptor_->watch(roster_.group, layout_.rank(), [this] {
         visitors_.store(true, std::memory_order_release);  // pairs with take_visitors()

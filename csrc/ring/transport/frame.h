@@ -13,7 +13,7 @@
 namespace ring {
 
 constexpr uint32_t kFrameMagic = 0x474e4952;  // "RING"
-constexpr uint16_t kProtocolVersion = 2;
+constexpr uint16_t kProtocolVersion = 3;
 
 // Numeric values are part of the protocol.
 enum class Collective : uint8_t {

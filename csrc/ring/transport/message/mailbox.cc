@@ -8,9 +8,10 @@
 
 namespace ring {
 
-Mailbox::Mailbox(int self, int size, uint64_t group, Dial dial, Describe describe)
+Mailbox::Mailbox(int self, int size, uint64_t group, SingleCopy single_copy, Dial dial, Describe describe)
     : self_(self),
       group_(group),
+      single_copy_(single_copy),
       dial_(std::move(dial)),
       describe_(std::move(describe)),
       peers_(static_cast<size_t>(size)) {}
@@ -21,7 +22,7 @@ TransferPtr Mailbox::send(int to, const MessageKey& key, const Signature& signat
                           size_t bytes) {
     Peer& peer = peers_[to];
     if (peer.out == nullptr) {
-        peer.out = std::make_unique<MessageLink>(to, group_, *this);
+        peer.out = std::make_unique<MessageLink>(to, group_, single_copy_, *this);
         active_.push_back(to);
         dial_(to);
     }
@@ -63,7 +64,7 @@ TransferPtr Mailbox::receive(int from, const MessageKey& key, const Signature& s
 
 void Mailbox::take(Arrival& arrival, const TransferPtr& transfer) {
     if (arrival.header.type == MessageType::kRequest) {
-        arrival.link->grant(arrival.header.id, transfer);
+        arrival.link->fetch(arrival.header, transfer);
         to_write_ = true;
     } else if (!arrival.complete) {
         arrival.claimed = transfer;
@@ -118,7 +119,7 @@ Mailbox::Place Mailbox::place(MessageLink& link, const MessageHeader& header) {
 
 void Mailbox::requested(MessageLink& link, const MessageHeader& header) {
     if (TransferPtr transfer = match(link.peer(), header)) {
-        link.grant(header.id, transfer);
+        link.fetch(header, transfer);
     } else {
         keep(link, header);
     }
@@ -154,10 +155,10 @@ ArrivalPtr Mailbox::keep(MessageLink& link, const MessageHeader& header) {
 
 // ---- connections ----
 
-void Mailbox::attach_local(int rank, std::unique_ptr<Pipe> pipe) {
+void Mailbox::attach_local(int rank, std::unique_ptr<Pipe> pipe, std::unique_ptr<PeerMemory> memory) {
     Peer& peer = peers_[rank];
-    peer.out = std::make_unique<MessageLink>(rank, group_, *this);
-    peer.out->attach(std::move(pipe));
+    peer.out = std::make_unique<MessageLink>(rank, group_, single_copy_, *this);
+    peer.out->attach(std::move(pipe), std::move(memory));
     peer.local = true;
     active_.push_back(rank);
 }
@@ -171,7 +172,7 @@ MessageLink& Mailbox::attach_out(int rank, std::unique_ptr<Pipe> pipe) {
 MessageLink& Mailbox::attach_in(int rank, std::unique_ptr<Pipe> pipe) {
     Peer& peer = peers_[rank];
     if (peer.in != nullptr) throw Error(describe_(rank) + " opened two connections for its messages");
-    peer.in = std::make_unique<MessageLink>(rank, group_, *this);
+    peer.in = std::make_unique<MessageLink>(rank, group_, single_copy_, *this);
     peer.in->attach(std::move(pipe));
     if (peer.out == nullptr) active_.push_back(rank);
     peer.readable = to_read_ = true;

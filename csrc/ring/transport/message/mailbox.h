@@ -27,7 +27,7 @@ class Mailbox : public MessageSorter {
     // Names a rank in errors.
     using Describe = std::function<std::string(int rank)>;
 
-    Mailbox(int self, int size, uint64_t group, Dial dial, Describe describe);
+    Mailbox(int self, int size, uint64_t group, SingleCopy single_copy, Dial dial, Describe describe);
 
     // ---- posting ----
     // `to` is another rank. Done when its memory may be overwritten.
@@ -43,7 +43,8 @@ class Mailbox : public MessageSorter {
     void end_of(uint64_t operation, const Signature& signature);
 
     // ---- connections ----
-    void attach_local(int rank, std::unique_ptr<Pipe> pipe);  // both directions
+    // For both directions.
+    void attach_local(int rank, std::unique_ptr<Pipe> pipe, std::unique_ptr<PeerMemory> memory);
     MessageLink& attach_out(int rank, std::unique_ptr<Pipe> pipe);
     MessageLink& attach_in(int rank, std::unique_ptr<Pipe> pipe);
     // Something has come from this rank, says the kernel.
@@ -93,6 +94,7 @@ class Mailbox : public MessageSorter {
 
     int self_;
     uint64_t group_;
+    SingleCopy single_copy_;
     Dial dial_;
     Describe describe_;
     std::vector<Peer> peers_;  // by rank

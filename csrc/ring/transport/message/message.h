@@ -3,9 +3,10 @@
 //
 // A small message is *eager*: it goes at once, and waits at the receiver for whoever receives it. A large one
 // is *requested*: its header goes, and its payload only when the receiver has granted a place for it, so that
-// it is never buffered. What a receiver keeps of eager messages is bounded by *credit*: what would exceed it
-// is requested too. The protocol is that of MPI libraries; see Gropp and Lusk, "A high-performance MPI
-// implementation on a shared-memory vector supercomputer" (1997).
+// it is never buffered. Inside a host the receiver may read it from the sender's memory instead, with one
+// copy where the pipe takes two. What a receiver keeps of eager messages is bounded by *credit*: what would
+// exceed it is requested too. The protocol is that of MPI libraries; see Gropp and Lusk, "A high-performance
+// MPI implementation on a shared-memory vector supercomputer" (1997).
 #pragma once
 
 #include <compare>
@@ -32,6 +33,7 @@ enum class MessageType : uint8_t {
     kRequest,    // sender: a message of `length` bytes waits
     kData,       // sender: the next `length` bytes of message `id`
     kGrant,      // receiver: send message `id`
+    kTaken,      // receiver: has message `id`, read from the sender's memory
     kCredit,     // receiver: `length` bytes of eager messages, headers too, are claimed
     kGoodbye,    // nothing more will come
 };
@@ -53,9 +55,10 @@ struct MessageHeader {
     MessageKey key;
     Signature signature;  // what the sender called
     uint64_t length = 0;
-    uint64_t id = 0;  // of the message among those of its sender to this receiver, from 1
+    uint64_t id = 0;       // of the message among those of its sender to this receiver, from 1
+    uint64_t address = 0;  // of a requested one in its sender's memory; 0 = on another host
 };
-static_assert(sizeof(MessageHeader) == 64);
+static_assert(sizeof(MessageHeader) == 72);
 
 // One message as one side sees it. Its memory stays untouched and alive until it is done.
 struct Transfer {

@@ -16,8 +16,8 @@ constexpr size_t kReturnBytes = kCreditBytes / 4;
 
 }  // namespace
 
-MessageLink::MessageLink(int peer, uint64_t group, MessageSorter& sorter)
-    : peer_(peer), group_(group), sorter_(sorter), ahead_(kAheadBytes) {}
+MessageLink::MessageLink(int peer, uint64_t group, SingleCopy single_copy, MessageSorter& sorter)
+    : peer_(peer), group_(group), single_copy_(single_copy), sorter_(sorter), ahead_(kAheadBytes) {}
 
 // ---- out ----
 
@@ -43,6 +43,7 @@ void MessageLink::send(const TransferPtr& transfer) {
         frame.bytes = transfer->bytes;
         frame.transfer = transfer;
     } else {
+        if (memory_ != nullptr) frame.header.address = reinterpret_cast<uint64_t>(transfer->data);
         requests_[last_id_] = transfer;
     }
 }
@@ -100,6 +101,16 @@ bool MessageLink::write() {
 
 // ---- in ----
 
+void MessageLink::fetch(const MessageHeader& header, const TransferPtr& transfer) {
+    const bool wanted = single_copy_ == SingleCopy::kAll || (single_copy_ == SingleCopy::kAllToAll &&
+                                                             header.signature.kind == Collective::kAllToAll);
+    if (wanted && memory_ != nullptr && header.address != 0) {
+        pulls_.push_back({header.id, header.address, transfer});
+    } else {
+        grant(header.id, transfer);
+    }
+}
+
 void MessageLink::grant(uint64_t id, const TransferPtr& transfer) {
     incoming_[id] = transfer;
     push(MessageType::kGrant, id, 0);
@@ -144,6 +155,13 @@ void MessageLink::open(const MessageHeader& header) {
             const auto at = requests_.find(header.id);
             if (at == requests_.end()) throw unknown();
             granted_.emplace_back(at->first, at->second);
+            requests_.erase(at);
+            break;
+        }
+        case MessageType::kTaken: {
+            const auto at = requests_.find(header.id);
+            if (at == requests_.end()) throw unknown();
+            at->second->done = true;
             requests_.erase(at);
             break;
         }
@@ -225,6 +243,23 @@ bool MessageLink::read() {
     return moved;
 }
 
+bool MessageLink::pull() {
+    if (pulls_.empty()) return false;
+    const auto [id, address, transfer] = pulls_.front();
+    const size_t step = std::min(kPullStep, transfer->bytes - transfer->moved);
+    if (memory_->read(transfer->data + transfer->moved, address + transfer->moved, step)) {
+        transfer->moved += step;
+        if (transfer->moved < transfer->bytes) return true;
+        transfer->done = true;
+        push(MessageType::kTaken, id, 0);
+    } else {
+        transfer->moved = 0;
+        grant(id, transfer);
+    }
+    pulls_.pop_front();
+    return true;
+}
+
 bool MessageLink::progress() {
     bool moved = false;
     try {
@@ -238,7 +273,8 @@ bool MessageLink::progress() {
         moved = true;
     }
     try {
-        if (read()) {
+        const bool got = read();
+        if (pull() || got) {
             moved = true;
             if (wants_write() && !blocked_ && !write_closed_) write();  // what it answers
         }
@@ -256,6 +292,7 @@ void MessageLink::abort() {
     requests_.clear();
     granted_.clear();
     incoming_.clear();
+    pulls_.clear();
     place_ = {};
     reading_ = false;
     write_closed_ = write_closed_ || midst;

@@ -13,8 +13,10 @@
 #include <string>
 #include <vector>
 
+#include "ring/base/config.h"
 #include "ring/transport/message/message.h"
 #include "ring/transport/pipe.h"
+#include "ring/transport/shm/peer_memory.h"
 
 namespace ring {
 
@@ -49,18 +51,23 @@ class MessageSorter {
 // Not thread-safe: used by the one thread that drives the group.
 class MessageLink {
   public:
-    MessageLink(int peer, uint64_t group, MessageSorter& sorter);
+    // `single_copy`: what is read from the peer's memory, where there is a way to it.
+    MessageLink(int peer, uint64_t group, SingleCopy single_copy, MessageSorter& sorter);
 
     int peer() const { return peer_; }
-    void attach(std::unique_ptr<Pipe> pipe) { pipe_ = std::move(pipe); }
+    // `memory`: the peer's, where it is on this host.
+    void attach(std::unique_ptr<Pipe> pipe, std::unique_ptr<PeerMemory> memory = nullptr) {
+        pipe_ = std::move(pipe);
+        memory_ = std::move(memory);
+    }
     bool attached() const { return pipe_ != nullptr; }
 
     // ---- the sender's side ----
     void send(const TransferPtr& transfer);
 
     // ---- the receiver's side ----
-    // Lets the sender of a requested message send it here.
-    void grant(uint64_t id, const TransferPtr& transfer);
+    // Gets a requested message: reads it, or lets its sender send it here.
+    void fetch(const MessageHeader& header, const TransferPtr& transfer);
     // An eager message has been claimed.
     void claimed(const MessageHeader& header);
 
@@ -69,9 +76,13 @@ class MessageLink {
     bool progress();
     // Something is to be written, or is awaited here.
     bool wants_write() const { return !frames_.empty() || !granted_.empty(); }
-    bool wants_read() const { return !requests_.empty() || !incoming_.empty() || reading_; }
+    bool wants_read() const {
+        return !requests_.empty() || !incoming_.empty() || !pulls_.empty() || reading_;
+    }
     // progress() could move something: for a pipe that the kernel does not watch.
-    bool ready() const { return pipe_ != nullptr && !read_closed_ && pipe_->ready(wants_write()); }
+    bool ready() const {
+        return pipe_ != nullptr && !read_closed_ && (!pulls_.empty() || pipe_->ready(wants_write()));
+    }
     // Waits for so much that polling for it would waste the CPU.
     bool slow() const { return blocked_ || (reading_ && left_ > kWorthPolling); }
 
@@ -89,6 +100,7 @@ class MessageLink {
   private:
     static constexpr size_t kWorthPolling = 16 << 10;
     static constexpr size_t kAheadBytes = 8 << 10;
+    static constexpr size_t kPullStep = 512 << 10;  // then other work of the group has its turn
 
     struct Frame {
         MessageHeader header;
@@ -97,10 +109,18 @@ class MessageLink {
         TransferPtr transfer;  // done when the frame is written; null for others
     };
 
+    struct Pull {
+        uint64_t id;
+        uint64_t address;
+        TransferPtr transfer;
+    };
+
     void push(MessageType type, uint64_t id, uint64_t length);
     void push_data();  // the next frame of a granted message
     bool write();
     bool read();
+    bool pull();
+    void grant(uint64_t id, const TransferPtr& transfer);
     // Takes what lies in `ahead_`; false where more is needed.
     bool digest();
     void open(const MessageHeader& header);
@@ -108,8 +128,10 @@ class MessageLink {
 
     int peer_;
     uint64_t group_;
+    SingleCopy single_copy_;
     MessageSorter& sorter_;
     std::unique_ptr<Pipe> pipe_;
+    std::unique_ptr<PeerMemory> memory_;
 
     // Out.
     std::deque<Frame> frames_;
@@ -117,7 +139,7 @@ class MessageLink {
     bool blocked_ = false;
     uint64_t last_id_ = 0;
     size_t on_credit_ = 0;
-    std::map<uint64_t, TransferPtr> requests_;  // not granted yet
+    std::map<uint64_t, TransferPtr> requests_;  // not granted or taken yet
     std::deque<std::pair<uint64_t, TransferPtr>> granted_;
 
     // In.
@@ -130,6 +152,7 @@ class MessageLink {
     size_t left_ = 0;
     MessageSorter::Place place_;
     std::map<uint64_t, TransferPtr> incoming_;  // granted
+    std::deque<Pull> pulls_;                    // to be read from the peer's memory
     size_t to_return_ = 0;                      // credit
 
     bool write_closed_ = false;

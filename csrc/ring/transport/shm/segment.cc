@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,6 +59,8 @@ struct Segment::RankBlock {
     Phase phases[kHostLanes];
     alignas(kLine) std::atomic<uint32_t> sleeping;
     std::atomic<uint32_t> departed;
+    std::atomic<uint32_t> withdrawn;
+    MemoryTicket ticket;
 };
 
 Segment::Segment(int local_rank, std::vector<int> ranks, int world, const Doorbell& doorbell,
@@ -97,6 +100,13 @@ Segment::Segment(int local_rank, std::vector<int> ranks, int world, const Doorbe
     // Where the machine gives huge pages to shared memory; elsewhere it does nothing. Each rank's buffers are
     // written by that rank alone, so the first touch places them on its own NUMA node.
     (void)::madvise(mapping_.data(), bytes, MADV_HUGEPAGE);
+
+    if (::getrandom(ticket_.proof.data(), ticket_.proof.size(), 0) !=
+        static_cast<ssize_t>(ticket_.proof.size()))
+        throw_errno("getrandom");
+    ticket_.pid = ::getpid();
+    ticket_.address = reinterpret_cast<uint64_t>(ticket_.proof.data());
+    block(local_rank_).ticket = ticket_;  // whatever this rank sends later comes after it
 }
 
 Segment::Board& Segment::board() const {
@@ -232,6 +242,21 @@ Segment::Progress& Segment::progress(int rank) const {
     // Each on a line of its own: every rank writes its own with each operation.
     static_assert(sizeof(Progress) <= kLine);
     return *reinterpret_cast<Progress*>(mapping_.data() + progress_at_ + rank * kLine);
+}
+
+MemoryTicket Segment::ticket(int local) const {
+    return block(local).ticket;
+}
+
+void Segment::withdraw() {
+    // Sequentially consistent: nothing that is done to the memory afterwards comes before it.
+    block(local_rank_).withdrawn.store(1, std::memory_order_seq_cst);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+bool Segment::withdrawn(int local) const {
+    // Relaxed: the reader's fence puts it after the reading.
+    return block(local).withdrawn.load(std::memory_order_relaxed) != 0;
 }
 
 void Segment::depart() {

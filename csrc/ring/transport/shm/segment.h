@@ -25,6 +25,7 @@
 #include "ring/base/mapping.h"
 #include "ring/transport/frame.h"
 #include "ring/transport/shm/doorbell.h"
+#include "ring/transport/shm/peer_memory.h"
 #include "ring/transport/waitable.h"
 
 namespace ring {
@@ -88,6 +89,12 @@ class Segment {
     std::byte* out_slot(int local, int lane, uint64_t phase, size_t slot_bytes) const;
     Channel& channel(ChannelUse use, int from, int to) const;
 
+    // ---- private memory ----
+    MemoryTicket ticket(int local) const;  // once that rank has sent anything
+    // This rank may give back to the user, from now on, what others were to read.
+    void withdraw();
+    bool withdrawn(int local) const;
+
     // ---- sleeping ----
     // Between begin and end, whoever changes shared memory rings this rank's doorbell. After begin, look once
     // more at what is waited for before sleeping.
@@ -127,6 +134,7 @@ class Segment {
     const Doorbell& doorbell_;
     std::vector<std::string> names_;
     bool barriers_;
+    MemoryTicket ticket_;  // of this rank; its proof is what others read here
     size_t blocks_at_ = 0;
     size_t progress_at_ = 0;
     size_t buffers_at_ = 0;

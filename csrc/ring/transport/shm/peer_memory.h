@@ -1,0 +1,46 @@
+// The private memory of another rank of this host, read with one copy where a channel takes two
+// (process_vm_readv(2), "cross memory attach"; TensorPipe and the MPI libraries use it likewise).
+//
+// Used by transport/message; docs/decisions/0008 says where it is faster. Docker's older profiles, Yama's
+// ptrace_scope and other sandboxes refuse it, so whoever reads needs another way besides.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace ring {
+
+class Segment;
+
+// What a rank tells of itself in the segment. The proof lies in its private memory: who reads the same bytes
+// there has found the right process, also where ranks live in PID namespaces of their own.
+struct MemoryTicket {
+    pid_t pid = 0;
+    uint64_t address = 0;  // of its copy of the proof
+    std::array<uint8_t, 16> proof{};
+};
+
+// Not thread-safe: used by the one thread that drives the group.
+class PeerMemory {
+  public:
+    // `peer` is a local rank. The segment must outlive it.
+    PeerMemory(const Segment& segment, int peer) : segment_(segment), peer_(peer) {}
+
+    // Copies `bytes` bytes from `from`, an address that the peer sent and has not taken back, to `to`.
+    // False where the kernel refuses: then `to` holds anything, and it will go on refusing.
+    // Throws PeerGone where the peer has ended the group meanwhile, and may have overwritten them.
+    bool read(std::byte* to, uint64_t from, size_t bytes);
+
+  private:
+    bool find();
+
+    const Segment& segment_;
+    int peer_;
+    pid_t pid_ = 0;  // 0: not looked for yet
+    bool refused_ = false;
+};
+
+}  // namespace ring
