@@ -15,7 +15,7 @@ DEADLINE = 60.0  # seconds; each call moves gigabytes
 
 
 def marks(numel: int, factor: int) -> torch.Tensor:
-    """What stands at every STRIDE-th element; to write and compare all of them takes longer than to send them."""
+    """What stands at every STRIDE-th element: to write and compare all takes longer than to send them."""
     return (torch.arange(-(-numel // STRIDE)) % 251 * factor).to(torch.uint8)
 
 
