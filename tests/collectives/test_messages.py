@@ -13,8 +13,8 @@ from harness import Job, Pools
 from harness.layout import LAYOUTS
 from harness.tensors import DTYPES, FORMS, check_equal, hold, values
 
-# Eager, at the limit, requested, and in several frames.
-SIZES = (0, 1, 8191, 8192, 8193, 100_000, 1_000_003)
+# Eager, at the limits within and between hosts, requested, and in several frames.
+SIZES = (0, 1, 8191, 8192, 8193, 65_535, 65_536, 65_537, 1_000_003)
 PAIRS = ("1x2", "1x4", "4x1", "2x2", "2+1")
 
 

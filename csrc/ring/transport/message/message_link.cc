@@ -32,7 +32,7 @@ void MessageLink::push(MessageType type, uint64_t id, uint64_t length) {
 
 void MessageLink::send(const TransferPtr& transfer) {
     const size_t cost = kHeaderBytes + transfer->bytes;
-    const bool eager = transfer->bytes <= kEagerBytes && on_credit_ + cost <= kCreditBytes;
+    const bool eager = transfer->bytes <= eager_bytes() && on_credit_ + cost <= kCreditBytes;
     push(eager ? MessageType::kEager : MessageType::kRequest, ++last_id_, transfer->bytes);
     Frame& frame = frames_.back();
     frame.header.key = transfer->key;
@@ -132,7 +132,7 @@ void MessageLink::open(const MessageHeader& header) {
     };
     switch (header.type) {
         case MessageType::kEager:
-            if (header.length > kEagerBytes) throw unknown();
+            if (header.length > eager_bytes()) throw unknown();
             place_ = sorter_.place(*this, header);
             to_ = place_.transfer != nullptr ? place_.transfer->data : place_.arrival->payload.data();
             left_ = header.length;

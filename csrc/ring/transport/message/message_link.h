@@ -115,6 +115,8 @@ class MessageLink {
         TransferPtr transfer;
     };
 
+    // A link that is not attached yet leads to another host.
+    size_t eager_bytes() const { return memory_ != nullptr ? kEagerInHost : kEagerBetweenHosts; }
     void push(MessageType type, uint64_t id, uint64_t length);
     void push_data();  // the next frame of a granted message
     bool write();
