@@ -16,7 +16,6 @@ from torch_ring.cli.report import Report
 from torch_ring.cli.units import show_binary, show_time, significant
 
 LAYOUTS = "1x2,1x4,2x1@none,2x1@1gbit,4x1@none,4x1@1gbit,2x2@none,2x2@1gbit"
-RUN = ["--rounds", "3", "--seconds", "0.2"]
 INTRODUCTION = """# Every collective beside gloo
 
 Medians, ring / gloo (how many times as long gloo takes); sizes are those of the larger of input and output.
@@ -76,7 +75,8 @@ def page(reports: dict[Layout, Report]) -> str:
 
 def main(
     only: Annotated[str, typer.Option(help="Layouts: HOSTSxRANKS@RATE, as in 2x2@1gbit.")] = LAYOUTS,
-    sizes: Annotated[str, typer.Option(help="As torch-ring bench takes them.")] = "4K,1M,64M",
+    sizes: Annotated[str, typer.Option(help="As torch-ring bench takes them.")] = "4K,64K,1M,8M,64M",
+    seconds: Annotated[float, typer.Option(help="Per collective, size, backend and round.")] = 0.2,
     out: Annotated[Path, typer.Option(help="Folder of the figures.")] = ROOT / "build" / "bench_collectives",
     docs: Annotated[Path, typer.Option(help="Folder of collectives.md.")] = ROOT / "docs",
 ) -> None:
@@ -92,8 +92,10 @@ def main(
         layout = Layout.parse(text)
         typer.echo(f"bench_collectives: {layout}")
         with built(layout) as place:
-            wanted = ["--collective", ",".join(NAMES), "--sizes", sizes, *RUN]
-            place.torch_ring(["bench", *wanted, "--json", str(path_of(out, layout))])
+            wanted = ["--collective", ",".join(NAMES), "--sizes", sizes, "--rounds", "3"]
+            place.torch_ring(
+                ["bench", *wanted, "--seconds", str(seconds), "--json", str(path_of(out, layout))]
+            )
     layouts = sorted((Layout.parse(path.stem) for path in out.glob("*.json")), key=Layout.order)
     (docs / "collectives.md").write_text(
         page({layout: Report.read(path_of(out, layout)) for layout in layouts})

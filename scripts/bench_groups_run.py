@@ -1,6 +1,6 @@
 """What scripts/bench_groups does: measures what a group takes of a process, and how long forming one takes.
 
-Prints the tables for docs/performance.md. Runs in the virtual environment; needs the folder of the tests on
+Prints docs/groups.md. Runs in the virtual environment; needs the folder of the tests on
 PYTHONPATH, whose harness starts ranks, made-up hosts among them.
 """
 
@@ -78,7 +78,7 @@ def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]], numbers_f
 
 
 def print_footprints(layouts: Sequence[Layout], backends: Sequence[str], counts: Sequence[int]) -> None:
-    print("What a group takes of each rank's process; memory is the proportional set size.\n")
+    print("What a group takes of each rank's process; memory is the proportional set size. Hosts are made up.\n")
     rows = []
     for layout in layouts:
         for backend in backends:
@@ -142,7 +142,8 @@ def main(
     places = parse_layouts(layouts)
     counts, sizes = parse_numbers("--groups", groups), parse_numbers("--ranks", ranks)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that ranks are ended
-    print(", ".join(f"{key} {value}" for key, value in machine.describe().items()) + "\n", flush=True)
+    print("# What groups cost\n\nMeasured by `scripts/bench_groups`, on:")
+    print(", ".join(f"{key} {value}" for key, value in machine.describe().items()) + ".\n", flush=True)
     print_footprints(places, names, counts)
     print_times(sizes, names, rounds)
 

@@ -1,9 +1,11 @@
 // gather, scatter and all_to_all: each share goes straight from the rank that has it to the one that gets it,
 // once over the link of each host, by messages.
 //
-// Nobody is flooded: large messages go when they are received, and a rank receives from a few ranks of other
-// hosts at a time (kWindow). In an all_to_all host h hears from host h - d at step d, while host h + d hears
-// from it: the "pairwise exchange" of Thakur, Rabenseifner and Gropp (2005).
+// Nobody is flooded: large messages go when they are received, and a rank receives from one rank of other
+// hosts at a time, and from the next one while the last frame is on its way (kWindow). Streams that compete
+// for a link lose packets, and with them a tenth of its rate. In an all_to_all host h hears from host h - d
+// at step d, while host h + d hears from it: the "pairwise exchange" of Thakur, Rabenseifner and Gropp
+// (2005).
 #include <cstring>
 #include <deque>
 
@@ -12,7 +14,7 @@
 namespace ring {
 namespace {
 
-constexpr size_t kWindow = 2;  // receives from other hosts: one while the next one is granted
+constexpr size_t kWindow = 2;  // messages from or to another host: one while the next one is granted
 
 using Transfers = std::deque<TransferPtr>;
 
@@ -24,11 +26,23 @@ Task drain(Transfers& transfers, size_t keep) {
     }
 }
 
+// Waits until another may begin beside those that are under way.
+Task make_room(Transfers& transfers) {
+    co_await drain(transfers, kWindow - 1);
+    if (!transfers.empty()) co_await until(TransferEnding(transfers.back()));
+}
+
 // Every other rank of the cell, then those of other cells in the order of steps: from this rank's cell on in
 // `direction`, and in each cell from this rank's local rank on.
 struct Partners {
     std::vector<int> near;
-    std::vector<int> far;
+    std::vector<std::vector<int>> far;  // by cell
+
+    std::vector<int> all_far() const {
+        std::vector<int> ranks;
+        for (const auto& cell : far) ranks.insert(ranks.end(), cell.begin(), cell.end());
+        return ranks;
+    }
 };
 Partners partners_of(const Layout& layout, int direction) {
     Partners partners;
@@ -38,8 +52,9 @@ Partners partners_of(const Layout& layout, int direction) {
         const auto& cell =
             layout.cell((layout.my_cell_index() + direction * step + layout.cells()) % layout.cells());
         const auto ranks = static_cast<int>(cell.size());
+        auto& far = partners.far.emplace_back();
         for (int i = 0; i < ranks; ++i)
-            partners.far.push_back(cell[((layout.local_rank() + direction * i) % ranks + ranks) % ranks]);
+            far.push_back(cell[((layout.local_rank() + direction * i) % ranks + ranks) % ranks]);
     }
     return partners;
 }
@@ -80,8 +95,8 @@ Task gather(Context& context) {
     for (const int rank : from.near)
         near.push_back(context.receive_message(rank, share(called.outputs, rank), bytes));
     copy_own(share(called.outputs, root), called.input, bytes);
-    for (const int rank : from.far) {
-        co_await drain(far, kWindow - 1);
+    for (const int rank : from.all_far()) {
+        co_await make_room(far);
         far.push_back(context.receive_message(rank, share(called.outputs, rank), bytes));
     }
     co_await drain(far, 0);
@@ -101,8 +116,17 @@ Task scatter(Context& context) {
     const Partners to = partners_of(layout, 1);
     Transfers sends;
     for (const int rank : to.near) sends.push_back(context.send_message(rank, called.inputs[rank], bytes));
-    for (const int rank : to.far) sends.push_back(context.send_message(rank, called.inputs[rank], bytes));
     copy_own(called.output, called.inputs[root], bytes);
+    // To all cells at once, to the ranks of each one after the other.
+    std::vector<Transfers> far(to.far.size());
+    for (size_t i = 0; i < static_cast<size_t>(layout.largest_cell()); ++i)
+        for (size_t cell = 0; cell < far.size(); ++cell) {
+            if (i >= to.far[cell].size()) continue;
+            co_await make_room(far[cell]);
+            const int rank = to.far[cell][i];
+            far[cell].push_back(context.send_message(rank, called.inputs[rank], bytes));
+        }
+    for (Transfers& cell : far) co_await drain(cell, 0);
     co_await drain(sends, 0);
 }
 
@@ -124,11 +148,11 @@ Task all_to_all(Context& context) {
     Transfers sends;
     for (const int rank : from.near) near.push_back(receive(rank));
     for (const int rank : to.near) sends.push_back(send(rank));
-    for (const int rank : to.far) sends.push_back(send(rank));
+    for (const int rank : to.all_far()) sends.push_back(send(rank));
     const int me = layout.rank();
     copy_own(called.outputs[me], called.inputs[me], called.input_counts[me] * element);
-    for (const int rank : from.far) {
-        co_await drain(far, kWindow - 1);
+    for (const int rank : from.all_far()) {
+        co_await make_room(far);
         far.push_back(receive(rank));
     }
     co_await drain(far, 0);

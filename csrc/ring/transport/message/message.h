@@ -84,8 +84,15 @@ class TransferDone : public Waitable {
         return transfer_->peer < 0 ? std::vector<int>{} : std::vector<int>{transfer_->peer};
     }
 
-  private:
+  protected:
     TransferPtr transfer_;
+};
+
+// Waits until at most one frame of a message is still to come, or to go.
+class TransferEnding : public TransferDone {
+  public:
+    using TransferDone::TransferDone;
+    bool ready() override { return transfer_->done || transfer_->bytes - transfer_->moved <= kDataBytes; }
 };
 
 }  // namespace ring
