@@ -15,6 +15,7 @@ class Options(Backend.Options):
     algorithm: str | None
     chunk_bytes: int | None
     host_small_bytes: int | None
+    single_copy: str | None
     size_table: str | None
     link: str | None
     streams: int | None
@@ -26,6 +27,7 @@ class Options(Backend.Options):
         algorithm: str | None = ...,
         chunk_bytes: int | None = ...,
         host_small_bytes: int | None = ...,
+        single_copy: str | None = ...,
         size_table: str | None = ...,
         link: str | None = ...,
         streams: int | None = ...,
