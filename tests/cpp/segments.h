@@ -19,7 +19,7 @@ class TwoSegments {
         const std::vector<std::string> names{bell_a_.name(), bell_b_.name()};
         const auto make = [&](int local, const Doorbell& bell) {
             return std::make_unique<Segment>(local, std::vector<int>{0, 1}, 2, bell, names, "token",
-                                             membarrier_available(), deadline);
+                                             membarrier_supported(), deadline);
         };
         auto leader = std::async(std::launch::async, [&] { return make(0, bell_a_); });
         b_ = make(1, bell_b_);

@@ -69,7 +69,7 @@ Roster exchange_cards(Store& store, int rank, int size, const Config& settings, 
               {"boot", boot_id()},
               {"pid", std::to_string(::getpid())},
               {"doorbell", doorbell},
-              {"membarrier", membarrier_available() ? "1" : "0"},
+              {"membarrier", membarrier_supported() ? "1" : "0"},
               {"settings", settings_alike(settings)},
               {"secret", own_secret.empty() ? "shared" : hex(fingerprint(own_secret))}};
     if (rank == 0) {

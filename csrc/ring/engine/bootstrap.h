@@ -20,7 +20,7 @@ struct Roster {
     std::vector<Member> members;
     std::vector<std::string> doorbells;  // by rank
     std::vector<std::string> boots;      // boot id of the machine, by rank
-    bool barriers = true;                // every rank of the host has membarrier_available()
+    bool barriers = true;                // every rank of the host has membarrier_supported()
 };
 
 // Publishes this rank's card and reads all others'. `host_id` stands for this host, "" for host_identity().

@@ -55,8 +55,7 @@ Engine::Engine()
     : epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       kick_(checked_fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd")) {
     control(epoll_, EPOLL_CTL_ADD, kick_.get(), EPOLLIN, tagged(Source::kKick, 0));
-    // Here for speed: the kernel registers a process of one thread at once, and takes some 10 ms for others.
-    (void)membarrier_available();
+    if (membarrier_supported() && !membarrier_registered()) registrar_ = std::thread(membarrier_register);
     const std::lock_guard lock(lead_mutex_);
     leader_.store(1, std::memory_order_relaxed);  // its thread starts behind this
     start_thread();
@@ -72,6 +71,7 @@ Engine::~Engine() {
         threads = std::exchange(threads_, {});
     }
     for (std::thread& thread : threads) thread.join();
+    if (registrar_.joinable()) registrar_.join();
 }
 
 Engine& Engine::of_process() {

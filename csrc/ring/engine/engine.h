@@ -81,6 +81,7 @@ class Engine {
     std::mutex lead_mutex_;  // guards what follows; the leader is also read without it
     std::condition_variable lead_changed_;
     std::vector<std::thread> threads_;
+    std::thread registrar_;            // ends at once; so that no group waits for it to form
     std::atomic<uint64_t> leader_{0};  // a serial number of progress threads, from 1
     uint64_t last_serial_ = 0;
     int standing_by_ = 0;

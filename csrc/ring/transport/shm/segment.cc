@@ -191,7 +191,8 @@ void Segment::sleep_end() {
 
 void Segment::order_before_wake() const {
     // See sleep_begin(): with barriers the compiler alone must keep the order.
-    if (barriers_) {
+    if (!covered_) covered_ = barriers_ && membarrier_registered();
+    if (covered_) {
         std::atomic_signal_fence(std::memory_order_seq_cst);
     } else {
         std::atomic_thread_fence(std::memory_order_seq_cst);

@@ -58,7 +58,7 @@ class Segment {
     };
 
     // `names[l]` is the doorbell of local rank l, `token` names the group. `world` ranks in the whole group.
-    // `barriers`: every rank of the host has membarrier_available().
+    // `barriers`: every rank of the host has membarrier_supported().
     // Throws TimeoutError when the leader, or its memory, does not come.
     Segment(int local_rank, std::vector<int> ranks, int world, const Doorbell& doorbell,
             std::vector<std::string> names, const std::string& token, bool barriers, Deadline deadline);
@@ -134,6 +134,7 @@ class Segment {
     const Doorbell& doorbell_;
     std::vector<std::string> names_;
     bool barriers_;
+    mutable bool covered_ = false;  // the barriers of others reach this process; of the thread that drives
     MemoryTicket ticket_;  // of this rank; its proof is what others read here
     size_t blocks_at_ = 0;
     size_t progress_at_ = 0;
