@@ -75,7 +75,7 @@ def page(reports: dict[Layout, Report]) -> str:
 
 def main(
     only: Annotated[str, typer.Option(help="Layouts: HOSTSxRANKS@RATE, as in 2x2@1gbit.")] = LAYOUTS,
-    sizes: Annotated[str, typer.Option(help="As torch-ring bench takes them.")] = "4K,64K,1M,8M,64M",
+    sizes: Annotated[str, typer.Option(help="As torch-ring bench takes them.")] = "4K,64K,1M,64M",
     seconds: Annotated[float, typer.Option(help="Per collective, size, backend and round.")] = 0.2,
     out: Annotated[Path, typer.Option(help="Folder of the figures.")] = ROOT / "build" / "bench_collectives",
     docs: Annotated[Path, typer.Option(help="Folder of collectives.md.")] = ROOT / "docs",
@@ -92,7 +92,7 @@ def main(
         layout = Layout.parse(text)
         typer.echo(f"bench_collectives: {layout}")
         with built(layout) as place:
-            wanted = ["--collective", ",".join(NAMES), "--sizes", sizes, "--rounds", "3"]
+            wanted = ["--collective", ",".join(NAMES), "--sizes", sizes, "--rounds", "5"]
             place.torch_ring(
                 ["bench", *wanted, "--seconds", str(seconds), "--json", str(path_of(out, layout))]
             )

@@ -135,7 +135,7 @@ class Segment {
     std::vector<std::string> names_;
     bool barriers_;
     mutable bool covered_ = false;  // the barriers of others reach this process; of the thread that drives
-    MemoryTicket ticket_;  // of this rank; its proof is what others read here
+    MemoryTicket ticket_;           // of this rank; its proof is what others read here
     size_t blocks_at_ = 0;
     size_t progress_at_ = 0;
     size_t buffers_at_ = 0;
