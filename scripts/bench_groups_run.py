@@ -78,7 +78,9 @@ def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]], numbers_f
 
 
 def print_footprints(layouts: Sequence[Layout], backends: Sequence[str], counts: Sequence[int]) -> None:
-    print("What a group takes of each rank's process; memory is the proportional set size. Hosts are made up.\n")
+    print(
+        "What a group takes of each rank's process; memory is the proportional set size. Hosts are made up.\n"
+    )
     rows = []
     for layout in layouts:
         for backend in backends:
