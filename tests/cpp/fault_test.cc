@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include <chrono>
+#include <future>
 
 #include "group.h"
 #include "ring/base/error.h"
@@ -236,6 +237,31 @@ TEST(Engine, AnIdleGroupSleeps) {
         std::this_thread::sleep_for(milliseconds(1000));
         EXPECT_LT(cpu() - before, milliseconds(30));
     });
+}
+
+// Its request has come, but what it announced belongs to its user again.
+TEST(Messages, OfASenderThatLeftAreNotRead) {
+    Communicator::Settings settings;
+    settings.config.single_copy = SingleCopy::kAll;
+    std::promise<void> left;
+    const auto body = [&](Communicator& group) {
+        constexpr size_t kCount = 300'000;
+        std::vector<int32_t> data(kCount);
+        Arguments arguments{.signature = {}, .inputs = {}, .outputs = {}};
+        if (group.layout().rank() == 0) {
+            arguments.signature = signature(Collective::kSend, DType::kInt32, kCount, ReduceOp::kNone, 1);
+            arguments.input = data.data();
+            EXPECT_THROW(group.wait(group.post(arguments), milliseconds(200)), TimeoutError);
+            group.shutdown();
+            left.set_value();
+        } else {
+            arguments.signature = signature(Collective::kRecv, DType::kInt32, kCount, ReduceOp::kNone, 0);
+            arguments.output = data.data();
+            left.get_future().wait();
+            EXPECT_THROW(run(group, arguments), PeerError);
+        }
+    };
+    run_group({2}, body, seconds(20), settings);
 }
 
 }  // namespace

@@ -138,10 +138,8 @@ const std::vector<Row>& table() {
             {{"none", SingleCopy::kNone}, {"all_to_all", SingleCopy::kAllToAll}, {"all", SingleCopy::kAll}},
             "all_to_all",
             "which messages of more than 32 KiB inside a host are read from the sender's memory with one "
-            "copy "
-            "(all: of gather, scatter, send too), where the kernel allows it; others take two, through "
-            "shared "
-            "memory, which may be faster"),
+            "copy (all: of gather, scatter, send too), where the kernel allows it; others take two, through "
+            "shared memory, which may be faster"),
         word("TORCH_RING_SIZE_TABLE", Scope::kGroupAlike, &Config::size_table,
              "rules such as all_reduce: 0-8K doubling, 8K-1M ring chunk=64K, 1M- ring; broadcast: 0- tree",
              "what runs between hosts by collective and size, instead of what the cost model chooses"),

@@ -280,6 +280,7 @@ bool MessageLink::progress() {
         }
     } catch (const PeerGone& gone) {
         read_closed_ = true;
+        pulls_.clear();
         if (why_closed_.empty()) why_closed_ = gone.what();
         return true;
     }
