@@ -239,6 +239,32 @@ TEST(Engine, AnIdleGroupSleeps) {
     });
 }
 
+// What a rank sent before it left is delivered, however late the others look.
+TEST(Departures, DoNotSpoilWhatHasBeenSent) {
+    Communicator::Settings settings;
+    settings.config.algorithm = Algorithm::kRing;  // over links between the ranks of the host, too
+    for (int round = 0; round < 100; ++round)
+        run_group(
+            {3, 1},
+            [](Communicator& group) {
+                std::vector<float> data(20'000, 1.0f);
+                std::vector<float> all(4 * data.size());
+                Arguments gather{.signature = signature(Collective::kGather, DType::kFloat32, data.size(),
+                                                        ReduceOp::kNone, 0),
+                                 .input = data.data(),
+                                 .inputs = {},
+                                 .outputs = {}};
+                for (size_t rank = 0; rank < 4; ++rank) gather.outputs.push_back(&all[rank * data.size()]);
+                run(group, gather);
+                run(group, all_reduce_of(data, DType::kFloat32));
+                EXPECT_EQ(data.back(), 4.0f);
+                if (group.layout().rank() == 0) {
+                    EXPECT_EQ(all.back(), 1.0f);
+                }
+            },
+            seconds(20), settings);
+}
+
 // Its request has come, but what it announced belongs to its user again.
 TEST(Messages, OfASenderThatLeftAreNotRead) {
     Communicator::Settings settings;

@@ -235,6 +235,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
         Clock::time_point until;
     };
     std::optional<Suspect> suspect_;  // its data connection ended; its control connection may say why
+    int seen_leaving_ = -1;           // a rank of this host that had left before the last step; -1 for none
     // The neighbours know of the failure, or need not. Atomic: shutdown() sets it before it has the lock.
     std::atomic<bool> flooded_{false};
 };

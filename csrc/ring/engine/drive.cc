@@ -395,10 +395,19 @@ void Communicator::check_departures() {
     if (segment == nullptr || !segment->anyone_departed() || oldest().strand->ready()) return;
     const auto& local = layout_.host_ranks();
     for (const int rank : oldest().strand->awaited())
-        for (size_t l = 0; l < local.size(); ++l)
-            if (local[l] == rank && segment->departed(static_cast<int>(l)) && !oldest().strand->ready())
+        for (size_t l = 0; l < local.size(); ++l) {
+            if (local[l] != rank || !segment->departed(static_cast<int>(l)) || oldest().strand->ready())
+                continue;
+            if (seen_leaving_ == rank) {
                 fail({FailureKind::kPeer, layout_.describe(rank) + " left the group",
                       oldest().operation->number});
+            } else {
+                // What it sent before it left may still lie in a channel: it leads here again, after a step.
+                seen_leaving_ = rank;
+                doorbell_->ring(doorbell_->name());
+            }
+            return;
+        }
 }
 
 void Communicator::read_controls() {
