@@ -67,9 +67,9 @@ void Mailbox::take(Arrival& arrival, const TransferPtr& transfer) {
         arrival.link->fetch(arrival.header, transfer);
         to_write_ = true;
     } else if (!arrival.complete) {
-        arrival.claimed = transfer;
+        arrival.link->redirect(transfer);
     } else {
-        if (transfer->bytes > 0) std::memcpy(transfer->data, arrival.payload.data(), transfer->bytes);
+        if (transfer->bytes > 0) std::memcpy(transfer->data, arrival.payload.get(), transfer->bytes);
         transfer->done = true;
         arrival.link->claimed(arrival.header);
         to_write_ = true;
@@ -148,7 +148,8 @@ ArrivalPtr Mailbox::keep(MessageLink& link, const MessageHeader& header) {
     arrival->source = link.peer();
     arrival->header = header;
     arrival->link = &link;
-    if (header.type == MessageType::kEager) arrival->payload.resize(header.length);
+    if (header.type == MessageType::kEager) 
+        arrival->payload = std::make_unique_for_overwrite<std::byte[]>(header.length);
     arrivals_[header.key].push_back(arrival);
     return arrival;
 }

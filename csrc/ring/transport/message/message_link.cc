@@ -123,6 +123,13 @@ void MessageLink::claimed(const MessageHeader& header) {
     to_return_ = 0;
 }
 
+void MessageLink::redirect(const TransferPtr& transfer) {
+    const size_t got = header_.length - left_;
+    if (got > 0) std::memcpy(transfer->data, place_.arrival->payload.get(), got);
+    to_ = transfer->data + got;
+    place_ = {transfer, nullptr};
+}
+
 void MessageLink::open(const MessageHeader& header) {
     const std::string from = "rank " + std::to_string(peer_);
     if (header.magic != kMessageMagic || header.version != kProtocolVersion || header.group != group_)
@@ -134,7 +141,7 @@ void MessageLink::open(const MessageHeader& header) {
         case MessageType::kEager:
             if (header.length > eager_bytes()) throw unknown();
             place_ = sorter_.place(*this, header);
-            to_ = place_.transfer != nullptr ? place_.transfer->data : place_.arrival->payload.data();
+            to_ = place_.transfer != nullptr ? place_.transfer->data : place_.arrival->payload.get();
             left_ = header.length;
             reading_ = true;
             break;
@@ -191,11 +198,6 @@ void MessageLink::payload_complete() {
         claimed(header_);
     } else {
         arrival->complete = true;
-        if (arrival->claimed == nullptr) return;
-        if (!arrival->payload.empty())
-            std::memcpy(arrival->claimed->data, arrival->payload.data(), arrival->payload.size());
-        arrival->claimed->done = true;
-        claimed(header_);
     }
 }
 

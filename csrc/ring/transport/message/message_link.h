@@ -27,9 +27,8 @@ struct Arrival {
     int source = -1;
     MessageHeader header;
     MessageLink* link = nullptr;
-    std::vector<std::byte> payload;  // of an eager one
-    bool complete = false;           // the payload is there
-    TransferPtr claimed;             // gets it, where it was claimed before it was complete
+    std::unique_ptr<std::byte[]> payload;  // of an eager one
+    bool complete = false;                 // the payload is there
 };
 using ArrivalPtr = std::shared_ptr<Arrival>;
 
@@ -70,6 +69,8 @@ class MessageLink {
     void fetch(const MessageHeader& header, const TransferPtr& transfer);
     // An eager message has been claimed.
     void claimed(const MessageHeader& header);
+    // The arrival that is being read has been claimed: what has come of it is copied, the rest goes straight there.
+    void redirect(const TransferPtr& transfer);
 
     // Moves what can be moved now; true if any byte moved.
     // Throws Error (not our protocol), or what the sorter throws; the end of the connection it only notes.
