@@ -272,6 +272,41 @@ TEST_P(DirectCollectives, AllToAllOfUnevenShares) {
     });
 }
 
+// Ranks that take turns at a link do so for each operation, while others come behind.
+TEST_P(DirectCollectives, LargeAllToAllsFollowEachOther) {
+    constexpr int kRounds = 4;
+    constexpr size_t kCount = 80'000;  // of each share: more than an eager message has
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        std::vector<std::shared_ptr<Operation>> operations;
+        std::vector<std::vector<int32_t>> outputs;
+        std::vector<std::vector<int64_t>> sums;
+        std::vector<std::vector<int32_t>> inputs;
+        for (int round = 0; round < kRounds; ++round) {
+            auto& input = inputs.emplace_back(kCount * size());
+            auto& output = outputs.emplace_back(kCount * size());
+            Arguments arguments{
+                .signature = signature(Collective::kAllToAll, DType::kInt32, 0), .inputs = {}, .outputs = {}};
+            for (int r = 0; r < size(); ++r) {
+                for (size_t i = 0; i < kCount; ++i) input[r * kCount + i] = token(me, r, i) + round;
+                arguments.inputs.push_back(&input[r * kCount]);
+                arguments.outputs.push_back(&output[r * kCount]);
+                arguments.input_counts.push_back(kCount);
+                arguments.output_counts.push_back(kCount);
+            }
+            operations.push_back(group.post(arguments));
+            operations.push_back(group.post(all_reduce_of(sums.emplace_back(1000, me), DType::kInt64)));
+        }
+        for (auto at = operations.rbegin(); at != operations.rend(); ++at) group.wait(*at);
+        for (int round = 0; round < kRounds; ++round) {
+            EXPECT_EQ(sums[round].back(), size() * (size() - 1) / 2);
+            for (int r = 0; r < size(); ++r)
+                for (size_t i = 0; i < kCount; ++i)
+                    ASSERT_EQ(outputs[round][r * kCount + i], token(r, me, i) + round) << "from " << r;
+        }
+    });
+}
+
 TEST_P(Collectives, AllGatherOfUnevenShares) {
     in_group([&](Communicator& group) {
         const int me = group.layout().rank();

@@ -16,8 +16,8 @@ uint64_t address_of(const void* memory) {
 }
 
 TEST(PeerMemory, ReadsWhatThePeerHolds) {
-    TwoSegments segments;
-    PeerMemory memory(segments.a(), 1);
+    Segments segments(2);
+    PeerMemory memory(segments.of(0), 1);
     std::vector<std::byte> held(3 << 20);
     for (size_t i = 0; i < held.size(); ++i) held[i] = static_cast<std::byte>(i * 31 % 251);
     std::vector<std::byte> got(held.size());
@@ -28,8 +28,8 @@ TEST(PeerMemory, ReadsWhatThePeerHolds) {
 }
 
 TEST(PeerMemory, AsksNoMoreWhereItWasRefused) {
-    TwoSegments segments;
-    PeerMemory memory(segments.a(), 1);
+    Segments segments(2);
+    PeerMemory memory(segments.of(0), 1);
     std::byte got{};
     const std::byte held{7};
     void* const nothing = ::mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -39,23 +39,23 @@ TEST(PeerMemory, AsksNoMoreWhereItWasRefused) {
 }
 
 TEST(PeerMemory, DoesNotTakeAnotherProcessForThePeer) {
-    TwoSegments segments;
-    PeerMemory memory(segments.a(), 1);
+    Segments segments(2);
+    PeerMemory memory(segments.of(0), 1);
     std::byte got{};
     const std::byte held{7};
     // As if the address meant something else there: another PID namespace, or a process that came later.
-    const uint64_t proof = segments.b().ticket(1).address;
+    const uint64_t proof = segments.of(1).ticket(1).address;
     ++*reinterpret_cast<uint8_t*>(proof);
     EXPECT_FALSE(memory.read(&got, address_of(&held), 1));
 }
 
 TEST(PeerMemory, ThrowsWhereThePeerHasTakenItBack) {
-    TwoSegments segments;
-    PeerMemory memory(segments.a(), 1);
+    Segments segments(2);
+    PeerMemory memory(segments.of(0), 1);
     std::byte got{};
     const std::byte held{7};
     ASSERT_TRUE(memory.read(&got, address_of(&held), 1));
-    segments.b().withdraw();
+    segments.of(1).withdraw();
     EXPECT_THROW(memory.read(&got, address_of(&held), 1), PeerGone);
 }
 

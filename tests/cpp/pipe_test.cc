@@ -44,13 +44,13 @@ class TcpEnds : public Ends {
 class ShmEnds : public Ends {
   public:
     ShmEnds() {
-        a = std::make_unique<ShmPipe>(segments_.a(), 1, ChannelUse::kLink);
-        b = std::make_unique<ShmPipe>(segments_.b(), 0, ChannelUse::kLink);
+        a = std::make_unique<ShmPipe>(segments_.of(0), 1, ChannelUse::kLink);
+        b = std::make_unique<ShmPipe>(segments_.of(1), 0, ChannelUse::kLink);
     }
-    void close_b() override { segments_.b().depart(); }
+    void close_b() override { segments_.of(1).depart(); }
 
   private:
-    TwoSegments segments_;
+    Segments segments_{2};
 };
 
 struct Transport {

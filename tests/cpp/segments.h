@@ -1,4 +1,4 @@
-// The segment of a group of two local ranks, as each of them has it, in one process.
+// The segment of a group of some local ranks, as each of them has it, in one process.
 #pragma once
 
 #include <future>
@@ -12,27 +12,32 @@
 
 namespace ring::testing {
 
-class TwoSegments {
+class Segments {
   public:
-    TwoSegments() {
+    explicit Segments(int size) {
         const Deadline deadline = Deadline::after(std::chrono::seconds(5));
-        const std::vector<std::string> names{bell_a_.name(), bell_b_.name()};
-        const auto make = [&](int local, const Doorbell& bell) {
-            return std::make_unique<Segment>(local, std::vector<int>{0, 1}, 2, bell, names, "token",
+        std::vector<int> ranks;
+        std::vector<std::string> names;
+        for (int l = 0; l < size; ++l) {
+            ranks.push_back(l);
+            bells_.push_back(std::make_unique<Doorbell>());
+            names.push_back(bells_.back()->name());
+        }
+        const auto make = [&](int local) {
+            return std::make_unique<Segment>(local, ranks, size, *bells_[local], names, "token",
                                              membarrier_supported(), deadline);
         };
-        auto leader = std::async(std::launch::async, [&] { return make(0, bell_a_); });
-        b_ = make(1, bell_b_);
-        a_ = leader.get();
+        auto leader = std::async(std::launch::async, [&] { return make(0); });
+        std::vector<std::unique_ptr<Segment>> others;
+        for (int l = 1; l < size; ++l) others.push_back(make(l));
+        segments_.push_back(leader.get());
+        for (auto& other : others) segments_.push_back(std::move(other));
     }
-    Segment& a() { return *a_; }
-    Segment& b() { return *b_; }
+    Segment& of(int local) { return *segments_[local]; }
 
   private:
-    Doorbell bell_a_;
-    Doorbell bell_b_;
-    std::unique_ptr<Segment> a_;
-    std::unique_ptr<Segment> b_;
+    std::vector<std::unique_ptr<Doorbell>> bells_;
+    std::vector<std::unique_ptr<Segment>> segments_;
 };
 
 }  // namespace ring::testing

@@ -147,8 +147,10 @@ const std::vector<Row>& table() {
              "GBIT_PER_SECOND,MICROSECONDS such as 25,50",
              "rate and one-way latency of the links between hosts, for the cost model; instead of measuring "
              "them when a group forms"),
-        number<int>("TORCH_RING_STREAMS", Scope::kGroupAlike, &Config::streams, 1, 16, 1, "connections",
-                    "TCP connections between two neighbours, which share the traffic"),
+        number<int>(
+            "TORCH_RING_STREAMS", Scope::kGroupAlike, &Config::streams, 1, 16, 1, "connections",
+            "TCP connections between two neighbours, which share the traffic; and how many ranks of a "
+            "host receive large parts of an all_to_all from other hosts at a time"),
         number<int>(
             "TORCH_RING_SPIN_US", Scope::kGroup, &Config::spin_us, 0, 1'000'000, 50, "microseconds",
             "how long a waiting rank polls before it sleeps in the kernel; four times as long, but yielding, "

@@ -86,6 +86,7 @@ struct Group {
     Mailbox* mailbox = nullptr;
     std::array<uint64_t, kLanes> serving{};    // whose turn it is in a lane
     std::array<uint64_t, kHostLanes> phase{};  // at the end of the last stage; the same on all local ranks
+    uint64_t turns = 0;                        // taken so far at the links between hosts; likewise
 };
 
 // One piece of one operation.

@@ -5,11 +5,13 @@
 // hosts at a time, and from the next one while the last frame is on its way (kWindow). Streams that compete
 // for a link lose packets, and with them a tenth of its rate. In an all_to_all host h hears from host h - d
 // at step d, while host h + d hears from it: the "pairwise exchange" of Thakur, Rabenseifner and Gropp
-// (2005).
+// (2005); and its ranks take turns.
+#include <algorithm>
 #include <cstring>
 #include <deque>
 
 #include "ring/collectives/collectives.h"
+#include "ring/collectives/link_turns.h"
 
 namespace ring {
 namespace {
@@ -67,7 +69,7 @@ void copy_own(void* to, const void* from, size_t bytes) {
     if (bytes > 0 && to != from) std::memcpy(to, from, bytes);
 }
 
-// What every collective here begins with: the ranks of a host compare what they called.
+// What gather and scatter begin with: the ranks of a host compare what they called.
 Task begin(Context& context) {
     co_await context.turn(Lane::kHostIn);
     co_await enter(context);
@@ -131,7 +133,6 @@ Task scatter(Context& context) {
 }
 
 Task all_to_all(Context& context) {
-    co_await begin(context);
     const Arguments& called = *context.arguments;
     const Layout& layout = context.layout;
     const size_t element = context.element_bytes();
@@ -143,6 +144,18 @@ Task all_to_all(Context& context) {
     const auto receive = [&](int rank) {
         return context.receive_message(rank, called.outputs[rank], called.output_counts[rank] * element);
     };
+    auto part = LinkTurns::Part::kNone;
+    for (const int rank : from.all_far())
+        if (called.output_counts[rank] * element > kEagerBetweenHosts) part = LinkTurns::Part::kTakesTurns;
+
+    co_await context.turn(Lane::kHostIn);
+    co_await enter(context, &part, sizeof(part));
+    LinkTurns turns(context.segment, context.operation, std::max(1, context.group.config.streams));
+    context.pass(Lane::kHostIn);
+    co_await context.turn(Lane::kRail);
+    turns.begin(context.group.turns, from.far.size());
+    if (!turns.needed()) context.pass(Lane::kRail);
+
     Transfers near;
     Transfers far;
     Transfers sends;
@@ -151,10 +164,17 @@ Task all_to_all(Context& context) {
     for (const int rank : to.all_far()) sends.push_back(send(rank));
     const int me = layout.rank();
     copy_own(called.outputs[me], called.inputs[me], called.input_counts[me] * element);
-    for (const int rank : from.all_far()) {
+    for (size_t round = 0; round < from.far.size(); ++round) {
+        if (turns.needed()) co_await until(turns.turn(round));
+        for (const int rank : from.far[round]) {
+            co_await make_room(far);
+            far.push_back(receive(rank));
+        }
+        if (!turns.needed()) continue;
         co_await make_room(far);
-        far.push_back(receive(rank));
+        turns.pass(round);
     }
+    if (turns.needed()) context.pass(Lane::kRail);
     co_await drain(far, 0);
     co_await drain(near, 0);
     co_await drain(sends, 0);

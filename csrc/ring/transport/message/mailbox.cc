@@ -148,7 +148,7 @@ ArrivalPtr Mailbox::keep(MessageLink& link, const MessageHeader& header) {
     arrival->source = link.peer();
     arrival->header = header;
     arrival->link = &link;
-    if (header.type == MessageType::kEager) 
+    if (header.type == MessageType::kEager)
         arrival->payload = std::make_unique_for_overwrite<std::byte[]>(header.length);
     arrivals_[header.key].push_back(arrival);
     return arrival;

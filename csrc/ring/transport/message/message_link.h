@@ -69,7 +69,8 @@ class MessageLink {
     void fetch(const MessageHeader& header, const TransferPtr& transfer);
     // An eager message has been claimed.
     void claimed(const MessageHeader& header);
-    // The arrival that is being read has been claimed: what has come of it is copied, the rest goes straight there.
+    // The arrival that is being read has been claimed: what has come of it is copied, the rest goes straight
+    // there.
     void redirect(const TransferPtr& transfer);
 
     // Moves what can be moved now; true if any byte moved.

@@ -56,7 +56,7 @@ struct Segment::RankBlock {
         alignas(kLine) std::atomic<uint64_t> value;
     };
     Entry entries[2];
-    Phase phases[kHostLanes];
+    Phase phases[kTurns + 1];
     alignas(kLine) std::atomic<uint32_t> sleeping;
     std::atomic<uint32_t> departed;
     std::atomic<uint32_t> withdrawn;

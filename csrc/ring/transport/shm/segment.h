@@ -36,6 +36,8 @@ constexpr size_t kSmallBytes = 64 << 10;  // the largest payload of an entry
 // other cores' caches is written several times as fast (docs/decisions/0005).
 constexpr size_t kStagingBytes = 1 << 20;
 constexpr int kHostLanes = 2;
+constexpr int kTurns =
+    kHostLanes;  // a third counter beside those of the lanes: turns at the links between hosts
 constexpr size_t kChannelBytes = 1 << 20;  // capacity of one direction between two ranks: as above
 
 // Who uses a channel: the links of a flat ring, or the mailboxes.
