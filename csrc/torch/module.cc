@@ -1,7 +1,6 @@
 // The Python module torch_ring._C. Its face is declared in torch_ring/_C.pyi.
 #include <pybind11/chrono.h>
 #include <torch/csrc/utils/pybind.h>
-#include <torch/extension.h>
 
 #include "ring/base/config.h"
 #include "ring/engine/engine.h"
