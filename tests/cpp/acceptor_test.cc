@@ -80,6 +80,28 @@ TEST_F(AcceptorTest, WaitsForAGroupThatItDoesNotKnowYet) {
     late.join();
 }
 
+// The thread that tells of the group may end a handshake of which the driver has just heard.
+TEST_F(AcceptorTest, TakesManyWhileItLearnsOfTheirGroups) {
+    constexpr uint64_t kGroups = 300;
+    constexpr int kPeers = 4;
+    for (uint64_t group = kGroup; group < kGroup + kGroups; ++group) {
+        std::vector<std::thread> peers;
+        for (int from = 1; from <= kPeers; ++from)
+            peers.emplace_back([this, group, from] {
+                Hello mine = hello(from);
+                mine.group = group;
+                introduce(connect(), mine, kSecret, deadline_);
+            });
+        std::this_thread::sleep_for(std::chrono::microseconds(group % 7 * 50));
+        acceptor_.expect(group, 0, kSecret);
+        for (int from = 1; from <= kPeers; ++from)
+            EXPECT_TRUE(acceptor_.take(group, from, 0, Purpose::kData, 0, deadline_));
+        for (auto& peer : peers) peer.join();
+        acceptor_.forget(group, 0);
+    }
+    EXPECT_EQ(acceptor_.dropped(), 0u);
+}
+
 TEST_F(AcceptorTest, DropsAWrongSecret) {
     acceptor_.expect(kGroup, 0, kSecret);
     const UniqueFd client = connect();

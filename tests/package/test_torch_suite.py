@@ -55,13 +55,14 @@ def test_a_real_run(tmp_path: Path) -> None:
         sys.executable,
         str(SCRIPTS / "torch_suite_run.py"),
         "-k",
-        "test_gather",
+        "test_gather_full_group",
         "-k",
-        "test_all_to_all_single",
+        "test_all_to_all_single_equal_split_full_group",
     ]
     done = subprocess.run([*command, "--json", str(report)], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads(report.read_text())["3"]
-    assert results["ring"]["test_gather"]["status"] == results["gloo"]["test_gather"]["status"] == "pass"
-    equal = "test_all_to_all_single_equal_split"
+    gather = "test_gather_full_group"
+    assert results["ring"][gather]["status"] == results["gloo"][gather]["status"] == "pass"
+    equal = "test_all_to_all_single_equal_split_full_group"
     assert results["ring"][equal]["status"] == "pass" and results["gloo"][equal]["status"] == "skip"

@@ -70,8 +70,9 @@ Acceptor::~Acceptor() = default;
 
 void Acceptor::handle() {
     std::array<epoll_event, 64> events;
-    const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), 0);
+    // Under the lock from here on: expect() may end a visitor of whom an event has been taken.
     const std::lock_guard lock(mutex_);
+    const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), 0);
     bool knocking = false;
     for (int i = 0; i < count; ++i) {
         auto* visitor = static_cast<Visitor*>(events[i].data.ptr);
