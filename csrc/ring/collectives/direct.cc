@@ -6,7 +6,6 @@
 // for a link lose packets, and with them a tenth of its rate. In an all_to_all host h hears from host h - d
 // at step d, while host h + d hears from it: the "pairwise exchange" of Thakur, Rabenseifner and Gropp
 // (2005); and its ranks take turns.
-#include <algorithm>
 #include <cstring>
 #include <deque>
 
@@ -145,12 +144,14 @@ Task all_to_all(Context& context) {
         return context.receive_message(rank, called.outputs[rank], called.output_counts[rank] * element);
     };
     auto part = LinkTurns::Part::kNone;
-    for (const int rank : from.all_far())
-        if (called.output_counts[rank] * element > kEagerBetweenHosts) part = LinkTurns::Part::kTakesTurns;
+    for (const auto& cell : from.far)
+        for (const int rank : cell)
+            if (called.output_counts[rank] * element > kEagerBetweenHosts)
+                part = LinkTurns::Part::kTakesTurns;
 
     co_await context.turn(Lane::kHostIn);
     co_await enter(context, &part, sizeof(part));
-    LinkTurns turns(context.segment, context.operation, std::max(1, context.group.config.streams));
+    LinkTurns turns(context.segment, context.operation, context.group.config.streams);
     context.pass(Lane::kHostIn);
     co_await context.turn(Lane::kRail);
     turns.begin(context.group.turns, from.far.size());
