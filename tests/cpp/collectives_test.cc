@@ -52,7 +52,7 @@ constexpr const char* kDoubling = "all_reduce: 0- doubling";
 
 // Small, around the one-shot limits, and large enough for several chunks on every path. The largest is for
 // what comes out; who touches what when, ThreadSanitizer sees in the others.
-constexpr uint64_t kCounts[] = {0,      1, 2, 63, 1000, 2048, 2049, 8192, 8193, 100'003,
+constexpr uint64_t kCounts[] = {0,      1, 2, 63, 1000, 2048, 2049, 4096, 4097, 8192, 8193, 100'003,
 #ifndef __SANITIZE_THREAD__
                                 700'001
 #endif
@@ -239,6 +239,56 @@ TEST_P(DirectCollectives, ScatterFromEveryRoot) {
                 run(group, arguments);
                 for (uint64_t i = 0; i < count; ++i) ASSERT_EQ(output[i], token(root, me, i));
             }
+    });
+}
+
+// Each root in turn gathers and scatters, small shares and large ones, all at once, so that what one
+// operation leaves in the memory of a host must outlast the next.
+TEST_P(DirectCollectives, ManyGathersAndScattersInFlight) {
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        const auto ranks = static_cast<size_t>(size());
+        constexpr int kRounds = 24;
+        struct Call {
+            std::vector<int32_t> input;   // of a scatter: of all ranks, one after the other
+            std::vector<int32_t> output;  // of a gather: likewise
+        };
+        std::vector<Call> calls(kRounds);
+        std::vector<std::shared_ptr<Operation>> operations;
+        const auto count_of = [](int round) { return static_cast<uint64_t>(round % 3 == 2 ? 20'000 : 900); };
+        const auto gathers = [](int round) { return round / 2 % 2 == 0; };
+        for (int round = 0; round < kRounds; ++round) {
+            Call& call = calls[round];
+            const int root = round % size();
+            const uint64_t count = count_of(round);
+            const auto kind = gathers(round) ? Collective::kGather : Collective::kScatter;
+            Arguments arguments{.signature = signature(kind, DType::kInt32, count, ReduceOp::kNone, root),
+                                .inputs = {},
+                                .outputs = {}};
+            call.input.resize(gathers(round) ? count : count * ranks);
+            call.output.resize(gathers(round) ? count * ranks : count);
+            for (size_t i = 0; i < call.input.size(); ++i)
+                call.input[i] = token(me, round + static_cast<int>(i / count), i % count);
+            arguments.input = call.input.data();
+            arguments.output = call.output.data();
+            for (size_t r = 0; r < ranks && me == root; ++r) {
+                if (gathers(round)) arguments.outputs.push_back(&call.output[r * count]);
+                if (!gathers(round)) arguments.inputs.push_back(&call.input[r * count]);
+            }
+            operations.push_back(group.post(arguments));
+        }
+        for (const auto& operation : operations) group.wait(operation);
+        for (int round = 0; round < kRounds; ++round) {
+            const int root = round % size();
+            const uint64_t count = count_of(round);
+            const auto& output = calls[round].output;
+            if (gathers(round) && me != root) continue;
+            for (size_t i = 0; i < output.size(); ++i) {
+                const auto r = static_cast<int>(i / count);
+                ASSERT_EQ(output[i], gathers(round) ? token(r, round, i % count) : token(root, round + me, i))
+                    << "round " << round;
+            }
+        }
     });
 }
 

@@ -1,0 +1,36 @@
+// What gather, scatter and all_to_all share: the messages that each of them sends straight from rank to rank.
+//
+// Nobody is flooded: large messages go when they are received, and a rank receives from one rank of other
+// hosts at a time, and from the next one while the last frame is on its way. Streams that compete for a link
+// lose packets, and with them a tenth of its rate.
+#pragma once
+
+#include <deque>
+
+#include "ring/collectives/context.h"
+
+namespace ring {
+
+using Transfers = std::deque<TransferPtr>;
+
+// Waits until at most `keep` of the oldest are under way.
+Task drain(Transfers& transfers, size_t keep);
+// Waits until another message from or to another host may begin beside those that are under way.
+Task make_room(Transfers& transfers);
+
+// This rank's own share; they may be the same.
+void copy_own(void* to, const void* from, size_t bytes);
+
+// gather and scatter pass shares of up to kCarriedBytes through one rank of each host, its *carrier*, so that
+// a host costs the root one message's way through the kernel, and one connection, whatever its ranks. Larger
+// ones go straight to and from each rank, one after the other: they fill the link as well, and the way
+// through a carrier would cost them one more copy.
+constexpr size_t kCarriedBytes = 16 << 10;
+inline bool is_carried(const Context& context) {
+    return context.layout.largest_cell() > 1 && context.bytes() <= kCarriedBytes;
+}
+inline int carrier_of(const Layout& layout, int cell, int root) {
+    return layout.cell_of(root) == cell ? root : layout.cell(cell).front();
+}
+
+}  // namespace ring
