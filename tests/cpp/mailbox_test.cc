@@ -1,4 +1,5 @@
-// Where the payload of a message goes that is received while it arrives.
+// What a mailbox sends at once and what it is asked for; where a payload goes that is received while it
+// arrives.
 #include "ring/transport/message/mailbox.h"
 
 #include <gtest/gtest.h>
@@ -51,6 +52,39 @@ TEST(Mailbox, AnEagerMessageMayBeReceivedWhileItArrives) {
         EXPECT_EQ(got, payload);
         ++header.id;
     }
+}
+
+TEST(Mailbox, ALimitOfTheSendersMakesAMessageWait) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+    const auto describe = [](int rank) { return std::to_string(rank); };
+    Mailbox sender(0, 2, kGroup, SingleCopy::kNone, [](int) {}, describe);
+    Mailbox receiver(1, 2, kGroup, SingleCopy::kNone, [](int) {}, describe);
+    const std::vector<std::byte> payload(20'000, std::byte{5});
+    const auto send = [&](int64_t tag, size_t limit) {
+        return sender.send(1, {.operation = 0, .tag = tag}, {}, payload.data(), payload.size(), limit);
+    };
+    const TransferPtr at_once = send(1, payload.size());
+    const TransferPtr asked = send(2, payload.size() - 1);
+    sender.attach_out(1, std::make_unique<TcpPipe>(UniqueFd(ends[0])));
+    receiver.attach_in(0, std::make_unique<TcpPipe>(UniqueFd(ends[1])));
+    const auto exchange = [&] {
+        for (int turn = 0; turn < 10; ++turn) {
+            sender.mark_readable(1);
+            sender.progress();
+            receiver.mark_readable(0);
+            receiver.progress();
+        }
+    };
+    exchange();
+    EXPECT_TRUE(at_once->done);
+    EXPECT_FALSE(asked->done) << "nobody has received it";
+    std::vector<std::byte> got(payload.size());
+    const TransferPtr transfer = receiver.receive(0, {.operation = 0, .tag = 2}, {}, got.data(), got.size());
+    exchange();
+    EXPECT_TRUE(asked->done);
+    EXPECT_TRUE(transfer->done);
+    EXPECT_EQ(got, payload);
 }
 
 }  // namespace

@@ -1,15 +1,26 @@
 // gather: small shares through the carrier of each host, large ones straight from each rank (transfers.h).
+#include <algorithm>
+
 #include "ring/collectives/collectives.h"
 #include "ring/collectives/transfers.h"
 
 namespace ring {
 namespace {
 
+// A larger share waits until the root asks for it. All send to one rank at once, and what comes unasked from
+// many overflows the queue before its link ("incast"); so all together send no more than one sender may.
+size_t eager_limit_of(const Layout& layout, int root) {
+    const size_t in_cell = layout.cell(layout.cell_of(root)).size();
+    const size_t senders = std::max<size_t>(1, static_cast<size_t>(layout.size()) - in_cell);
+    return std::max(kCarriedBytes, std::min(kEagerBetweenHosts, kCreditBytes / senders));
+}
+
 // The messages by which the shares of another cell reach the root: from each rank, or all from its carrier.
 Task receive_cell(Context& context, const std::vector<int>& ranks, bool carried, Transfers& far) {
     const Arguments& called = *context.arguments;
+    const bool asked = context.bytes() > eager_limit_of(context.layout, context.signature().root);
     for (const int rank : ranks) {
-        if (context.bytes() > kEagerBetweenHosts) co_await make_room(far);
+        if (asked) co_await make_room(far);
         const int source = carried ? ranks.front() : rank;
         far.push_back(context.receive_message(source, called.outputs[rank], context.bytes()));
     }
@@ -48,7 +59,9 @@ Task gather(Context& context) {
     // Messages find their receivers by the number of the operation, so the next one may go on at once.
     context.pass(Lane::kRail);
     if (!is_root) {
-        if (!carried) co_await until(TransferDone(context.send_message(root, called.input, bytes)));
+        if (!carried)
+            co_await until(
+                TransferDone(context.send_message(root, called.input, bytes, eager_limit_of(layout, root))));
         co_return;
     }
     Transfers near;

@@ -30,9 +30,10 @@ void MessageLink::push(MessageType type, uint64_t id, uint64_t length) {
     frames_.push_back(std::move(frame));
 }
 
-void MessageLink::send(const TransferPtr& transfer) {
+void MessageLink::send(const TransferPtr& transfer, size_t eager_limit) {
     const size_t cost = kHeaderBytes + transfer->bytes;
-    const bool eager = transfer->bytes <= eager_bytes() && on_credit_ + cost <= kCreditBytes;
+    const bool eager =
+        transfer->bytes <= std::min(eager_limit, eager_bytes()) && on_credit_ + cost <= kCreditBytes;
     push(eager ? MessageType::kEager : MessageType::kRequest, ++last_id_, transfer->bytes);
     Frame& frame = frames_.back();
     frame.header.key = transfer->key;

@@ -62,7 +62,8 @@ class MessageLink {
     bool attached() const { return pipe_ != nullptr; }
 
     // ---- the sender's side ----
-    void send(const TransferPtr& transfer);
+    // A message of more than `eager_limit` is requested, whatever the link would do.
+    void send(const TransferPtr& transfer, size_t eager_limit);
 
     // ---- the receiver's side ----
     // Gets a requested message: reads it, or lets its sender send it here.
