@@ -21,7 +21,8 @@ INTRODUCTION = """# Every collective beside gloo
 Medians, ring / gloo (how many times as long gloo takes); sizes are those of the larger of input and output.
 Measured by `scripts/bench_collectives` through torch, both backends interleaved in one run, hosts being
 network namespaces on one machine. Large tensors over a full link, or over TCP between more ranks than cores,
-take what the link or the kernel needs; there the ratio is near 1, and from run to run on either side of it.
+take what the link or the kernel needs; there the ratio is near 1, and moves by a tenth and more from run to
+run, to either side of it.
 """
 
 
