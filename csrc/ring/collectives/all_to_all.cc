@@ -70,7 +70,7 @@ Task all_to_all(Context& context) {
     for (const auto& cell : to.far)
         for (const int rank : cell) sends.push_back(send(rank));
     const int me = layout.rank();
-    copy_own(called.outputs[me], called.inputs[me], called.input_counts[me] * element);
+    copy_share(called.outputs[me], called.inputs[me], called.input_counts[me] * element);
     for (size_t round = 0; round < from.far.size(); ++round) {
         if (turns.needed()) co_await until(turns.turn(round));
         for (const int rank : from.far[round]) {

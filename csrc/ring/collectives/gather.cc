@@ -47,7 +47,7 @@ Task gather(Context& context) {
             const void* const share =
                 rank == carrier ? called.input : context.segment->payload(l, context.operation, bytes);
             if (is_root) {
-                copy_own(called.outputs[rank], share, bytes);
+                copy_share(called.outputs[rank], share, bytes);
             } else {
                 sends.push_back(context.send_message(root, share, bytes));
             }
@@ -69,7 +69,7 @@ Task gather(Context& context) {
     if (!carried) {
         for (const int rank : layout.my_cell())
             if (rank != root) near.push_back(context.receive_message(rank, called.outputs[rank], bytes));
-        copy_own(called.outputs[root], called.input, bytes);
+        copy_share(called.outputs[root], called.input, bytes);
     }
     for (int step = 1; step < layout.cells(); ++step)
         co_await receive_cell(context, layout.cell(context.position(step)), carried, far);

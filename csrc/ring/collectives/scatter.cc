@@ -26,7 +26,7 @@ Task put_in_place(Context& context, int flags) {
         if (layout.rank() != root) {
             receives.push_back(context.receive_message(root, to, context.bytes()));
         } else if (own) {
-            copy_own(to, called.inputs[rank], context.bytes());
+            copy_share(to, called.inputs[rank], context.bytes());
         } else {
             copy_to_shared(to, called.inputs[rank], context.bytes());
         }
@@ -101,7 +101,7 @@ Task scatter(Context& context) {
     if (!carried && is_root) {
         for (const int rank : layout.my_cell())
             if (rank != root) near.push_back(context.send_message(rank, called.inputs[rank], bytes));
-        copy_own(called.output, called.inputs[root], bytes);
+        copy_share(called.output, called.inputs[root], bytes);
     }
     if (is_root) co_await send_far(context, carried);
     co_await drain(near, 0);

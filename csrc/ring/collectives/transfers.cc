@@ -22,7 +22,7 @@ Task make_room(Transfers& transfers) {
     if (!transfers.empty()) co_await until(TransferEnding(transfers.back()));
 }
 
-void copy_own(void* to, const void* from, size_t bytes) {
+void copy_share(void* to, const void* from, size_t bytes) {
     if (bytes > 0 && to != from) std::memcpy(to, from, bytes);
 }
 

@@ -18,8 +18,8 @@ Task drain(Transfers& transfers, size_t keep);
 // Waits until another message from or to another host may begin beside those that are under way.
 Task make_room(Transfers& transfers);
 
-// This rank's own share; they may be the same.
-void copy_own(void* to, const void* from, size_t bytes);
+// A share that lies in this rank's memory, or in the segment; they may be the same.
+void copy_share(void* to, const void* from, size_t bytes);
 
 // gather and scatter pass shares of up to kCarriedBytes through one rank of each host, its *carrier*, so that
 // a host costs the root one message's way through the kernel, and one connection, whatever its ranks. Larger

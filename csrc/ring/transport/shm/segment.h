@@ -2,8 +2,8 @@
 // board.
 //
 // The local leader makes it (an unnamed memfd: nothing in /dev/shm, nothing to leak), the others get it
-// through their doorbells. Pages cost memory only once they are touched. The in-host algorithms
-// (collectives/host_*.cc) work on it directly; ShmPipe makes a byte stream out of one channel.
+// through their doorbells. Pages cost memory only once they are touched. The algorithms in
+// collectives/ work on it directly; ShmPipe makes a byte stream out of one channel.
 //
 // The protocol of the flags. On entering an operation each rank publishes an *entry*: what it called, and a
 // small payload with it. After that the ranks work in two *lanes*, one for each stage of a collective inside
