@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "ring/base/fd.h"
@@ -54,18 +55,17 @@ TEST(Mailbox, AnEagerMessageMayBeReceivedWhileItArrives) {
     }
 }
 
-TEST(Mailbox, ALimitOfTheSendersMakesAMessageWait) {
+// A sender that keeps its messages within less credit than a link has.
+TEST(Mailbox, AMessageBeyondItsCreditWaitsUntilItIsReceived) {
     int ends[2];
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     const auto describe = [](int rank) { return std::to_string(rank); };
     Mailbox sender(0, 2, kGroup, SingleCopy::kNone, [](int) {}, describe);
     Mailbox receiver(1, 2, kGroup, SingleCopy::kNone, [](int) {}, describe);
     const std::vector<std::byte> payload(20'000, std::byte{5});
-    const auto send = [&](int64_t tag, size_t limit) {
-        return sender.send(1, {.operation = 0, .tag = tag}, {}, payload.data(), payload.size(), limit);
+    const auto send = [&](int64_t tag, size_t credit) {
+        return sender.send(1, {.operation = 0, .tag = tag}, {}, payload.data(), payload.size(), credit);
     };
-    const TransferPtr at_once = send(1, payload.size());
-    const TransferPtr asked = send(2, payload.size() - 1);
     sender.attach_out(1, std::make_unique<TcpPipe>(UniqueFd(ends[0])));
     receiver.attach_in(0, std::make_unique<TcpPipe>(UniqueFd(ends[1])));
     const auto exchange = [&] {
@@ -76,15 +76,38 @@ TEST(Mailbox, ALimitOfTheSendersMakesAMessageWait) {
             receiver.progress();
         }
     };
-    exchange();
-    EXPECT_TRUE(at_once->done);
-    EXPECT_FALSE(asked->done) << "nobody has received it";
     std::vector<std::byte> got(payload.size());
-    const TransferPtr transfer = receiver.receive(0, {.operation = 0, .tag = 2}, {}, got.data(), got.size());
+    const auto receive = [&](int64_t tag) {
+        std::fill(got.begin(), got.end(), std::byte{0});
+        const TransferPtr transfer =
+            receiver.receive(0, {.operation = 0, .tag = tag}, {}, got.data(), got.size());
+        exchange();
+        EXPECT_TRUE(transfer->done);
+        EXPECT_EQ(got, payload);
+    };
+
+    const TransferPtr never_eager = send(1, 0);
     exchange();
-    EXPECT_TRUE(asked->done);
-    EXPECT_TRUE(transfer->done);
-    EXPECT_EQ(got, payload);
+    EXPECT_FALSE(never_eager->done) << "nobody has received it";
+    receive(1);
+    EXPECT_TRUE(never_eager->done);
+
+    // Credit comes back long before its usual portion has been received, or no more would be eager.
+    constexpr size_t kTwo = 50'000;
+    for (int64_t tag = 2; tag < 20; tag += 3) {
+        const TransferPtr first = send(tag, kTwo);
+        const TransferPtr second = send(tag + 1, kTwo);
+        const TransferPtr third = send(tag + 2, kTwo);
+        exchange();
+        EXPECT_TRUE(first->done);
+        EXPECT_TRUE(second->done);
+        EXPECT_FALSE(third->done);
+        receive(tag);
+        receive(tag + 1);
+        EXPECT_FALSE(third->done);
+        receive(tag + 2);
+        EXPECT_TRUE(third->done);
+    }
 }
 
 }  // namespace

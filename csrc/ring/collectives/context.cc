@@ -36,9 +36,9 @@ uint64_t Context::receive(int position, std::byte* data, size_t bytes) const {
     return link(position).post_recv(header_of(*this, bytes), data);
 }
 
-TransferPtr Context::send_message(int rank, const void* data, size_t bytes, size_t eager_limit) const {
+TransferPtr Context::send_message(int rank, const void* data, size_t bytes, size_t credit) const {
     return group.mailbox->send(rank, {operation, static_cast<int64_t>(piece)}, signature(),
-                               static_cast<const std::byte*>(data), bytes, eager_limit);
+                               static_cast<const std::byte*>(data), bytes, credit);
 }
 
 TransferPtr Context::receive_message(int rank, void* data, size_t bytes) const {

@@ -124,8 +124,7 @@ struct Context {
     uint64_t receive(int position, std::byte* data, size_t bytes) const;
 
     // Post a message of this operation to or from any other rank; see Mailbox.
-    TransferPtr send_message(int rank, const void* data, size_t bytes,
-                             size_t eager_limit = kEagerBetweenHosts) const;
+    TransferPtr send_message(int rank, const void* data, size_t bytes, size_t credit = kCreditBytes) const;
     TransferPtr receive_message(int rank, void* data, size_t bytes) const;
 
     // To be awaited: this piece's turn in a lane. Pieces pass every lane, in order.

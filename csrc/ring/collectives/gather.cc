@@ -7,18 +7,22 @@
 namespace ring {
 namespace {
 
-// A larger share waits until the root asks for it. All send to one rank at once, and what comes unasked from
-// many overflows the queue before its link ("incast"); so all together send no more than one sender may.
-size_t eager_limit_of(const Layout& layout, int root) {
+// All send to one rank at once, and what comes unasked from many overflows the queue before its link
+// ("incast"); so all together send unasked what one sender may.
+bool is_asked(const Layout& layout, int root, size_t bytes) {
     const size_t in_cell = layout.cell(layout.cell_of(root)).size();
     const size_t senders = std::max<size_t>(1, static_cast<size_t>(layout.size()) - in_cell);
-    return std::max(kCarriedBytes, std::min(kEagerBetweenHosts, kCreditBytes / senders));
+    return bytes > std::max(kCarriedBytes, kCreditBytes / senders);
 }
+
+// Of what a sender sends unasked: one of the largest shares, or three of half its size. Where one sender runs
+// further ahead, the others lose their part of the link meanwhile, and the root waits for them.
+constexpr size_t kCreditInGather = 3 * (kEagerBetweenHosts / 2 + sizeof(MessageHeader));
 
 // The messages by which the shares of another cell reach the root: from each rank, or all from its carrier.
 Task receive_cell(Context& context, const std::vector<int>& ranks, bool carried, Transfers& far) {
     const Arguments& called = *context.arguments;
-    const bool asked = context.bytes() > eager_limit_of(context.layout, context.signature().root);
+    const bool asked = is_asked(context.layout, context.signature().root, context.bytes());
     for (const int rank : ranks) {
         if (asked) co_await make_room(far);
         const int source = carried ? ranks.front() : rank;
@@ -59,9 +63,9 @@ Task gather(Context& context) {
     // Messages find their receivers by the number of the operation, so the next one may go on at once.
     context.pass(Lane::kRail);
     if (!is_root) {
-        if (!carried)
-            co_await until(
-                TransferDone(context.send_message(root, called.input, bytes, eager_limit_of(layout, root))));
+        if (carried) co_return;
+        const size_t credit = is_asked(layout, root, bytes) ? 0 : kCreditInGather;
+        co_await until(TransferDone(context.send_message(root, called.input, bytes, credit)));
         co_return;
     }
     Transfers near;

@@ -19,7 +19,7 @@ Mailbox::Mailbox(int self, int size, uint64_t group, SingleCopy single_copy, Dia
 // ---- posting ----
 
 TransferPtr Mailbox::send(int to, const MessageKey& key, const Signature& signature, const std::byte* data,
-                          size_t bytes, size_t eager_limit) {
+                          size_t bytes, size_t credit) {
     Peer& peer = peers_[to];
     if (peer.out == nullptr) {
         peer.out = std::make_unique<MessageLink>(to, group_, single_copy_, *this);
@@ -31,7 +31,7 @@ TransferPtr Mailbox::send(int to, const MessageKey& key, const Signature& signat
         Transfer{.peer = to, .key = key, .signature = signature, .data = const_cast<std::byte*>(data)});
     transfer->bytes = bytes;
     unfinished_.push_back(transfer);
-    peer.out->send(transfer, eager_limit);
+    peer.out->send(transfer, credit);
     return transfer;
 }
 

@@ -30,10 +30,10 @@ class Mailbox : public MessageSorter {
     Mailbox(int self, int size, uint64_t group, SingleCopy single_copy, Dial dial, Describe describe);
 
     // ---- posting ----
-    // `to` is another rank. Done when its memory may be overwritten. Above `eager_limit` it waits until it is
-    // received, also where the link would take it at once.
+    // `to` is another rank. Done when its memory may be overwritten. It waits until it is received where more
+    // than `credit` would be eagerly on its way to that rank, or waiting there.
     TransferPtr send(int to, const MessageKey& key, const Signature& signature, const std::byte* data,
-                     size_t bytes, size_t eager_limit = kEagerBetweenHosts);
+                     size_t bytes, size_t credit = kCreditBytes);
     // `from` is another rank, or kAnySource. Throws MismatchError where a message that has come already has
     // another size, or, within a collective, another signature.
     TransferPtr receive(int from, const MessageKey& key, const Signature& signature, std::byte* data,

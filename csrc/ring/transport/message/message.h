@@ -52,7 +52,7 @@ struct MessageHeader {
     uint32_t magic = kMessageMagic;
     uint16_t version = kProtocolVersion;
     MessageType type = MessageType::kGoodbye;
-    uint8_t reserved = 0;
+    uint8_t low_on_credit = 0;  // 1 = another one like it would not be eager
     uint64_t group = 0;
     MessageKey key;
     Signature signature;  // what the sender called

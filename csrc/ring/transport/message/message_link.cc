@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kHeaderBytes = sizeof(MessageHeader);
 constexpr size_t kFramesAtOnce = 16;
-// Credit is returned in such portions: seldom, and before the sender runs out.
+// Credit is returned in such portions, so that it costs little, or earlier where its sender runs out.
 constexpr size_t kReturnBytes = kCreditBytes / 4;
 
 }  // namespace
@@ -30,12 +30,13 @@ void MessageLink::push(MessageType type, uint64_t id, uint64_t length) {
     frames_.push_back(std::move(frame));
 }
 
-void MessageLink::send(const TransferPtr& transfer, size_t eager_limit) {
+void MessageLink::send(const TransferPtr& transfer, size_t credit) {
     const size_t cost = kHeaderBytes + transfer->bytes;
-    const bool eager =
-        transfer->bytes <= std::min(eager_limit, eager_bytes()) && on_credit_ + cost <= kCreditBytes;
+    const bool small = transfer->bytes <= eager_bytes();
+    const bool eager = small && on_credit_ + cost <= credit;
     push(eager ? MessageType::kEager : MessageType::kRequest, ++last_id_, transfer->bytes);
     Frame& frame = frames_.back();
+    frame.header.low_on_credit = small && on_credit_ + (eager ? 2 : 1) * cost > credit;
     frame.header.key = transfer->key;
     frame.header.signature = transfer->signature;
     if (eager) {
@@ -103,6 +104,7 @@ bool MessageLink::write() {
 // ---- in ----
 
 void MessageLink::fetch(const MessageHeader& header, const TransferPtr& transfer) {
+    return_credit(header);
     const bool wanted = single_copy_ == SingleCopy::kAll || (single_copy_ == SingleCopy::kAllToAll &&
                                                              header.signature.kind == Collective::kAllToAll);
     if (wanted && memory_ != nullptr && header.address != 0) {
@@ -119,7 +121,11 @@ void MessageLink::grant(uint64_t id, const TransferPtr& transfer) {
 
 void MessageLink::claimed(const MessageHeader& header) {
     to_return_ += kHeaderBytes + header.length;
-    if (to_return_ < kReturnBytes) return;
+    return_credit(header);
+}
+
+void MessageLink::return_credit(const MessageHeader& header) {
+    if (to_return_ == 0 || (to_return_ < kReturnBytes && !header.low_on_credit)) return;
     push(MessageType::kCredit, 0, to_return_);
     to_return_ = 0;
 }

@@ -62,8 +62,8 @@ class MessageLink {
     bool attached() const { return pipe_ != nullptr; }
 
     // ---- the sender's side ----
-    // A message of more than `eager_limit` is requested, whatever the link would do.
-    void send(const TransferPtr& transfer, size_t eager_limit);
+    // `credit`: what eager messages may take, of kCreditBytes.
+    void send(const TransferPtr& transfer, size_t credit);
 
     // ---- the receiver's side ----
     // Gets a requested message: reads it, or lets its sender send it here.
@@ -125,6 +125,7 @@ class MessageLink {
     bool write();
     bool read();
     bool pull();
+    void return_credit(const MessageHeader& header);
     void grant(uint64_t id, const TransferPtr& transfer);
     // Takes what lies in `ahead_`; false where more is needed.
     bool digest();
