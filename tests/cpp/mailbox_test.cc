@@ -66,6 +66,7 @@ TEST(Mailbox, AMessageBeyondItsCreditWaitsUntilItIsReceived) {
     const auto send = [&](int64_t tag, size_t credit) {
         return sender.send(1, {.operation = 0, .tag = tag}, {}, payload.data(), payload.size(), credit);
     };
+    const TransferPtr never_eager = send(1, 0);  // dials
     sender.attach_out(1, std::make_unique<TcpPipe>(UniqueFd(ends[0])));
     receiver.attach_in(0, std::make_unique<TcpPipe>(UniqueFd(ends[1])));
     const auto exchange = [&] {
@@ -86,7 +87,6 @@ TEST(Mailbox, AMessageBeyondItsCreditWaitsUntilItIsReceived) {
         EXPECT_EQ(got, payload);
     };
 
-    const TransferPtr never_eager = send(1, 0);
     exchange();
     EXPECT_FALSE(never_eager->done) << "nobody has received it";
     receive(1);
