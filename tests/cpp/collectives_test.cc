@@ -255,7 +255,10 @@ TEST_P(DirectCollectives, ManyGathersAndScattersInFlight) {
         };
         std::vector<Call> calls(kRounds);
         std::vector<std::shared_ptr<Operation>> operations;
-        const auto count_of = [](int round) { return static_cast<uint64_t>(round % 3 == 2 ? 20'000 : 900); };
+        const auto count_of = [](int round) {
+            constexpr std::array<uint64_t, 5> kShares{900, 90'000, 4'000, 20'000, 300'000};
+            return kShares[static_cast<size_t>(round) % kShares.size()];
+        };
         const auto gathers = [](int round) { return round / 2 % 2 == 0; };
         for (int round = 0; round < kRounds; ++round) {
             Call& call = calls[round];

@@ -7,17 +7,28 @@
 namespace ring {
 namespace {
 
-// All send to one rank at once, and what comes unasked from many overflows the queue before its link
-// ("incast"); so all together send unasked what one sender may.
-bool is_asked(const Layout& layout, int root, size_t bytes) {
-    const size_t in_cell = layout.cell(layout.cell_of(root)).size();
-    const size_t senders = std::max<size_t>(1, static_cast<size_t>(layout.size()) - in_cell);
-    return bytes > std::max(kCarriedBytes, kCreditBytes / senders);
+// Of a share that is carried. Inside the host of the root nobody waits for a message, so where there is no
+// other host, less is worth meeting for.
+constexpr size_t kCarriedBytes = kSmallBytes;  // what a rank enters with
+constexpr size_t kCarriedInHost = 16 << 10;
+
+bool is_carried(const Context& context) {
+    const Layout& layout = context.layout;
+    return layout.largest_cell() > 1 &&
+           context.bytes() <= (layout.cells() > 1 ? kCarriedBytes : kCarriedInHost);
 }
 
-// Of what a sender sends unasked: one of the largest shares, or three of half its size. Where one sender runs
-// further ahead, the others lose their part of the link meanwhile, and the root waits for them.
+// All send to one rank at once. What comes unasked from many overflows the queue before its link ("incast"),
+// and where one sender runs ahead, the others lose their part of the link meanwhile, and the root waits for
+// them. So all together send unasked what one sender may, and none runs further ahead than this.
 constexpr size_t kCreditInGather = 3 * (kEagerBetweenHosts / 2 + sizeof(MessageHeader));
+constexpr size_t kAlwaysUnasked = 16 << 10;
+
+bool is_asked(const Layout& layout, int root, size_t bytes) {
+    const size_t senders = static_cast<size_t>(layout.size()) - layout.cell(layout.cell_of(root)).size();
+    if (senders <= 1) return bytes > kEagerBetweenHosts;
+    return bytes > std::clamp(kCreditBytes / senders, kAlwaysUnasked, kEagerBetweenHosts / 2);
+}
 
 // The messages by which the shares of another cell reach the root: from each rank, or all from its carrier.
 Task receive_cell(Context& context, const std::vector<int>& ranks, bool carried, Transfers& far) {
@@ -40,6 +51,7 @@ Task gather(Context& context) {
     const bool is_root = layout.rank() == root;
     const bool carried = is_carried(context);
     const size_t bytes = context.bytes();
+    const size_t credit = is_asked(layout, root, bytes) ? 0 : kCreditInGather;
 
     co_await context.turn(Lane::kHostIn);
     co_await enter(context, called.input, carried ? bytes : 0);
@@ -53,7 +65,7 @@ Task gather(Context& context) {
             if (is_root) {
                 copy_share(called.outputs[rank], share, bytes);
             } else {
-                sends.push_back(context.send_message(root, share, bytes));
+                sends.push_back(context.send_message(root, share, bytes, credit));
             }
         }
         co_await drain(sends, 0);
@@ -64,7 +76,6 @@ Task gather(Context& context) {
     context.pass(Lane::kRail);
     if (!is_root) {
         if (carried) co_return;
-        const size_t credit = is_asked(layout, root, bytes) ? 0 : kCreditInGather;
         co_await until(TransferDone(context.send_message(root, called.input, bytes, credit)));
         co_return;
     }

@@ -1,4 +1,7 @@
-// scatter: small shares through the carrier of each host, large ones straight to each rank (transfers.h).
+// scatter: shares through the carrier of each host, large ones straight to each rank (transfers.h).
+#include <algorithm>
+#include <cstddef>
+#include <span>
 #include <vector>
 
 #include "ring/collectives/collectives.h"
@@ -8,68 +11,123 @@
 namespace ring {
 namespace {
 
-// Where the carrier puts the share of a local rank, for that rank to take.
-std::byte* place_of(const Context& context, int local, int flags) {
-    return context.segment->out_slot(local, flags, context.group.phase[flags], kCarriedBytes);
+// Of a share that is carried: the slots of a rank hold all of it, so no piece waits for the one before to be
+// taken. Larger shares go faster straight.
+constexpr size_t kCarriedBytes = kStagingBytes;
+constexpr size_t kPieceBytes = 128 << 10;
+
+bool is_carried(const Context& context) {
+    return context.layout.largest_cell() > 1 && context.bytes() <= kCarriedBytes;
 }
 
-// What a carrier does: it puts the shares of its cell in place, its own in its output.
-Task put_in_place(Context& context, int flags) {
+size_t pieces_of(size_t bytes) {
+    return std::max<size_t>(1, (bytes + kPieceBytes - 1) / kPieceBytes);
+}
+
+// Piece k of a share.
+template <typename Byte>
+std::span<Byte> piece_of(Byte* share, size_t bytes, size_t k) {
+    return {share + k * kPieceBytes, std::min(kPieceBytes, bytes - k * kPieceBytes)};
+}
+
+std::byte* slot_of(const Context& context, int local, int flags, uint64_t phase) {
+    // Small shares have small slots, near one another, which stay in cache.
+    constexpr size_t kSmallSlot = 16 << 10;
+    return context.segment->out_slot(local, flags, phase,
+                                     context.bytes() <= kSmallSlot ? kSmallSlot : kPieceBytes);
+}
+
+// What the root does in its own cell: it puts each piece into the slots of the local ranks, its own into its
+// output.
+void put(Context& context, int flags) {
     const Arguments& called = *context.arguments;
     const Layout& layout = context.layout;
-    const int root = context.signature().root;
-    Transfers receives;
-    for (int l = 0; l < layout.local_size(); ++l) {
-        const int rank = layout.my_cell()[l];
-        const bool own = rank == layout.rank();
-        void* const to = own ? called.output : place_of(context, l, flags);
-        if (layout.rank() != root) {
-            receives.push_back(context.receive_message(root, to, context.bytes()));
-        } else if (own) {
-            copy_share(to, called.inputs[rank], context.bytes());
-        } else {
-            copy_to_shared(to, called.inputs[rank], context.bytes());
+    const uint64_t base = context.group.phase[flags];
+    const size_t bytes = context.bytes();
+    copy_share(called.output, called.inputs[layout.rank()], bytes);
+    if (context.segment == nullptr) return;
+    for (size_t k = 0; k < pieces_of(bytes); ++k) {
+        for (int l = 0; l < layout.local_size(); ++l) {
+            const int rank = layout.my_cell()[l];
+            if (rank == layout.rank()) continue;
+            const auto piece = piece_of(static_cast<const std::byte*>(called.inputs[rank]), bytes, k);
+            copy_to_shared(slot_of(context, l, flags, base + k), piece.data(), piece.size());
         }
+        context.segment->publish(flags, base + k + 1);
     }
-    co_await drain(receives, 0);
+}
+
+// What the carrier of another cell does: it receives each piece of its cell where it belongs.
+Task receive_pieces(Context& context, int flags) {
+    const Layout& layout = context.layout;
+    const uint64_t base = context.group.phase[flags];
+    const size_t pieces = pieces_of(context.bytes());
+    const auto locals = static_cast<size_t>(layout.local_size());
+    Transfers receives;
+    for (size_t k = 0; k < pieces; ++k)
+        for (int l = 0; l < layout.local_size(); ++l) {
+            const auto own = piece_of(static_cast<std::byte*>(context.arguments->output), context.bytes(), k);
+            std::byte* const to =
+                l == layout.local_rank() ? own.data() : slot_of(context, l, flags, base + k);
+            receives.push_back(context.receive_message(context.signature().root, to, own.size()));
+        }
+    for (size_t k = 0; k < pieces; ++k) {
+        co_await drain(receives, receives.size() - locals);
+        if (context.segment != nullptr) context.segment->publish(flags, base + k + 1);
+    }
 }
 
 // Within a cell, in its turn in `lane`.
+//
+// Nomenclature: each share is cut into K *pieces*. The carrier puts, or receives, piece k of all local ranks
+// into their slots and publishes, while these copy piece k-1 out of them.
 Task hand_out(Context& context, Lane lane, int carrier) {
     const Layout& layout = context.layout;
     const int flags = host_lane(lane);
-    if (context.segment == nullptr) {
-        co_await put_in_place(context, flags);
-        co_return;
-    }
-    Segment& segment = *context.segment;
-    const uint64_t begun = context.group.phase[flags];
+    Segment* const segment = context.segment;
+    const uint64_t base = context.group.phase[flags];
+    const size_t pieces = pieces_of(context.bytes());
     if (layout.rank() == carrier) {
-        co_await until(PhaseReached(segment, flags, begun));  // the places are free
-        co_await put_in_place(context, flags);
+        if (segment != nullptr) co_await until(PhaseReached(*segment, flags, base));  // the slots are free
+        if (layout.rank() == context.signature().root) {
+            put(context, flags);
+        } else {
+            co_await receive_pieces(context, flags);
+        }
     } else {
-        co_await until(PhaseReachedBy(segment, layout.local_index(carrier), flags, begun + 1));
-        copy(context.arguments->output, place_of(context, layout.local_rank(), flags), context.bytes());
+        for (size_t k = 0; k < pieces; ++k) {
+            co_await until(PhaseReachedBy(*segment, layout.local_index(carrier), flags, base + k + 1));
+            const auto piece =
+                piece_of(static_cast<std::byte*>(context.arguments->output), context.bytes(), k);
+            ring::copy(piece.data(), slot_of(context, layout.local_rank(), flags, base + k), piece.size());
+        }
+        segment->publish(flags, base + pieces);
     }
-    context.group.phase[flags] = begun + 1;
-    segment.publish(flags, begun + 1);
+    context.group.phase[flags] = base + pieces;
 }
 
-// The shares of other cells: to all cells at once, to the ranks of each one after the other.
+// The shares of other cells: to all cells at once, to the ranks of each one after the other, or piece by
+// piece to its carrier.
 Task send_far(Context& context, bool carried) {
     const Arguments& called = *context.arguments;
     const Layout& layout = context.layout;
     const size_t bytes = context.bytes();
     std::vector<Transfers> far(static_cast<size_t>(layout.cells()));
-    for (size_t i = 0; i < static_cast<size_t>(layout.largest_cell()); ++i)
-        for (int step = 1; step < layout.cells(); ++step) {
-            const auto& cell = layout.cell(context.position(step));
-            if (i >= cell.size()) continue;
-            Transfers& sends = far[static_cast<size_t>(step)];
-            if (bytes > kEagerBetweenHosts) co_await make_room(sends);
-            sends.push_back(
-                context.send_message(carried ? cell.front() : cell[i], called.inputs[cell[i]], bytes));
-        }
+    for (size_t k = 0; k < (carried ? pieces_of(bytes) : 1); ++k)
+        for (size_t i = 0; i < static_cast<size_t>(layout.largest_cell()); ++i)
+            for (int step = 1; step < layout.cells(); ++step) {
+                const auto& cell = layout.cell(context.position(step));
+                if (i >= cell.size()) continue;
+                Transfers& sends = far[static_cast<size_t>(step)];
+                const auto* const share = static_cast<const std::byte*>(called.inputs[cell[i]]);
+                if (carried) {
+                    const auto piece = piece_of(share, bytes, k);
+                    sends.push_back(context.send_message(cell.front(), piece.data(), piece.size()));
+                    continue;
+                }
+                if (bytes > kEagerBetweenHosts) co_await make_room(sends);
+                sends.push_back(context.send_message(cell[i], share, bytes));
+            }
     for (Transfers& sends : far) co_await drain(sends, 0);
 }
 

@@ -21,14 +21,10 @@ Task make_room(Transfers& transfers);
 // A share that lies in this rank's memory, or in the segment; they may be the same.
 void copy_share(void* to, const void* from, size_t bytes);
 
-// gather and scatter pass shares of up to kCarriedBytes through one rank of each host, its *carrier*, so that
-// a host costs the root one message's way through the kernel, and one connection, whatever its ranks. Larger
+// gather and scatter pass shares up to some size through one rank of each host, its *carrier*: a host costs
+// the root one connection, whatever its ranks, and the other ranks wait for nothing but their host. Larger
 // ones go straight to and from each rank, one after the other: they fill the link as well, and the way
-// through a carrier would cost them one more copy.
-constexpr size_t kCarriedBytes = 16 << 10;
-inline bool is_carried(const Context& context) {
-    return context.layout.largest_cell() > 1 && context.bytes() <= kCarriedBytes;
-}
+// through a carrier would cost them one more copy. Decision 0008 has the figures.
 inline int carrier_of(const Layout& layout, int cell, int root) {
     return layout.cell_of(root) == cell ? root : layout.cell(cell).front();
 }
