@@ -137,7 +137,7 @@ const std::vector<Row>& table() {
             "TORCH_RING_SINGLE_COPY", Scope::kGroup, &Config::single_copy,
             {{"none", SingleCopy::kNone}, {"all_to_all", SingleCopy::kAllToAll}, {"all", SingleCopy::kAll}},
             "all_to_all",
-            "which messages of more than 32 KiB inside a host are read from the sender's memory with one "
+            "which messages of more than 64 KiB inside a host are read from the sender's memory with one "
             "copy (all: of gather, scatter, send too), where the kernel allows it; others take two, through "
             "shared memory, which may be faster"),
         word("TORCH_RING_SIZE_TABLE", Scope::kGroupAlike, &Config::size_table,

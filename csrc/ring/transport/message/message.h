@@ -23,7 +23,7 @@ constexpr uint32_t kMessageMagic = 0x47534d52;  // "RMSG"
 
 // Up to here a message is eager. What it may cost is a copy at the receiver, which between hosts takes less
 // than the round trip that it saves.
-constexpr size_t kEagerInHost = 32 << 10;
+constexpr size_t kEagerInHost = 64 << 10;
 constexpr size_t kEagerBetweenHosts = 256 << 10;
 // What a sender may have eagerly on its way, or waiting unclaimed, to one receiver.
 constexpr size_t kCreditBytes = 1 << 20;
