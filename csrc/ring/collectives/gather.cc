@@ -7,9 +7,8 @@
 namespace ring {
 namespace {
 
-// Of a share that is carried. Inside the host of the root nobody waits for a message, so where there is no
-// other host, less is worth meeting for.
-constexpr size_t kCarriedBytes = kSmallBytes;  // what a rank enters with
+// Of a share that is carried: what a rank may enter with. In one host alone it is faster straight earlier.
+constexpr size_t kCarriedBytes = kSmallBytes;
 constexpr size_t kCarriedInHost = 16 << 10;
 
 bool is_carried(const Context& context) {
@@ -18,10 +17,8 @@ bool is_carried(const Context& context) {
            context.bytes() <= (layout.cells() > 1 ? kCarriedBytes : kCarriedInHost);
 }
 
-// All send to one rank at once. What comes unasked from many overflows the queue before its link ("incast"),
-// and where one sender runs ahead, the others lose their part of the link meanwhile, and the root waits for
-// them. So all together send unasked what one sender may, and none runs further ahead than this.
-constexpr size_t kCreditInGather = 3 * (kEagerBetweenHosts / 2 + sizeof(MessageHeader));
+// All send to one rank at once, and what comes unasked from many overflows the queue before its link
+// ("incast"); so all together send unasked what one sender may.
 constexpr size_t kAlwaysUnasked = 16 << 10;
 
 bool is_asked(const Layout& layout, int root, size_t bytes) {
@@ -51,7 +48,7 @@ Task gather(Context& context) {
     const bool is_root = layout.rank() == root;
     const bool carried = is_carried(context);
     const size_t bytes = context.bytes();
-    const size_t credit = is_asked(layout, root, bytes) ? 0 : kCreditInGather;
+    const size_t credit = is_asked(layout, root, bytes) ? 0 : kCreditAhead;
 
     co_await context.turn(Lane::kHostIn);
     co_await enter(context, called.input, carried ? bytes : 0);

@@ -122,7 +122,8 @@ Task send_far(Context& context, bool carried) {
                 const auto* const share = static_cast<const std::byte*>(called.inputs[cell[i]]);
                 if (carried) {
                     const auto piece = piece_of(share, bytes, k);
-                    sends.push_back(context.send_message(cell.front(), piece.data(), piece.size()));
+                    sends.push_back(
+                        context.send_message(cell.front(), piece.data(), piece.size(), kCreditAhead));
                     continue;
                 }
                 if (bytes > kEagerBetweenHosts) co_await make_room(sends);

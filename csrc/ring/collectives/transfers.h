@@ -18,6 +18,11 @@ Task drain(Transfers& transfers, size_t keep);
 // Waits until another message from or to another host may begin beside those that are under way.
 Task make_room(Transfers& transfers);
 
+// Of what gather and scatter send unasked. Where a sender runs further ahead of its receivers, one call takes
+// next to nothing and another one waits for several; and of several senders the others lose their part of the
+// link meanwhile.
+constexpr size_t kCreditAhead = 3 * (kEagerBetweenHosts / 2 + sizeof(MessageHeader));
+
 // A share that lies in this rank's memory, or in the segment; they may be the same.
 void copy_share(void* to, const void* from, size_t bytes);
 
