@@ -1,4 +1,5 @@
 // Every collective on every layout, against sums that are exact in float32 and int64.
+#include <array>
 #include <cstring>
 #include <map>
 #include <mutex>

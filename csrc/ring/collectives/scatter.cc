@@ -5,39 +5,39 @@
 #include <vector>
 
 #include "ring/collectives/collectives.h"
+#include "ring/collectives/extent.h"
 #include "ring/collectives/transfers.h"
 #include "ring/kernels/copy.h"
 
 namespace ring {
 namespace {
 
-// Of a share that is carried: the slots of a rank hold all of it, so no piece waits for the one before to be
+// Of a share that is carried: the slots of a rank hold all of it, so no chunk waits for the one before to be
 // taken. Larger shares go faster straight.
 constexpr size_t kCarriedBytes = kStagingBytes;
-constexpr size_t kPieceBytes = 128 << 10;
+constexpr size_t kSlotBytes = 128 << 10;
 
 bool is_carried(const Context& context) {
     return context.layout.largest_cell() > 1 && context.bytes() <= kCarriedBytes;
 }
 
-size_t pieces_of(size_t bytes) {
-    return std::max<size_t>(1, (bytes + kPieceBytes - 1) / kPieceBytes);
+size_t chunks_of(size_t bytes) {
+    return std::max<size_t>(1, (bytes + kSlotBytes - 1) / kSlotBytes);  // an empty share is received, too
 }
 
-// Piece k of a share.
 template <typename Byte>
-std::span<Byte> piece_of(Byte* share, size_t bytes, size_t k) {
-    return {share + k * kPieceBytes, std::min(kPieceBytes, bytes - k * kPieceBytes)};
+std::span<Byte> chunk_of(Byte* share, size_t bytes, size_t k) {
+    return {share + k * kSlotBytes, chunk_length(bytes, kSlotBytes, k)};
 }
 
 std::byte* slot_of(const Context& context, int local, int flags, uint64_t phase) {
     // Small shares have small slots, near one another, which stay in cache.
     constexpr size_t kSmallSlot = 16 << 10;
     return context.segment->out_slot(local, flags, phase,
-                                     context.bytes() <= kSmallSlot ? kSmallSlot : kPieceBytes);
+                                     context.bytes() <= kSmallSlot ? kSmallSlot : kSlotBytes);
 }
 
-// What the root does in its own cell: it puts each piece into the slots of the local ranks, its own into its
+// What the root does in its own cell: it puts each chunk into the slots of the local ranks, its own into its
 // output.
 void put(Context& context, int flags) {
     const Arguments& called = *context.arguments;
@@ -46,32 +46,32 @@ void put(Context& context, int flags) {
     const size_t bytes = context.bytes();
     copy_share(called.output, called.inputs[layout.rank()], bytes);
     if (context.segment == nullptr) return;
-    for (size_t k = 0; k < pieces_of(bytes); ++k) {
+    for (size_t k = 0; k < chunks_of(bytes); ++k) {
         for (int l = 0; l < layout.local_size(); ++l) {
             const int rank = layout.my_cell()[l];
             if (rank == layout.rank()) continue;
-            const auto piece = piece_of(static_cast<const std::byte*>(called.inputs[rank]), bytes, k);
-            copy_to_shared(slot_of(context, l, flags, base + k), piece.data(), piece.size());
+            const auto chunk = chunk_of(static_cast<const std::byte*>(called.inputs[rank]), bytes, k);
+            copy_to_shared(slot_of(context, l, flags, base + k), chunk.data(), chunk.size());
         }
         context.segment->publish(flags, base + k + 1);
     }
 }
 
-// What the carrier of another cell does: it receives each piece of its cell where it belongs.
-Task receive_pieces(Context& context, int flags) {
+// What the carrier of another cell does: it receives each chunk of its cell where it belongs.
+Task receive_chunks(Context& context, int flags) {
     const Layout& layout = context.layout;
     const uint64_t base = context.group.phase[flags];
-    const size_t pieces = pieces_of(context.bytes());
+    const size_t chunks = chunks_of(context.bytes());
     const auto locals = static_cast<size_t>(layout.local_size());
     Transfers receives;
-    for (size_t k = 0; k < pieces; ++k)
+    for (size_t k = 0; k < chunks; ++k)
         for (int l = 0; l < layout.local_size(); ++l) {
-            const auto own = piece_of(static_cast<std::byte*>(context.arguments->output), context.bytes(), k);
+            const auto own = chunk_of(static_cast<std::byte*>(context.arguments->output), context.bytes(), k);
             std::byte* const to =
                 l == layout.local_rank() ? own.data() : slot_of(context, l, flags, base + k);
             receives.push_back(context.receive_message(context.signature().root, to, own.size()));
         }
-    for (size_t k = 0; k < pieces; ++k) {
+    for (size_t k = 0; k < chunks; ++k) {
         co_await drain(receives, receives.size() - locals);
         if (context.segment != nullptr) context.segment->publish(flags, base + k + 1);
     }
@@ -79,41 +79,41 @@ Task receive_pieces(Context& context, int flags) {
 
 // Within a cell, in its turn in `lane`.
 //
-// Nomenclature: each share is cut into K *pieces*. The carrier puts, or receives, piece k of all local ranks
-// into their slots and publishes, while these copy piece k-1 out of them.
+// Nomenclature: each share is cut into K *chunks*. The carrier puts, or receives, chunk k of all local ranks
+// into their slots and publishes, while these copy chunk k-1 out of them.
 Task hand_out(Context& context, Lane lane, int carrier) {
     const Layout& layout = context.layout;
     const int flags = host_lane(lane);
     Segment* const segment = context.segment;
     const uint64_t base = context.group.phase[flags];
-    const size_t pieces = pieces_of(context.bytes());
+    const size_t chunks = chunks_of(context.bytes());
     if (layout.rank() == carrier) {
         if (segment != nullptr) co_await until(PhaseReached(*segment, flags, base));  // the slots are free
         if (layout.rank() == context.signature().root) {
             put(context, flags);
         } else {
-            co_await receive_pieces(context, flags);
+            co_await receive_chunks(context, flags);
         }
     } else {
-        for (size_t k = 0; k < pieces; ++k) {
+        for (size_t k = 0; k < chunks; ++k) {
             co_await until(PhaseReachedBy(*segment, layout.local_index(carrier), flags, base + k + 1));
-            const auto piece =
-                piece_of(static_cast<std::byte*>(context.arguments->output), context.bytes(), k);
-            ring::copy(piece.data(), slot_of(context, layout.local_rank(), flags, base + k), piece.size());
+            const auto chunk =
+                chunk_of(static_cast<std::byte*>(context.arguments->output), context.bytes(), k);
+            ring::copy(chunk.data(), slot_of(context, layout.local_rank(), flags, base + k), chunk.size());
         }
-        segment->publish(flags, base + pieces);
+        segment->publish(flags, base + chunks);
     }
-    context.group.phase[flags] = base + pieces;
+    context.group.phase[flags] = base + chunks;
 }
 
-// The shares of other cells: to all cells at once, to the ranks of each one after the other, or piece by
-// piece to its carrier.
+// The shares of other cells: to all cells at once, to the ranks of each one after the other, or chunk by
+// chunk to its carrier.
 Task send_far(Context& context, bool carried) {
     const Arguments& called = *context.arguments;
     const Layout& layout = context.layout;
     const size_t bytes = context.bytes();
     std::vector<Transfers> far(static_cast<size_t>(layout.cells()));
-    for (size_t k = 0; k < (carried ? pieces_of(bytes) : 1); ++k)
+    for (size_t k = 0; k < (carried ? chunks_of(bytes) : 1); ++k)
         for (size_t i = 0; i < static_cast<size_t>(layout.largest_cell()); ++i)
             for (int step = 1; step < layout.cells(); ++step) {
                 const auto& cell = layout.cell(context.position(step));
@@ -121,9 +121,9 @@ Task send_far(Context& context, bool carried) {
                 Transfers& sends = far[static_cast<size_t>(step)];
                 const auto* const share = static_cast<const std::byte*>(called.inputs[cell[i]]);
                 if (carried) {
-                    const auto piece = piece_of(share, bytes, k);
+                    const auto chunk = chunk_of(share, bytes, k);
                     sends.push_back(
-                        context.send_message(cell.front(), piece.data(), piece.size(), kCreditAhead));
+                        context.send_message(cell.front(), chunk.data(), chunk.size(), kCreditAhead));
                     continue;
                 }
                 if (bytes > kEagerBetweenHosts) co_await make_room(sends);

@@ -31,7 +31,7 @@ class Mailbox : public MessageSorter {
 
     // ---- posting ----
     // `to` is another rank. Done when its memory may be overwritten. It waits until it is received where more
-    // than `credit` would be eagerly on its way to that rank, or waiting there.
+    // than `credit`, at most kCreditBytes, would be eagerly on its way to that rank, or waiting there.
     TransferPtr send(int to, const MessageKey& key, const Signature& signature, const std::byte* data,
                      size_t bytes, size_t credit = kCreditBytes);
     // `from` is another rank, or kAnySource. Throws MismatchError where a message that has come already has
