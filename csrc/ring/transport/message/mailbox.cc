@@ -227,11 +227,19 @@ bool Mailbox::busy() const {
     return !unfinished_.empty() || to_write_;
 }
 
+bool Mailbox::awaits(int rank) const {
+    return std::any_of(unfinished_.begin(), unfinished_.end(), [&](const TransferPtr& transfer) {
+        return transfer->receives && (transfer->peer == rank || transfer->peer == kAnySource);
+    });
+}
+
 bool Mailbox::ready() const {
     if (!busy()) return false;
+    // What nobody awaits stays where it is, see progress().
     return std::any_of(active_.begin(), active_.end(), [&](int rank) {
         const Peer& peer = peers_[rank];
-        return peer.local && peer.out->ready();
+        return peer.local && peer.out->ready() &&
+               (peer.out->wants_write() || peer.out->wants_read() || awaits(rank));
     });
 }
 

@@ -53,8 +53,8 @@ class Mailbox : public MessageSorter {
 
     // ---- driving ----
     bool progress();
-    bool busy() const;  // transfers are under way, or something is still to be written
-    bool ready() const;
+    bool busy() const;   // transfers are under way, or something is still to be written
+    bool ready() const;  // progress() could move something that the kernel does not tell of
     bool slow() const;
     // A connection that a transfer needs has ended.
     struct Lost {
@@ -92,6 +92,7 @@ class Mailbox : public MessageSorter {
     [[noreturn]] void refuse(int source, const MessageHeader& header) const;
     void take(Arrival& arrival, const TransferPtr& transfer);
     Interest find_interest();
+    bool awaits(int rank) const;  // a message of this rank
 
     int self_;
     uint64_t group_;
