@@ -96,9 +96,13 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // The process of a rank on this host is no more.
     void process_ended(int rank);
     int epoll_fd() const { return epoll_.get(); }
-    // Runs what nobody else drives, as far as it goes without waiting. Afterwards the descriptor is armed,
-    // unless a waiter drives the group: then false, and the engine asks again later.
-    bool serve(bool woken);
+    enum class Served {
+        kArmed,   // all that could be done; from now on the descriptor tells when there is more
+        kTaken,   // a waiter drives the group: to be asked again later
+        kAtWork,  // there is more to do, when the other groups have had their turn
+    };
+    // Runs what nobody else drives, as far as it goes without waiting, for a moment.
+    Served serve(bool woken);
     // When serve() must be called at the latest.
     Clock::time_point next_deadline() const;
 

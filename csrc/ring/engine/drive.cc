@@ -25,6 +25,11 @@ constexpr milliseconds kBeatAfter{1000};
 // How long a waiter that does not drive sleeps at most.
 constexpr milliseconds kFollow{1};
 
+// How long the progress thread stays with a group that is at work, before it looks at the others.
+constexpr milliseconds kTurn{1};
+// After so many, each of which moves some chunks at most, whoever drives looks up.
+constexpr int kPassesPerStep = 16;
+
 // The group in whose wait() this thread is, if it is in one.
 thread_local const Communicator* waits_in = nullptr;
 
@@ -105,18 +110,22 @@ void Communicator::release(Lock& lock) {
     followed_.notify_all();
 }
 
-bool Communicator::serve(bool woken) {
+Communicator::Served Communicator::serve(bool woken) {
     // Relaxed, here and below: a waiter that comes late takes the lock all the same.
     if (woken) armed_.store(false, std::memory_order_relaxed);
-    if (waiters_.load(std::memory_order_relaxed) > 0) return armed_.load(std::memory_order_relaxed);
-    if (armed_.load(std::memory_order_relaxed) && !has_work() && Clock::now() < next_deadline()) return true;
+    const bool armed = armed_.load(std::memory_order_relaxed);
+    if (waiters_.load(std::memory_order_relaxed) > 0) return armed ? Served::kArmed : Served::kTaken;
+    if (armed && !has_work() && Clock::now() < next_deadline()) return Served::kArmed;
     Lock lock(drive_mutex_, std::try_to_lock);
-    if (!lock.owns_lock()) return false;
+    if (!lock.owns_lock()) return Served::kTaken;
     Spinner spinner(spin_us_, pauses_);
     Segment* const segment = connections_.segment.get();
+    const Deadline turn = Deadline::after(kTurn);
     while (waiters_.load(std::memory_order_relaxed) == 0 && engine_.leads()) {
+        bool next_turn = false;
         if (step()) {
             spinner.reset();
+            next_turn = turn.passed();
         } else if (under_way() && !network_is_slow() && spinner.again()) {
             continue;
         } else {
@@ -126,17 +135,22 @@ bool Communicator::serve(bool woken) {
             if (segment != nullptr && under_way()) segment->sleep_begin();
             if (nothing_to_wait_for()) {
                 if (segment != nullptr) segment->sleep_end();
+                next_turn = turn.passed();
             } else if (finished_.empty()) {
                 release(lock);
                 arm();
-                return true;
+                return Served::kArmed;
             }
         }
         if (!finished_.empty()) run_callbacks(lock);
-        if (!lock.owns_lock()) return false;
+        if (!lock.owns_lock()) return Served::kTaken;
+        if (next_turn) {
+            release(lock);
+            return Served::kAtWork;
+        }
     }
     release(lock);
-    return false;
+    return Served::kTaken;
 }
 
 Clock::time_point Communicator::next_deadline() const {
@@ -173,7 +187,7 @@ bool Communicator::step() {
     bool moved = false;
     try {
         bool again = true;
-        while (again) {
+        for (int pass = 0; again && pass < kPassesPerStep; ++pass) {
             again = start_next();
             again = progress_links() || again;
             again = progress_messages() || again;

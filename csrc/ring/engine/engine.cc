@@ -304,7 +304,9 @@ void Engine::lead() {
         }
         for (const auto& group : groups()) {
             if (!leads()) return;
-            if (!group->serve(woken.count(group.get()) != 0)) next = std::min(next, Clock::now() + kTakeOver);
+            const Communicator::Served served = group->serve(woken.count(group.get()) != 0);
+            if (served == Communicator::Served::kTaken) next = std::min(next, Clock::now() + kTakeOver);
+            if (served == Communicator::Served::kAtWork) next = Clock::now();
             next = std::min(next, group->next_deadline());
         }
         turns_.fetch_add(1, std::memory_order_release);  // pairs with shutdown_all()
