@@ -27,7 +27,7 @@ c10::intrusive_ptr<RingWork> RingWork::start(const std::shared_ptr<ring::Communi
                             [work](std::exception_ptr error) { work->operation_done(error); }));
     });
     if (call.arguments.empty()) work->complete(nullptr);
-    if (call.async) group->hand_over();
+    if (call.async) group->hand_over(work->operations_);
     return work;
 }
 

@@ -388,89 +388,6 @@ TEST_P(Collectives, AllGatherOfUnevenShares) {
     });
 }
 
-Arguments message(Collective kind, std::vector<int32_t>& data, int peer, int64_t tag) {
-    Arguments arguments{.signature = signature(kind, DType::kInt32, data.size(), ReduceOp::kNone, peer),
-                        .input = data.data(),
-                        .output = data.data(),
-                        .inputs = {},
-                        .outputs = {}};
-    arguments.tag = tag;
-    return arguments;
-}
-
-// Every rank sends to every other one at once, small and large, and receives in the opposite order of tags.
-TEST_P(DirectCollectives, MessagesMatchByRankAndTag) {
-    if (size() == 1) return;  // a rank alone has nobody to send to
-    in_group([&](Communicator& group) {
-        const int me = group.layout().rank();
-        constexpr int64_t kTags = 6;
-        const auto count_of = [](int64_t tag) { return static_cast<size_t>(tag == 0 ? 0 : 7 << (3 * tag)); };
-        std::vector<std::vector<int32_t>> buffers;
-        buffers.reserve(static_cast<size_t>(2 * kTags * size()));
-        std::vector<std::shared_ptr<Operation>> operations;
-        for (int r = 0; r < size(); ++r)
-            for (int64_t tag = 0; r != me && tag < kTags; ++tag) {
-                auto& data = buffers.emplace_back(count_of(tag));
-                for (size_t i = 0; i < data.size(); ++i) data[i] = token(me, r, i + tag);
-                operations.push_back(group.post(message(Collective::kSend, data, r, tag)));
-            }
-        for (int r = 0; r < size(); ++r)
-            for (int64_t tag = kTags - 1; r != me && tag >= 0; --tag) {
-                auto& data = buffers.emplace_back(count_of(tag));
-                group.wait(group.post(message(Collective::kRecv, data, r, tag)));
-                for (size_t i = 0; i < data.size(); ++i) ASSERT_EQ(data[i], token(r, me, i + tag));
-            }
-        for (const auto& operation : operations) group.wait(operation);
-    });
-}
-
-// Far more than the credit for eager messages, none of which is received before the last one.
-TEST_P(DirectCollectives, ManySmallMessagesFromAnySource) {
-    if (size() == 1) return;  // a rank alone has nobody to send to
-    in_group([&](Communicator& group) {
-        const int me = group.layout().rank();
-        constexpr int kMessages = 300;
-        constexpr size_t kCount = 2000;
-        if (me != 0) {
-            std::vector<std::vector<int32_t>> sent;
-            std::vector<std::shared_ptr<Operation>> operations;
-            for (int k = 0; k < kMessages; ++k) sent.emplace_back(kCount, me * 1000 + k);
-            for (auto& data : sent) operations.push_back(group.post(message(Collective::kSend, data, 0, 5)));
-            std::vector<int32_t> last{me};
-            operations.push_back(group.post(message(Collective::kSend, last, 0, 6)));
-            for (const auto& operation : operations) group.wait(operation);
-            return;
-        }
-        for (int r = 1; r < size(); ++r) {
-            std::vector<int32_t> last(1);
-            group.wait(group.post(message(Collective::kRecv, last, r, 6)));
-            EXPECT_EQ(last[0], r);
-        }
-        std::vector<int> seen(static_cast<size_t>(size()));
-        for (int k = 0; k < kMessages * (size() - 1); ++k) {
-            std::vector<int32_t> data(kCount);
-            const auto operation = group.post(message(Collective::kRecv, data, kAnySource, 5));
-            group.wait(operation);
-            const int from = operation->source();
-            ASSERT_EQ(data, std::vector<int32_t>(kCount, from * 1000 + seen[from]++));
-        }
-    });
-}
-
-TEST_P(Collectives, BarrierWaitsForTheLast) {
-    std::atomic<int> entered{0};
-    in_group([&](Communicator& group) {
-        for (int round = 1; round <= 5; ++round) {
-            if (group.layout().rank() == round % size()) std::this_thread::sleep_for(milliseconds(10));
-            entered.fetch_add(1);
-            run(group, {.signature = signature(Collective::kBarrier, DType::kUInt8, 0),
-                        .inputs = {},
-                        .outputs = {}});
-            EXPECT_GE(entered.load(), round * size());
-        }
-    });
-}
-
 TEST_P(Collectives, ManyInFlightCompleteInAnyOrderOfWaiting) {
     in_group([&](Communicator& group) {
         constexpr int kOperations = 20;
@@ -481,7 +398,7 @@ TEST_P(Collectives, ManyInFlightCompleteInAnyOrderOfWaiting) {
         for (auto& one : data)
             operations.push_back(group.post(all_reduce_of(one, DType::kFloat32), std::nullopt,
                                             [&](std::exception_ptr error) { called_back += error ? 0 : 1; }));
-        group.hand_over();
+        group.hand_over(operations);
         for (int k = kOperations - 1; k >= 0; --k) group.wait(operations[k]);
         for (int k = 0; k < kOperations; ++k)
             for (const float x : data[k]) ASSERT_EQ(x, static_cast<float>(k * size()));
@@ -525,7 +442,7 @@ TEST_P(Collectives, AllReduceDoesNotDependOnTiming) {
             for (auto& one : data) {
                 std::this_thread::sleep_for(std::chrono::microseconds(delays() % 2000));
                 operations.push_back(group.post(all_reduce_of(one, DType::kFloat32)));
-                if (delays() % 2 == 0) group.hand_over();
+                if (delays() % 2 == 0) group.hand_over({&operations.back(), 1});
             }
             for (const auto& operation : operations) group.wait(operation);
             const std::lock_guard lock(mutex);

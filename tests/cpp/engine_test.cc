@@ -47,11 +47,11 @@ TEST_P(Groups, TakeTurns) {
         std::vector<std::shared_ptr<Operation>> long_work;
         for (auto& one : data) {
             long_work.push_back(busy.post(all_reduce_of(one, DType::kFloat32)));
-            busy.hand_over();
+            busy.hand_over({&long_work.back(), 1});
         }
         std::vector<float> few(10, 1.0f);
         const std::vector short_work{other.post(all_reduce_of(few, DType::kFloat32))};
-        other.hand_over();
+        other.hand_over(short_work);
         const Deadline deadline = Deadline::after(std::chrono::seconds(30));
         while (!short_work[0]->done() && !deadline.passed())
             std::this_thread::sleep_for(std::chrono::microseconds(100));

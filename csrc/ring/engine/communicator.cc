@@ -190,8 +190,8 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
     return operation;
 }
 
-void Communicator::hand_over() {
-    engine_.kick();
+void Communicator::hand_over(std::span<const std::shared_ptr<Operation>> posted) {
+    if (!begin_messages(posted)) engine_.kick();
 }
 
 void Communicator::abort(const std::string& why) {

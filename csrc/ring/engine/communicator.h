@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "ring/base/clock.h"
@@ -60,8 +61,9 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // operation that it returns has failed.
     std::shared_ptr<Operation> post(Arguments arguments, std::optional<milliseconds> timeout = std::nullopt,
                                     Operation::OnDone on_done = nullptr);
-    // Lets the progress thread run what was posted, for a caller that does not wait now.
-    void hand_over();
+    // Lets these operations, which were just posted, go on while the caller does something else: the progress
+    // thread runs them. Small messages go in here as far as they get, and the thread looks after them soon.
+    void hand_over(std::span<const std::shared_ptr<Operation>> posted);
     // Returns when the operation is done; drives it. Throws what it failed with, or TimeoutError after
     // `timeout`, in which case the operation goes on.
     void wait(const std::shared_ptr<Operation>& operation,
@@ -103,11 +105,14 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     };
     // Runs what nobody else drives, as far as it goes without waiting, for a moment.
     Served serve(bool woken);
+    // Whether somebody has posted a message, or waited, since it was last asked.
+    bool attended() { return attended_.exchange(false, std::memory_order_relaxed); }  // only a hint
     // When serve() must be called at the latest.
     Clock::time_point next_deadline() const;
 
   private:
     using Lock = std::unique_lock<std::mutex>;
+    using Finished = std::pair<std::shared_ptr<Operation>, std::exception_ptr>;
 
     Communicator(Engine& engine, const Config& config, Layout layout, Roster roster,
                  std::unique_ptr<Doorbell> doorbell, Connections connections, Choices choices,
@@ -128,6 +133,11 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::shared_ptr<Operation> next_post();
     bool take_posts();
     bool finish_messages();
+    bool only_small_messages() const;  // all that there is to do are a few of them
+    // As far as they get now; false if the progress thread must look at once.
+    bool begin_messages(std::span<const std::shared_ptr<Operation>> posted);
+    // There is more to do, which this thread does not wait for.
+    void leave_to_engine(bool small);
     bool take_visitors();
     bool advance_calls();
     void check_message_deadlines();
@@ -146,9 +156,11 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     bool handle_events(int timeout_ms);  // true if there were any
     void read_controls();
     bool network_is_slow() const;
-    bool nothing_to_wait_for() const;      // what the active operation waits for is there, or it has failed
-    void run_callbacks(Lock& lock);        // releases the lock, and may come back without it
-    Clock::time_point first_beat() const;  // of the oldest operation, if it has not ended by then
+    bool nothing_to_wait_for() const;  // what the active operation waits for is there, or it has failed
+    void run_callbacks(Lock& lock);    // releases the lock, and may come back without it
+    void call_back(const std::shared_ptr<Operation>& operation,
+                   const std::exception_ptr& error);  // without the lock
+    Clock::time_point first_beat() const;             // of the oldest operation, if it has not ended by then
     Clock::time_point wake_time() const;
 
     bool has_work() const;
@@ -192,6 +204,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::condition_variable followed_;
     std::atomic<bool> visitors_{false};  // connections for messages have come
     std::atomic<bool> armed_{false};
+    std::atomic<bool> attended_{false};
 
     mutable std::mutex drive_mutex_;  // guards what follows: whoever holds it drives
     const Tuning tuning_;
@@ -229,7 +242,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::map<int, int> message_peers_;  // ranks by descriptor
     bool under_way() const { return busy() || mailbox_.busy() || !calls_.empty(); }
     // Whose callbacks are still to be run.
-    std::deque<std::pair<std::shared_ptr<Operation>, std::exception_ptr>> finished_;
+    std::deque<Finished> finished_;
     ProgressTable progress_;
     // How long a peer whose data connection ended may take to say why on its control connection.
     static constexpr milliseconds kExplain{200};

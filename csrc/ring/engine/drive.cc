@@ -24,7 +24,6 @@ namespace {
 constexpr milliseconds kBeatAfter{1000};
 // How long a waiter that does not drive sleeps at most.
 constexpr milliseconds kFollow{1};
-
 // How long the progress thread stays with a group that is at work, before it looks at the others.
 constexpr milliseconds kTurn{1};
 // After so many, each of which moves some chunks at most, whoever drives looks up.
@@ -39,10 +38,10 @@ thread_local const Communicator* waits_in = nullptr;
 
 void Communicator::wait(const std::shared_ptr<Operation>& operation, std::optional<milliseconds> timeout) {
     if (!operation->done()) {
-        bool more = false;
         const auto limit = timeout ? Clock::now() + *timeout : Clock::time_point::max();
         // Asks the progress thread to give way soon; for its order see post().
         waiters_.fetch_add(1, std::memory_order_seq_cst);
+        attended_.store(true, std::memory_order_relaxed);  // see attended()
         const Communicator* const outer = std::exchange(waits_in, this);
         Lock lock(drive_mutex_, std::defer_lock);
         Spinner spinner(spin_us_, pauses_);
@@ -62,13 +61,16 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
             }
             if (!finished_.empty()) run_callbacks(lock);
         }
-        if (lock.owns_lock()) {
-            more = mailbox_.busy();
-            release(lock);
-        }
         waits_in = outer;
         waiters_.fetch_sub(1, std::memory_order_relaxed);
-        if (more || has_work()) engine_.kick();
+        bool more = false;
+        bool small = false;
+        if (lock.owns_lock()) {
+            more = mailbox_.busy();
+            small = only_small_messages();
+            release(lock);
+        }
+        if (more || has_work()) leave_to_engine(small);
     }
     if (!operation->done())
         throw TimeoutError("waited in vain for " + operation->describe() + ", which goes on");
@@ -306,12 +308,16 @@ void Communicator::run_callbacks(Lock& lock) {
     while (!finished_.empty()) {
         const auto [operation, error] = std::move(finished_.front());
         finished_.pop_front();
-        unfinished_.fetch_sub(1, std::memory_order_release);  // pairs with has_work()
         lock.unlock();
-        std::exchange(operation->on_done, nullptr)(error);
+        call_back(operation, error);
         // Whoever drives by now may do so for long, and this thread may have what it waited for.
         if (!lock.try_lock()) return;
     }
+}
+
+void Communicator::call_back(const std::shared_ptr<Operation>& operation, const std::exception_ptr& error) {
+    unfinished_.fetch_sub(1, std::memory_order_release);  // pairs with has_work()
+    std::exchange(operation->on_done, nullptr)(error);
 }
 
 // ---- failures ----

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,7 +24,7 @@ namespace ring {
 namespace {
 
 // What an event of the engine's epoll is about: a tag in the top byte, a value below.
-enum class Source : uint64_t { kKick = 1, kAcceptor, kProcess, kGroup };
+enum class Source : uint64_t { kKick = 1, kTimer, kAcceptor, kProcess, kGroup };
 constexpr int kTagShift = 56;
 constexpr uint64_t kValueMask = (uint64_t{1} << kTagShift) - 1;
 
@@ -36,6 +37,14 @@ void control(const UniqueFd& epoll, int operation, int fd, uint32_t events, uint
     if (::epoll_ctl(epoll.get(), operation, fd, &event) != 0) throw_errno("epoll_ctl");
 }
 
+// Makes an eventfd or a timerfd unreadable.
+void drain(const UniqueFd& fd) {
+    uint64_t number;
+    [[maybe_unused]] const ssize_t got = ::read(fd.get(), &number, sizeof(number));
+}
+
+// How long after look_soon() the thread looks, and again after each look that finds somebody at a group.
+constexpr std::chrono::microseconds kSoon{500};
 // How often the thread looks whether a group that a waiter drove has become idle, to take it over.
 constexpr milliseconds kTakeOver{50};
 // How long the end of the process waits for the thread; longer only if a callback of the user's hangs.
@@ -53,8 +62,10 @@ thread_local int foreign_depth = 0;
 
 Engine::Engine()
     : epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
-      kick_(checked_fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd")) {
+      kick_(checked_fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd")),
+      timer_(checked_fd(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), "timerfd_create")) {
     control(epoll_, EPOLL_CTL_ADD, kick_.get(), EPOLLIN, tagged(Source::kKick, 0));
+    control(epoll_, EPOLL_CTL_ADD, timer_.get(), EPOLLIN, tagged(Source::kTimer, 0));
     if (membarrier_supported() && !membarrier_registered()) registrar_ = std::thread(membarrier_register);
     const std::lock_guard lock(lead_mutex_);
     leader_.store(1, std::memory_order_relaxed);  // its thread starts behind this
@@ -98,6 +109,13 @@ void Engine::kick() {
     const uint64_t one = 1;
     // It can only fail where the counter is full, and then the thread is woken anyway.
     [[maybe_unused]] const ssize_t written = ::write(kick_.get(), &one, sizeof(one));
+}
+
+void Engine::look_soon() {
+    // Acquire and release: where it runs already, the thread that it wakes finds what this one has left.
+    if (timer_runs_.exchange(true, std::memory_order_acq_rel)) return;
+    const itimerspec soon{.it_interval = {}, .it_value = {0, std::chrono::nanoseconds(kSoon).count()}};
+    if (::timerfd_settime(timer_.get(), 0, &soon, nullptr) != 0) kick();
 }
 
 Acceptor& Engine::acceptor(const std::string& address) {
@@ -271,14 +289,19 @@ void Engine::lead() {
             ::epoll_wait(epoll_.get(), events.data(), events.size(), static_cast<int>(timeout.count()));
         std::set<Communicator*> woken;
         bool knocking = false;
+        bool timed = count == 1;  // that is all that woke it
         for (int i = 0; i < count; ++i) {
             const uint64_t value = events[i].data.u64 & kValueMask;
-            switch (static_cast<Source>(events[i].data.u64 >> kTagShift)) {
-                case Source::kKick: {
-                    uint64_t number;
-                    [[maybe_unused]] const ssize_t got = ::read(kick_.get(), &number, sizeof(number));
+            const auto source = static_cast<Source>(events[i].data.u64 >> kTagShift);
+            timed = timed && source == Source::kTimer;
+            switch (source) {
+                case Source::kKick:
+                    drain(kick_);
                     break;
-                }
+                case Source::kTimer:
+                    drain(timer_);
+                    timer_runs_.exchange(false, std::memory_order_acq_rel);  // before the groups are served
+                    break;
                 case Source::kAcceptor:
                     knocking = true;
                     break;
@@ -304,9 +327,13 @@ void Engine::lead() {
         }
         for (const auto& group : groups()) {
             if (!leads()) return;
-            const Communicator::Served served = group->serve(woken.count(group.get()) != 0);
-            if (served == Communicator::Served::kTaken) next = std::min(next, Clock::now() + kTakeOver);
-            if (served == Communicator::Served::kAtWork) next = Clock::now();
+            if (timed && group->attended()) {
+                look_soon();
+            } else {
+                const Communicator::Served served = group->serve(woken.count(group.get()) != 0);
+                if (served == Communicator::Served::kTaken) next = std::min(next, Clock::now() + kTakeOver);
+                if (served == Communicator::Served::kAtWork) next = Clock::now();
+            }
             next = std::min(next, group->next_deadline());
         }
         turns_.fetch_add(1, std::memory_order_release);  // pairs with shutdown_all()

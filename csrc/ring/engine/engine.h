@@ -36,6 +36,9 @@ class Engine {
     // Makes the progress thread look at its groups.
     void kick();
 
+    // The same, a moment later: for what the caller may be about to wait for itself.
+    void look_soon();
+
     // The listener on this address, made when first asked for.
     Acceptor& acceptor(const std::string& address);
 
@@ -71,6 +74,8 @@ class Engine {
 
     UniqueFd epoll_;
     UniqueFd kick_;
+    UniqueFd timer_;  // of look_soon()
+    std::atomic<bool> timer_runs_{false};
     std::mutex mutex_;  // guards what follows
     std::map<Communicator*, Group> groups_;
     std::map<std::string, std::unique_ptr<Acceptor>> acceptors_;

@@ -1,0 +1,225 @@
+// send and recv between any two ranks of a group, waited for and handed over.
+#include <algorithm>
+#include <random>
+
+#include "group.h"
+
+namespace ring {
+namespace {
+
+using namespace ring::testing;
+using Operations = std::vector<std::shared_ptr<Operation>>;
+
+Arguments message(Collective kind, std::vector<int32_t>& data, int peer, int64_t tag) {
+    Arguments arguments{.signature = signature(kind, DType::kInt32, data.size(), ReduceOp::kNone, peer),
+                        .input = data.data(),
+                        .output = data.data(),
+                        .inputs = {},
+                        .outputs = {}};
+    arguments.tag = tag;
+    return arguments;
+}
+
+// What the rank `from` sends to `to`.
+int32_t token(int from, int to, size_t i) {
+    return static_cast<int32_t>(from * 1'000'003 + to * 10'007 + static_cast<int>(i));
+}
+
+std::vector<int32_t> tokens(int from, int to, size_t count) {
+    std::vector<int32_t> data(count);
+    for (size_t i = 0; i < count; ++i) data[i] = token(from, to, i);
+    return data;
+}
+
+// Until all have ended, which nobody drives but the progress thread.
+void look_on(const Operations& operations) {
+    const Deadline deadline = Deadline::after(std::chrono::seconds(30));
+    while (!std::all_of(operations.begin(), operations.end(), [](const auto& one) { return one->done(); })) {
+        ASSERT_FALSE(deadline.passed()) << "nobody goes on with what was handed over";
+        std::this_thread::sleep_for(milliseconds(1));
+    }
+    for (const auto& operation : operations) ASSERT_FALSE(operation->error());
+}
+
+struct Way {
+    const char* name;
+    Algorithm algorithm = Algorithm::kHierarchical;
+    SingleCopy single_copy = SingleCopy::kAllToAll;
+};
+
+void PrintTo(const Way& way, std::ostream* out) {
+    *out << way.name;
+}
+
+class Messages : public ::testing::TestWithParam<std::tuple<Hosts, Way>> {
+  protected:
+    void in_group(const std::function<void(Communicator&)>& body) {
+        Communicator::Settings settings;
+        settings.config.algorithm = std::get<1>(GetParam()).algorithm;
+        settings.config.single_copy = std::get<1>(GetParam()).single_copy;
+        run_group(std::get<0>(GetParam()), body, std::chrono::seconds(60), settings);
+    }
+    int size() const {
+        int ranks = 0;
+        for (const int local : std::get<0>(GetParam())) ranks += local;
+        return ranks;
+    }
+};
+
+// Every rank sends to every other one at once, small and large, and receives in the opposite order of tags.
+TEST_P(Messages, MatchByRankAndTag) {
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        constexpr int64_t kTags = 6;
+        const auto count_of = [](int64_t tag) { return static_cast<size_t>(tag == 0 ? 0 : 7 << (3 * tag)); };
+        std::vector<std::vector<int32_t>> buffers;
+        buffers.reserve(static_cast<size_t>(2 * kTags * size()));
+        Operations operations;
+        for (int r = 0; r < size(); ++r)
+            for (int64_t tag = 0; r != me && tag < kTags; ++tag) {
+                auto& data = buffers.emplace_back(tokens(me, r, count_of(tag)));
+                operations.push_back(group.post(message(Collective::kSend, data, r, tag)));
+            }
+        for (int r = 0; r < size(); ++r)
+            for (int64_t tag = kTags - 1; r != me && tag >= 0; --tag) {
+                auto& data = buffers.emplace_back(count_of(tag));
+                group.wait(group.post(message(Collective::kRecv, data, r, tag)));
+                ASSERT_EQ(data, tokens(r, me, data.size()));
+            }
+        for (const auto& operation : operations) group.wait(operation);
+    });
+}
+
+// Far more than the credit for eager messages, none of which is received before the last one.
+TEST_P(Messages, ManySmallOnesFromAnySource) {
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        constexpr int kMessages = 300;
+        constexpr size_t kCount = 2000;
+        if (me != 0) {
+            std::vector<std::vector<int32_t>> sent;
+            Operations operations;
+            for (int k = 0; k < kMessages; ++k) sent.emplace_back(kCount, me * 1000 + k);
+            for (auto& data : sent) operations.push_back(group.post(message(Collective::kSend, data, 0, 5)));
+            std::vector<int32_t> last{me};
+            operations.push_back(group.post(message(Collective::kSend, last, 0, 6)));
+            for (const auto& operation : operations) group.wait(operation);
+            return;
+        }
+        for (int r = 1; r < size(); ++r) {
+            std::vector<int32_t> last(1);
+            group.wait(group.post(message(Collective::kRecv, last, r, 6)));
+            EXPECT_EQ(last[0], r);
+        }
+        std::vector<int> seen(static_cast<size_t>(size()));
+        for (int k = 0; k < kMessages * (size() - 1); ++k) {
+            std::vector<int32_t> data(kCount);
+            const auto operation = group.post(message(Collective::kRecv, data, kAnySource, 5));
+            group.wait(operation);
+            const int from = operation->source();
+            ASSERT_EQ(data, std::vector<int32_t>(kCount, from * 1000 + seen[from]++));
+        }
+    });
+}
+
+// Small and large ones, each handed over by itself, at any moment; whoever posted looks on, or waits for
+// some.
+TEST_P(Messages, GoOnByThemselvesWhenHandedOver) {
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        constexpr int kRounds = 20;
+        std::mt19937 random(std::random_device{}());
+        for (int round = 0; round < kRounds; ++round) {
+            std::vector<std::vector<int32_t>> sent, received;
+            sent.reserve(static_cast<size_t>(size()));
+            received.reserve(static_cast<size_t>(size()));
+            Operations operations;
+            const size_t count = round % 4 == 3 ? 400'000 : static_cast<size_t>(round) * 100;
+            const auto hand_over = [&](Collective kind, std::vector<int32_t>& data, int peer) {
+                operations.push_back(group.post(message(kind, data, peer, round)));
+                group.hand_over({&operations.back(), 1});
+                if (random() % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 500));
+            };
+            for (int r = 0; r < size(); ++r) {
+                if (r == me) continue;
+                if (round % 2 == 0) hand_over(Collective::kRecv, received.emplace_back(count), r);
+                hand_over(Collective::kSend, sent.emplace_back(tokens(me, r, count)), r);
+                if (round % 2 == 1) hand_over(Collective::kRecv, received.emplace_back(count), r);
+            }
+            if (round % 3 == 0) group.wait(operations[random() % operations.size()]);
+            look_on(operations);
+            if (HasFatalFailure()) return;
+            for (int r = 0, k = 0; r < size(); ++r)
+                if (r != me) {
+                    ASSERT_EQ(received[k++], tokens(r, me, count)) << "from " << r << ", round " << round;
+                }
+        }
+    });
+}
+
+// The progress thread sleeps towards the end of the first one, which is far off, when the second is handed
+// over.
+TEST_P(Messages, HandedOverEndInTime) {
+    in_group([&](Communicator& group) {
+        std::vector<int32_t> data(10);
+        const int peer = (group.layout().rank() + 1) % size();
+        Operations operations{group.post(message(Collective::kRecv, data, peer, 1))};
+        group.hand_over(operations);
+        std::this_thread::sleep_for(milliseconds(100));
+        const auto posted = Clock::now();
+        operations.push_back(group.post(message(Collective::kRecv, data, peer, 2), milliseconds(200)));
+        group.hand_over({&operations.back(), 1});
+        while (!operations.back()->done() && Clock::now() < posted + std::chrono::seconds(20))
+            std::this_thread::sleep_for(milliseconds(1));
+        ASSERT_TRUE(operations.back()->done());
+        EXPECT_GE(Clock::now() - posted, milliseconds(190));
+        EXPECT_LT(Clock::now() - posted, std::chrono::seconds(5));
+        for (const auto& operation : operations) EXPECT_TRUE(operation->error());
+    });
+}
+
+// It ends, and calls back, without its sender waiting.
+TEST_P(Messages, SmallOneNeedsNobodyElse) {
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        const bool sends = me < 2;
+        const int peer = 1 - me;
+        for (int round = 0; sends && round < 50; ++round) {
+            std::vector<int32_t> data = tokens(me, peer, 100), got(100);
+            const auto receive = group.post(message(Collective::kRecv, got, peer, round));
+            std::atomic<bool> called_back{false};
+            const Operations sent{group.post(message(Collective::kSend, data, peer, round), std::nullopt,
+                                             [&](std::exception_ptr) { called_back = true; })};
+            group.hand_over(sent);
+            look_on(sent);
+            group.wait(receive);
+            ASSERT_EQ(got, tokens(peer, me, 100));
+            // Where the progress thread drove, it may be about to call.
+            for (const auto until = Clock::now() + std::chrono::seconds(5);
+                 !called_back && Clock::now() < until;)
+                std::this_thread::yield();
+            ASSERT_TRUE(called_back);
+        }
+    });
+}
+
+std::string name_of_case(const ::testing::TestParamInfo<std::tuple<Hosts, Way>>& info) {
+    return "hosts_" + name_of_layout(std::get<0>(info.param)) + "_" + std::get<1>(info.param).name;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Layouts, Messages,
+    ::testing::Combine(::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{1, 1, 1, 1}, Hosts{2, 2},
+                                         Hosts{2, 1}, Hosts{1, 2}, Hosts{3, 1, 2}, Hosts{2, 2, 2}),
+                       ::testing::Values(Way{"by_default"}, Way{"flat", Algorithm::kRing})),
+    name_of_case);
+
+INSTANTIATE_TEST_SUITE_P(
+    Copies, Messages,
+    ::testing::Combine(::testing::Values(Hosts{3}, Hosts{2, 2}),
+                       ::testing::Values(Way{.name = "one_copy", .single_copy = SingleCopy::kAll},
+                                         Way{.name = "two_copies", .single_copy = SingleCopy::kNone})),
+    name_of_case);
+
+}  // namespace
+}  // namespace ring
