@@ -19,6 +19,7 @@ struct Way {
     const char* size_table = "";
     int streams = 1;
     SingleCopy single_copy = SingleCopy::kAllToAll;
+    bool looks_on = false;  // leaves everything to the progress thread
 };
 
 void PrintTo(const Way& way, std::ostream* out) {
@@ -36,6 +37,15 @@ class Collectives : public ::testing::TestWithParam<std::tuple<Hosts, Way>> {
         settings.config.single_copy = way.single_copy;
         run_group(std::get<0>(GetParam()), body, std::chrono::seconds(60), settings);
     }
+    void finish(Communicator& group, const std::shared_ptr<Operation>& operation) {
+        if (std::get<1>(GetParam()).looks_on) {
+            group.hand_over({&operation, 1});
+            look_on(operation);
+        } else {
+            group.wait(operation);
+        }
+    }
+    void run(Communicator& group, Arguments arguments) { finish(group, group.post(std::move(arguments))); }
     int size() const {
         int ranks = 0;
         for (const int local : std::get<0>(GetParam())) ranks += local;
@@ -281,7 +291,7 @@ TEST_P(DirectCollectives, ManyGathersAndScattersInFlight) {
             }
             operations.push_back(group.post(arguments));
         }
-        for (const auto& operation : operations) group.wait(operation);
+        for (const auto& operation : operations) finish(group, operation);
         for (int round = 0; round < kRounds; ++round) {
             const int root = round % size();
             const uint64_t count = count_of(round);
@@ -351,7 +361,7 @@ TEST_P(DirectCollectives, LargeAllToAllsFollowEachOther) {
             operations.push_back(group.post(arguments));
             operations.push_back(group.post(all_reduce_of(sums.emplace_back(1000, me), DType::kInt64)));
         }
-        for (auto at = operations.rbegin(); at != operations.rend(); ++at) group.wait(*at);
+        for (auto at = operations.rbegin(); at != operations.rend(); ++at) finish(group, *at);
         for (int round = 0; round < kRounds; ++round) {
             EXPECT_EQ(sums[round].back(), size() * (size() - 1) / 2);
             for (int r = 0; r < size(); ++r)
@@ -399,7 +409,7 @@ TEST_P(Collectives, ManyInFlightCompleteInAnyOrderOfWaiting) {
             operations.push_back(group.post(all_reduce_of(one, DType::kFloat32), std::nullopt,
                                             [&](std::exception_ptr error) { called_back += error ? 0 : 1; }));
         group.hand_over(operations);
-        for (int k = kOperations - 1; k >= 0; --k) group.wait(operations[k]);
+        for (int k = kOperations - 1; k >= 0; --k) finish(group, operations[k]);
         for (int k = 0; k < kOperations; ++k)
             for (const float x : data[k]) ASSERT_EQ(x, static_cast<float>(k * size()));
         // The callbacks of operations that another thread drove may come a moment after wait() has returned.
@@ -473,6 +483,13 @@ INSTANTIATE_TEST_SUITE_P(
                        ::testing::Values(Way{.name = "one_copy", .single_copy = SingleCopy::kAll},
                                          Way{.name = "two_copies", .single_copy = SingleCopy::kNone})),
     name_of_case);
+
+const auto kLookedOn =
+    ::testing::Combine(::testing::Values(Hosts{2}, Hosts{1, 1, 1}, Hosts{2, 2}, Hosts{3, 1, 2}),
+                       ::testing::Values(Way{.name = "looked_on", .looks_on = true}));
+
+INSTANTIATE_TEST_SUITE_P(LookedOn, Collectives, kLookedOn, name_of_case);
+INSTANTIATE_TEST_SUITE_P(LookedOn, DirectCollectives, kLookedOn, name_of_case);
 
 INSTANTIATE_TEST_SUITE_P(
     Algorithms, Collectives,

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "ring/base/error.h"
 #include "ring/engine/communicator.h"
 #include "ring/engine/engine.h"
 #include "ring/topology/file_store.h"
@@ -76,6 +77,17 @@ inline void run_group(const Hosts& hosts, const std::function<void(Communicator&
     for (auto& thread : threads) thread.join();
     for (const auto& error : errors)
         if (error) std::rethrow_exception(error);
+}
+
+// Until the operation has ended, which nobody drives but the progress thread. Throws what it failed with, or
+// TimeoutError.
+inline void look_on(const std::shared_ptr<Operation>& operation) {
+    const Deadline deadline = Deadline::after(std::chrono::seconds(30));
+    while (!operation->done()) {
+        if (deadline.passed()) throw TimeoutError("nobody goes on with " + operation->describe());
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    if (operation->error()) std::rethrow_exception(operation->error());
 }
 
 // What most tests call: post, then wait.
