@@ -36,7 +36,7 @@ def main() -> int:
         ("cpp-[0-9]*.xml", listed_cpp(BUILD / "cpp" / "ring_tests")),
         ("cpp-address-*.xml", listed_cpp(BUILD / "cpp-address" / "ring_tests")),
         ("cpp-thread-*.xml", listed_cpp(BUILD / "cpp-thread" / "ring_tests")),
-        ("pytest-*.xml", listed_python()),
+        ("pytest.xml", listed_python()),
     ):
         counts = [ran(report) for report in BUILD.glob(reports)]
         count, skipped = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
