@@ -105,8 +105,12 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     };
     // Runs what nobody else drives, as far as it goes without waiting, for a moment.
     Served serve(bool woken);
-    // Whether somebody has posted a message, or waited, since it was last asked.
-    bool attended() { return attended_.exchange(false, std::memory_order_relaxed); }  // only a hint
+    // Whether messages are under way, and somebody has posted one, or waited, since it was last asked.
+    // Relaxed: only a hint.
+    bool attended() {
+        return has_messages_.load(std::memory_order_relaxed) &&
+               attended_.exchange(false, std::memory_order_relaxed);
+    }
     // When serve() must be called at the latest.
     Clock::time_point next_deadline() const;
 
@@ -205,6 +209,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::atomic<bool> visitors_{false};  // connections for messages have come
     std::atomic<bool> armed_{false};
     std::atomic<bool> attended_{false};
+    std::atomic<bool> has_messages_{false};  // the user's, under way
 
     mutable std::mutex drive_mutex_;  // guards what follows: whoever holds it drives
     const Tuning tuning_;

@@ -349,6 +349,7 @@ void Communicator::abandon_all() {
     }
     for (const Message& message : messages_) abandoned.push_back(message.operation);
     messages_.clear();
+    has_messages_.store(false, std::memory_order_relaxed);  // see attended()
     {
         const std::lock_guard lock(queue_mutex_);
         abandoned.insert(abandoned.end(), queue_.begin(), queue_.end());

@@ -115,7 +115,9 @@ void Engine::look_soon() {
     // Acquire and release: where it runs already, the thread that it wakes finds what this one has left.
     if (timer_runs_.exchange(true, std::memory_order_acq_rel)) return;
     const itimerspec soon{.it_interval = {}, .it_value = {0, std::chrono::nanoseconds(kSoon).count()}};
-    if (::timerfd_settime(timer_.get(), 0, &soon, nullptr) != 0) kick();
+    if (::timerfd_settime(timer_.get(), 0, &soon, nullptr) == 0) return;
+    timer_runs_.store(false, std::memory_order_relaxed);
+    kick();
 }
 
 Acceptor& Engine::acceptor(const std::string& address) {

@@ -92,6 +92,7 @@ bool Communicator::take_posts() {
                                         : mailbox_.receive(called.root, key, called,
                                                            static_cast<std::byte*>(arguments.output), bytes);
     }
+    has_messages_.store(!messages_.empty(), std::memory_order_relaxed);  // see attended()
     return true;
 }
 
@@ -104,6 +105,7 @@ bool Communicator::finish_messages() {
         finished = true;
         return true;
     });
+    has_messages_.store(!messages_.empty(), std::memory_order_relaxed);  // see attended()
     return finished;
 }
 
