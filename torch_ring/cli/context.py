@@ -18,7 +18,7 @@ class Context:
     command: list[str]
     machine: dict[str, str]
     settings: dict[str, str]  # environment variables
-    cache_line_ns: list[float] | None  # before and after the run; None where this build cannot measure it
+    cache_line_ns: list[float] | None  # before and after the run; None where either was not measured
     ranks: int
     hosts: int
 
@@ -29,7 +29,7 @@ class Context:
     def print(self, console: Console) -> None:
         console.print(", ".join(f"{key} {value}" for key, value in self.machine.items()), soft_wrap=True)
         if self.cache_line_ns is None:
-            console.print("cache-line ping-pong: not measured, this build of torch_ring cannot")
+            console.print("cache-line ping-pong: not measured, it takes two cores that are not busy")
         else:
             before, after = self.cache_line_ns
             console.print(f"cache-line ping-pong: {before:.0f} ns before, {after:.0f} ns after")
@@ -43,13 +43,13 @@ class Observer:
         self._cache_line = self._measure_cache_line()
 
     def context(self) -> Context:
-        cache_lines = [value for value in (self._cache_line, self._measure_cache_line()) if value is not None]
+        before, after = self._cache_line, self._measure_cache_line()
         return Context(
             date=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             command=["torch-ring", *sys.argv[1:]],
             machine=machine.describe(),
             settings=machine.settings(),
-            cache_line_ns=cache_lines or None,
+            cache_line_ns=None if before is None or after is None else [before, after],
             ranks=self._groups.ranks,
             hosts=len(set(self._groups.gather(machine.host_identity()))),
         )

@@ -35,7 +35,7 @@ def settings() -> dict[str, str]:
 
 
 def cache_line_ns() -> float | None:
-    """Nanoseconds, one way, of a cache-line ping-pong between two cores; None on one core.
+    """Nanoseconds, one way, of a cache-line ping-pong between two cores; None on one core or on busy ones.
 
     Virtual machines may move between cores that share a cache and cores that do not, which changes every
     figure of shared memory several times over: compare only what was measured in one state.
