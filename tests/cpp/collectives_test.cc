@@ -398,6 +398,20 @@ TEST_P(Collectives, AllGatherOfUnevenShares) {
     });
 }
 
+TEST_P(Collectives, BarrierWaitsForTheLast) {
+    std::atomic<int> entered{0};
+    in_group([&](Communicator& group) {
+        for (int round = 1; round <= 5; ++round) {
+            if (group.layout().rank() == round % size()) std::this_thread::sleep_for(milliseconds(10));
+            entered.fetch_add(1);
+            run(group, {.signature = signature(Collective::kBarrier, DType::kUInt8, 0),
+                        .inputs = {},
+                        .outputs = {}});
+            EXPECT_GE(entered.load(), round * size());
+        }
+    });
+}
+
 TEST_P(Collectives, ManyInFlightCompleteInAnyOrderOfWaiting) {
     in_group([&](Communicator& group) {
         constexpr int kOperations = 20;
