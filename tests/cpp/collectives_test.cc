@@ -46,11 +46,7 @@ class Collectives : public ::testing::TestWithParam<std::tuple<Hosts, Way>> {
         }
     }
     void run(Communicator& group, Arguments arguments) { finish(group, group.post(std::move(arguments))); }
-    int size() const {
-        int ranks = 0;
-        for (const int local : std::get<0>(GetParam())) ranks += local;
-        return ranks;
-    }
+    int size() const { return ranks_of(std::get<0>(GetParam())); }
 };
 
 // Whatever the size, so that each algorithm meets every kind of message.
@@ -479,31 +475,27 @@ TEST_P(Collectives, AllReduceDoesNotDependOnTiming) {
     });
 }
 
-std::string name_of_case(const ::testing::TestParamInfo<std::tuple<Hosts, Way>>& info) {
-    return "hosts_" + name_of_layout(std::get<0>(info.param)) + "_" + std::get<1>(info.param).name;
-}
-
 const auto kLayouts = ::testing::Combine(
     ::testing::Values(Hosts{1}, Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{1, 1, 1, 1}, Hosts{2, 2}, Hosts{2, 1},
                       Hosts{1, 2}, Hosts{3, 1, 2}, Hosts{2, 2, 2}),
     ::testing::Values(Way{"by_model"}, Way{"flat", Algorithm::kRing}));
 
-INSTANTIATE_TEST_SUITE_P(Layouts, Collectives, kLayouts, name_of_case);
-INSTANTIATE_TEST_SUITE_P(Layouts, DirectCollectives, kLayouts, name_of_case);
+INSTANTIATE_TEST_SUITE_P(Layouts, Collectives, kLayouts, name_of_case<Way>);
+INSTANTIATE_TEST_SUITE_P(Layouts, DirectCollectives, kLayouts, name_of_case<Way>);
 
 INSTANTIATE_TEST_SUITE_P(
     Copies, DirectCollectives,
     ::testing::Combine(::testing::Values(Hosts{3}, Hosts{2, 2}),
                        ::testing::Values(Way{.name = "one_copy", .single_copy = SingleCopy::kAll},
                                          Way{.name = "two_copies", .single_copy = SingleCopy::kNone})),
-    name_of_case);
+    name_of_case<Way>);
 
 const auto kLookedOn =
     ::testing::Combine(::testing::Values(Hosts{2}, Hosts{1, 1, 1}, Hosts{2, 2}, Hosts{3, 1, 2}),
                        ::testing::Values(Way{.name = "looked_on", .looks_on = true}));
 
-INSTANTIATE_TEST_SUITE_P(LookedOn, Collectives, kLookedOn, name_of_case);
-INSTANTIATE_TEST_SUITE_P(LookedOn, DirectCollectives, kLookedOn, name_of_case);
+INSTANTIATE_TEST_SUITE_P(LookedOn, Collectives, kLookedOn, name_of_case<Way>);
+INSTANTIATE_TEST_SUITE_P(LookedOn, DirectCollectives, kLookedOn, name_of_case<Way>);
 
 INSTANTIATE_TEST_SUITE_P(
     Algorithms, Collectives,
@@ -513,7 +505,7 @@ INSTANTIATE_TEST_SUITE_P(
                                          Way{"cubes", Algorithm::kHierarchical, kCubes},
                                          Way{"doubling", Algorithm::kHierarchical, kDoubling},
                                          Way{"streams", Algorithm::kHierarchical, kRings, 3})),
-    name_of_case);
+    name_of_case<Way>);
 
 }  // namespace
 }  // namespace ring

@@ -6,35 +6,21 @@ namespace {
 
 using namespace ring::testing;
 
-// Two ranks, each with an engine that serves two groups.
+// All ranks are in both groups, over one engine each.
 void run_groups(const Hosts& hosts, const std::function<void(Communicator&, Communicator&)>& body) {
     const TemporaryFolder first, second;
-    std::vector<std::exception_ptr> errors(2);
-    std::vector<std::thread> threads;
-    for (int rank = 0; rank < 2; ++rank)
-        threads.emplace_back([&, rank] {
-            try {
-                Engine engine;
-                Communicator::Settings settings;
-                settings.rank = rank;
-                settings.size = 2;
-                settings.timeout = std::chrono::seconds(60);
-                settings.store_host = "127.0.0.1";
-                settings.host_id = hosts.size() == 1 ? "test-host" : "test-host-" + std::to_string(rank);
-                FileStore one(first.path());
-                FileStore other(second.path());
-                const auto a = Communicator::create(engine, one, settings);
-                const auto b = Communicator::create(engine, other, settings);
-                body(*a, *b);
-                a->shutdown();
-                b->shutdown();
-            } catch (...) {
-                errors[rank] = std::current_exception();
-            }
-        });
-    for (auto& thread : threads) thread.join();
-    for (const auto& error : errors)
-        if (error) std::rethrow_exception(error);
+    run_ranks(
+        hosts,
+        [&](Engine& engine, const Communicator::Settings& settings) {
+            FileStore one(first.path());
+            FileStore other(second.path());
+            const auto a = Communicator::create(engine, one, settings);
+            const auto b = Communicator::create(engine, other, settings);
+            body(*a, *b);
+            a->shutdown();
+            b->shutdown();
+        },
+        std::chrono::seconds(60));
 }
 
 class Groups : public ::testing::TestWithParam<Hosts> {};

@@ -10,8 +10,10 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "ring/base/error.h"
@@ -44,32 +46,39 @@ inline std::string name_of_layout(const Hosts& hosts) {
     return text;
 }
 
-// Runs `body` once per rank, each in a thread with an engine of its own, all in one group. The first
-// exception that a rank does not catch is rethrown here. `common` holds what the test sets for all ranks.
-inline void run_group(const Hosts& hosts, const std::function<void(Communicator&)>& body,
-                      milliseconds timeout = std::chrono::seconds(20),
-                      const Communicator::Settings& common = {}) {
-    const TemporaryFolder folder;
+// The layout and the way of a test whose parameters they are.
+template <typename Way>
+std::string name_of_case(const ::testing::TestParamInfo<std::tuple<Hosts, Way>>& info) {
+    return "hosts_" + name_of_layout(std::get<0>(info.param)) + "_" + std::get<1>(info.param).name;
+}
+
+inline int ranks_of(const Hosts& hosts) {
+    return std::accumulate(hosts.begin(), hosts.end(), 0);
+}
+
+// Runs `body` once per rank, each in a thread with an engine of its own. The settings are those by which all
+// form a group; `common` holds what the test sets for all ranks. The first exception that a rank does not
+// catch is rethrown here.
+inline void run_ranks(const Hosts& hosts,
+                      const std::function<void(Engine&, const Communicator::Settings&)>& body,
+                      milliseconds timeout, const Communicator::Settings& common = {}) {
     std::vector<std::string> host_of;
     for (size_t h = 0; h < hosts.size(); ++h)
         for (int l = 0; l < hosts[h]; ++l) host_of.push_back("test-host-" + std::to_string(h));
-    const int size = static_cast<int>(host_of.size());
+    const int size = ranks_of(hosts);
     std::vector<std::exception_ptr> errors(size);
     std::vector<std::thread> threads;
     for (int rank = 0; rank < size; ++rank)
         threads.emplace_back([&, rank] {
             try {
                 Engine engine;
-                FileStore store(folder.path());
                 Communicator::Settings settings = common;
                 settings.rank = rank;
                 settings.size = size;
                 settings.timeout = timeout;
                 settings.store_host = "127.0.0.1";
                 settings.host_id = host_of[rank];
-                const auto group = Communicator::create(engine, store, settings);
-                body(*group);
-                group->shutdown();
+                body(engine, settings);
             } catch (...) {
                 errors[rank] = std::current_exception();
             }
@@ -77,6 +86,22 @@ inline void run_group(const Hosts& hosts, const std::function<void(Communicator&
     for (auto& thread : threads) thread.join();
     for (const auto& error : errors)
         if (error) std::rethrow_exception(error);
+}
+
+// As run_ranks(), all in one group.
+inline void run_group(const Hosts& hosts, const std::function<void(Communicator&)>& body,
+                      milliseconds timeout = std::chrono::seconds(20),
+                      const Communicator::Settings& common = {}) {
+    const TemporaryFolder folder;
+    run_ranks(
+        hosts,
+        [&](Engine& engine, const Communicator::Settings& settings) {
+            FileStore store(folder.path());
+            const auto group = Communicator::create(engine, store, settings);
+            body(*group);
+            group->shutdown();
+        },
+        timeout, common);
 }
 
 // Until the operation has ended, which nobody drives but the progress thread. Throws what it failed with, or

@@ -48,11 +48,7 @@ class Messages : public ::testing::TestWithParam<std::tuple<Hosts, Way>> {
         settings.config.single_copy = std::get<1>(GetParam()).single_copy;
         run_group(std::get<0>(GetParam()), body, std::chrono::seconds(60), settings);
     }
-    int size() const {
-        int ranks = 0;
-        for (const int local : std::get<0>(GetParam())) ranks += local;
-        return ranks;
-    }
+    int size() const { return ranks_of(std::get<0>(GetParam())); }
 };
 
 // Every rank sends to every other one at once, small and large, and receives in the opposite order of tags.
@@ -191,23 +187,19 @@ TEST_P(Messages, SmallOneNeedsNobodyElse) {
     });
 }
 
-std::string name_of_case(const ::testing::TestParamInfo<std::tuple<Hosts, Way>>& info) {
-    return "hosts_" + name_of_layout(std::get<0>(info.param)) + "_" + std::get<1>(info.param).name;
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Layouts, Messages,
     ::testing::Combine(::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{1, 1, 1, 1}, Hosts{2, 2},
                                          Hosts{2, 1}, Hosts{1, 2}, Hosts{3, 1, 2}, Hosts{2, 2, 2}),
                        ::testing::Values(Way{"by_default"}, Way{"flat", Algorithm::kRing})),
-    name_of_case);
+    name_of_case<Way>);
 
 INSTANTIATE_TEST_SUITE_P(
     Copies, Messages,
     ::testing::Combine(::testing::Values(Hosts{3}, Hosts{2, 2}),
                        ::testing::Values(Way{.name = "one_copy", .single_copy = SingleCopy::kAll},
                                          Way{.name = "two_copies", .single_copy = SingleCopy::kNone})),
-    name_of_case);
+    name_of_case<Way>);
 
 }  // namespace
 }  // namespace ring
