@@ -2,6 +2,7 @@
 #include <random>
 
 #include "group.h"
+#include "values.h"
 
 namespace ring {
 namespace {
@@ -20,14 +21,8 @@ Arguments message(Collective kind, std::vector<int32_t>& data, int peer, int64_t
 }
 
 // What the rank `from` sends to `to`.
-int32_t token(int from, int to, size_t i) {
-    return static_cast<int32_t>(from * 1'000'003 + to * 10'007 + static_cast<int>(i));
-}
-
 std::vector<int32_t> tokens(int from, int to, size_t count) {
-    std::vector<int32_t> data(count);
-    for (size_t i = 0; i < count; ++i) data[i] = token(from, to, i);
-    return data;
+    return repeated<int32_t>(count, [&](size_t i) { return from * 1'000'003 + to * 10'007 + i; });
 }
 
 struct Way {
@@ -69,7 +64,7 @@ TEST_P(Messages, MatchByRankAndTag) {
             for (int64_t tag = kTags - 1; r != me && tag >= 0; --tag) {
                 auto& data = buffers.emplace_back(count_of(tag));
                 group.wait(group.post(message(Collective::kRecv, data, r, tag)));
-                ASSERT_EQ(data, tokens(r, me, data.size()));
+                ASSERT_TRUE(same(data, tokens(r, me, data.size())));
             }
         for (const auto& operation : operations) group.wait(operation);
     });
@@ -135,7 +130,8 @@ TEST_P(Messages, GoOnByThemselvesWhenHandedOver) {
             for (const auto& operation : operations) look_on(operation);
             for (int r = 0, k = 0; r < size(); ++r)
                 if (r != me) {
-                    ASSERT_EQ(received[k++], tokens(r, me, count)) << "from " << r << ", round " << round;
+                    ASSERT_TRUE(same(received[k++], tokens(r, me, count)))
+                        << "from " << r << ", round " << round;
                 }
         }
     });
