@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from bench_collectives_run import page, path_again, path_of
+from bench_lab_places import Layout
+
 from torch_ring.cli.collectives import NAMES
+from torch_ring.cli.report import Report
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bench_collectives_run.py"
 
@@ -33,3 +38,23 @@ def test_a_small_measurement(tmp_path: Path) -> None:
     slower = re.search(r"Where ring is slower: (.+)\.\n", page)
     assert slower
     assert (slower[1] == "nowhere") == all(float(ratio) >= 1 for ratio in ratios)
+    assert slower[1].count("again") == sum(float(ratio) < 1 for ratio in ratios)
+    _check_that_slower_ones_are_told(out)
+
+
+def _check_that_slower_ones_are_told(out: Path) -> None:
+    """As if one had taken twice as long over ring, and half as long when it was measured again."""
+    layout, name, size = Layout.parse("1x2"), "gather", 4096
+    report = Report.read(path_of(out, layout))
+
+    def over_ring(factor: float) -> Report:
+        rows = [
+            replace(row, median_us=factor if row.backend == "ring" else 1.0)
+            for row in report.rows
+            if (row.collective, row.bytes) == (name, size)
+        ]
+        return replace(report, rows=rows)
+
+    over_ring(0.5).write(path_again(out, layout, name, size))
+    told = "Where ring is slower: 1x2 gather 4 KiB (0.500, again 2.00).\n"
+    assert told in page(out, {layout: over_ring(2.0)})
