@@ -86,11 +86,13 @@ def measure(place: Place, file: Path, names: str, sizes: str, seconds: float, ro
 
 
 def describe(folder: Path, layout: Layout, report: Report, name: str, size: int) -> str:
-    """A cell that came out slower: "1x2 scatter 64 MiB (0.98, again 1.02)"."""
-    again = pairs(Report.read(path_again(folder, layout, name, size)))[name][size]
-    ratios = [significant(ratio(*rows)) for rows in (pairs(report)[name][size], again)]
+    """A cell that came out slower: "1x2 scatter 64 MiB (0.980, again 1.02)"."""
+    ratios = [significant(ratio(*pairs(report)[name][size]))]
+    file = path_again(folder, layout, name, size)
+    if file.exists():  # not where the run was interrupted
+        ratios.append(significant(ratio(*pairs(Report.read(file))[name][size])))
     what = f"{layout} {name} {show_binary(size)}" if size else f"{layout} {name}"
-    return f"{what} ({ratios[0]}, again {ratios[1]})"
+    return f"{what} ({', again '.join(ratios)})"
 
 
 def page(folder: Path, reports: dict[Layout, Report]) -> str:
@@ -126,11 +128,14 @@ def main(
     for text in only.split(","):
         layout = Layout.parse(text)
         typer.echo(f"bench_collectives: {layout}")
+        for old in (out / "again").glob(f"{layout}-*.json"):
+            old.unlink()
         with built(layout) as place:
             measure(place, path_of(out, layout), ",".join(NAMES), sizes, seconds, ROUNDS)
             for name, size in slower(Report.read(path_of(out, layout))):
                 file = path_again(out, layout, name, size)
-                measure(place, file, name, str(size or 1), seconds, ROUNDS_AGAIN)
+                # A barrier takes none of the sizes.
+                measure(place, file, name, str(size) if size else sizes, seconds, ROUNDS_AGAIN)
     layouts = sorted((Layout.parse(path.stem) for path in out.glob("*.json")), key=Layout.order)
     (docs / "collectives.md").write_text(
         page(out, {layout: Report.read(path_of(out, layout)) for layout in layouts})
