@@ -25,9 +25,17 @@ void sum_of_host(Context& context, void* to, size_t divisor) {
 
 }  // namespace
 
+bool is_one_shot_in_host(const Layout& layout, const Config& config, const Signature& called) {
+    if (layout.cells() > 1) return false;
+    return called.kind == Collective::kBarrier ||
+           (called.kind == Collective::kAllReduce &&
+            called.count * size_of(called.dtype) <= config.host_small_bytes);
+}
+
 bool is_one_shot(const Context& context) {
     const size_t bytes = context.bytes();
-    if (context.layout.cells() == 1) return bytes <= context.group.config.host_small_bytes;
+    if (context.layout.cells() == 1)
+        return is_one_shot_in_host(context.layout, context.group.config, context.signature());
     return bytes <= kSmallBytes && context.plan->rails == 1 &&
            context.plan->algorithm == RailAlgorithm::kDoubling;
 }

@@ -170,11 +170,13 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
         } else if (failure_) {
             refused = failure_->exception(operation->describe());
         } else if (message) {
+            if (!is_small(*operation)) large_.fetch_add(1, std::memory_order_relaxed);  // only a hint, as below
             message_queue_.push_back(operation);
             // Sequentially consistent: either a waiter that drives sees it, or this thread sees the waiter.
             message_posts_.store(message_queue_.size(), std::memory_order_seq_cst);
             unfinished_.fetch_add(1, std::memory_order_release);  // pairs with has_work()
         } else {
+            if (!is_small(*operation)) large_.fetch_add(1, std::memory_order_relaxed);
             queue_.push_back(operation);
             // Release: pairs with start_next(), has_work().
             queued_.store(queue_.size(), std::memory_order_release);
@@ -191,7 +193,7 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
 }
 
 void Communicator::hand_over(std::span<const std::shared_ptr<Operation>> posted) {
-    if (!begin_messages(posted)) engine_.kick();
+    if (!begin_small(posted)) engine_.kick();
 }
 
 void Communicator::abort(const std::string& why) {

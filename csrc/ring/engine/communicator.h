@@ -62,7 +62,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::shared_ptr<Operation> post(Arguments arguments, std::optional<milliseconds> timeout = std::nullopt,
                                     Operation::OnDone on_done = nullptr);
     // Lets these operations, which were just posted, go on while the caller does something else: the progress
-    // thread runs them. Small messages go in here as far as they get, and the thread looks after them soon.
+    // thread runs them. Small ones go in here as far as they get, and the thread looks after them soon.
     void hand_over(std::span<const std::shared_ptr<Operation>> posted);
     // Returns when the operation is done; drives it. Throws what it failed with, or TimeoutError after
     // `timeout`, in which case the operation goes on.
@@ -105,10 +105,10 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     };
     // Runs what nobody else drives, as far as it goes without waiting, for a moment.
     Served serve(bool woken);
-    // Whether messages are under way, and somebody has posted one, or waited, since it was last asked.
-    // Relaxed: only a hint.
+    // Whether small operations alone are under way, and somebody has posted one, or waited, since it was last
+    // asked. Relaxed: only a hint.
     bool attended() {
-        return has_messages_.load(std::memory_order_relaxed) &&
+        return large_.load(std::memory_order_relaxed) == 0 && has_work() &&
                attended_.exchange(false, std::memory_order_relaxed);
     }
     // When serve() must be called at the latest.
@@ -130,6 +130,13 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     bool retire_pieces();
     void finish(const std::shared_ptr<Operation>& operation, std::exception_ptr error);
 
+    bool is_small(const Operation& operation) const;  // the others can do without this rank once it has begun
+    bool only_small() const;                          // all that there is to do are a few of them
+    // As far as they get now; false if the progress thread must look at once.
+    bool begin_small(std::span<const std::shared_ptr<Operation>> posted);
+    // There is more to do, which this thread does not wait for.
+    void leave_to_engine(bool small);
+
     // Messages (messages.cc).
     void open_mailbox();
     void dial(int rank);
@@ -137,11 +144,6 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::shared_ptr<Operation> next_post();
     bool take_posts();
     bool finish_messages();
-    bool only_small_messages() const;  // all that there is to do are a few of them
-    // As far as they get now; false if the progress thread must look at once.
-    bool begin_messages(std::span<const std::shared_ptr<Operation>> posted);
-    // There is more to do, which this thread does not wait for.
-    void leave_to_engine(bool small);
     bool take_visitors();
     bool advance_calls();
     void check_message_deadlines();
@@ -202,6 +204,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::atomic<uint64_t> queued_{0};  // the sizes of the queues, to be read without their lock
     std::atomic<uint64_t> message_posts_{0};
     std::atomic<uint64_t> unfinished_{0};  // in the queue or under way, or their callbacks have not begun
+    std::atomic<uint64_t> large_{0};       // in the queue or under way, and not small
     std::atomic<int> waiters_{0};
     std::atomic<int> followers_{0};  // of the waiters, those in follow()
     std::mutex follow_mutex_;
@@ -209,7 +212,6 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::atomic<bool> visitors_{false};  // connections for messages have come
     std::atomic<bool> armed_{false};
     std::atomic<bool> attended_{false};
-    std::atomic<bool> has_messages_{false};  // the user's, under way
 
     mutable std::mutex drive_mutex_;  // guards what follows: whoever holds it drives
     const Tuning tuning_;

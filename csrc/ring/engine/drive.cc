@@ -67,7 +67,7 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
         bool small = false;
         if (lock.owns_lock()) {
             more = mailbox_.busy();
-            small = only_small_messages();
+            small = only_small();
             release(lock);
         }
         if (more || has_work()) leave_to_engine(small);
@@ -291,6 +291,7 @@ bool Communicator::retire_pieces() {
 }
 
 void Communicator::finish(const std::shared_ptr<Operation>& operation, std::exception_ptr error) {
+    if (!is_small(*operation)) large_.fetch_sub(1, std::memory_order_relaxed);  // as in post()
     if (operation->on_done) {
         finished_.emplace_back(operation, error);
     } else {
@@ -349,7 +350,6 @@ void Communicator::abandon_all() {
     }
     for (const Message& message : messages_) abandoned.push_back(message.operation);
     messages_.clear();
-    has_messages_.store(false, std::memory_order_relaxed);  // see attended()
     {
         const std::lock_guard lock(queue_mutex_);
         abandoned.insert(abandoned.end(), queue_.begin(), queue_.end());

@@ -11,18 +11,6 @@
 #include "ring/transport/tcp/pipe.h"
 
 namespace ring {
-namespace {
-
-// Among so few messages it costs nothing to look at each.
-constexpr size_t kFew = 16;
-
-// A message that is eager wherever it goes.
-bool is_small(const Operation& operation) {
-    const Signature& called = operation.arguments.signature;
-    return operation.number == 0 && called.count * size_of(called.dtype) <= kEagerInHost;
-}
-
-}  // namespace
 
 void Communicator::open_mailbox() {
     for (const int rank : layout_.host_ranks())
@@ -92,7 +80,6 @@ bool Communicator::take_posts() {
                                         : mailbox_.receive(called.root, key, called,
                                                            static_cast<std::byte*>(arguments.output), bytes);
     }
-    has_messages_.store(!messages_.empty(), std::memory_order_relaxed);  // see attended()
     return true;
 }
 
@@ -105,53 +92,7 @@ bool Communicator::finish_messages() {
         finished = true;
         return true;
     });
-    has_messages_.store(!messages_.empty(), std::memory_order_relaxed);  // see attended()
     return finished;
-}
-
-bool Communicator::only_small_messages() const {
-    // Acquire: pair with post() and with fail().
-    return !busy() && cut_.operation == nullptr && queued_.load(std::memory_order_acquire) == 0 &&
-           fails_from_.load(std::memory_order_acquire) == kNone && finished_.empty() &&
-           messages_.size() <= kFew &&
-           std::all_of(messages_.begin(), messages_.end(),
-                       [](const Message& message) { return is_small(*message.operation); });
-}
-
-bool Communicator::begin_messages(std::span<const std::shared_ptr<Operation>> posted) {
-    attended_.store(true, std::memory_order_relaxed);  // see attended()
-    if (!std::all_of(posted.begin(), posted.end(), [](const auto& one) { return is_small(*one); }))
-        return false;
-    Lock lock(drive_mutex_, std::try_to_lock);
-    if (!lock.owns_lock() || !only_small_messages()) return false;
-    try {
-        progress_messages();
-    } catch (...) {
-        fail(Failure::of(std::current_exception()));
-        return false;
-    }
-    // Only the caller's own: code of the user's that waits for others must not run in here.
-    std::vector<Finished> mine;
-    std::erase_if(finished_, [&](const Finished& one) {
-        if (std::find(posted.begin(), posted.end(), one.first) == posted.end()) return false;
-        mine.push_back(one);
-        return true;
-    });
-    const bool more = under_way() || !finished_.empty();
-    const bool small = only_small_messages();
-    release(lock);
-    for (const auto& [operation, error] : mine) call_back(operation, error);
-    if (more) leave_to_engine(small);
-    return true;
-}
-
-void Communicator::leave_to_engine(bool small) {
-    // Whoever began small messages often waits for them next, and must not meet the progress thread there.
-    if (small) {
-        engine_.look_soon();
-    } else {
-        engine_.kick();
-    }
 }
 
 bool Communicator::take_visitors() {
