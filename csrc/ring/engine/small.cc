@@ -1,5 +1,5 @@
-// Small operations go in the thread that posts them, as far as they get: a message that is eager, and a collective
-// of which the others need no more than that this rank has entered it. See communicator.h.
+// Small operations go in the thread that posts them, as far as they get: a message that is eager, and a
+// collective of which the others need no more than that this rank has entered it. See communicator.h.
 #include <algorithm>
 
 #include "ring/collectives/one_shot.h"
