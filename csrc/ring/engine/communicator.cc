@@ -170,7 +170,8 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
         } else if (failure_) {
             refused = failure_->exception(operation->describe());
         } else if (message) {
-            if (!is_small(*operation)) large_.fetch_add(1, std::memory_order_relaxed);  // only a hint, as below
+            if (!is_small(*operation))
+                large_.fetch_add(1, std::memory_order_relaxed);  // only a hint, as below
             message_queue_.push_back(operation);
             // Sequentially consistent: either a waiter that drives sees it, or this thread sees the waiter.
             message_posts_.store(message_queue_.size(), std::memory_order_seq_cst);
