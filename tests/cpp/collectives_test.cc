@@ -21,6 +21,7 @@ struct Way {
     int streams = 1;
     SingleCopy single_copy = SingleCopy::kAllToAll;
     bool looks_on = false;  // leaves everything to the progress thread
+    bool stages = false;    // also for what is small in one host
 };
 
 void PrintTo(const Way& way, std::ostream* out) {
@@ -36,6 +37,7 @@ class Collectives : public ::testing::TestWithParam<std::tuple<Hosts, Way>> {
         settings.config.size_table = way.size_table;
         settings.config.streams = way.streams;
         settings.config.single_copy = way.single_copy;
+        if (way.stages) settings.config.host_small_bytes = 0;
         run_group(std::get<0>(GetParam()), body, std::chrono::seconds(60), settings);
     }
     void finish(Communicator& group, const std::shared_ptr<Operation>& operation) {
@@ -475,6 +477,12 @@ INSTANTIATE_TEST_SUITE_P(
                        ::testing::Values(Way{.name = "one_copy", .single_copy = SingleCopy::kAll},
                                          Way{.name = "two_copies", .single_copy = SingleCopy::kNone})),
     name_of_case<Way>);
+
+const auto kStages = ::testing::Combine(::testing::Values(Hosts{1}, Hosts{2}, Hosts{3}),
+                                        ::testing::Values(Way{.name = "stages", .stages = true}));
+
+INSTANTIATE_TEST_SUITE_P(Stages, Collectives, kStages, name_of_case<Way>);
+INSTANTIATE_TEST_SUITE_P(Stages, DirectCollectives, kStages, name_of_case<Way>);
 
 const auto kLookedOn =
     ::testing::Combine(::testing::Values(Hosts{2}, Hosts{1, 1, 1}, Hosts{2, 2}, Hosts{3, 1, 2}),

@@ -132,7 +132,10 @@ const std::vector<Row>& table() {
             "payload of one frame between hosts, the grain of pipelining, instead of what the cost "
             "model chooses by size"),
         number<size_t>("TORCH_RING_HOST_SMALL_BYTES", Scope::kGroupAlike, &Config::host_small_bytes, 0,
-                       64 << 10, 32 << 10, "bytes", "up to here an all_reduce inside one host is one-shot"),
+                       64 << 10, 32 << 10, "bytes",
+                       "up to here an all_reduce inside one host is one-shot; what else can be is so up to 8 "
+                       "KiB, a gather "
+                       "up to 16 KiB, and no further than this"),
         choice<SingleCopy>(
             "TORCH_RING_SINGLE_COPY", Scope::kGroup, &Config::single_copy,
             {{"none", SingleCopy::kNone}, {"all_to_all", SingleCopy::kAllToAll}, {"all", SingleCopy::kAll}},

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ring/base/error.h"
+#include "ring/collectives/host_one_shot.h"
 #include "ring/collectives/one_shot.h"
 
 namespace ring {
@@ -15,6 +16,8 @@ Task barrier(Context& context) {
 namespace {
 
 Task dispatch(Context& context) {
+    if (is_host_one_shot(context.layout, context.group.config, context.signature()))
+        return host_one_shot(context);
     switch (context.signature().kind) {
         case Collective::kAllReduce:
             return is_one_shot(context) ? one_shot(context) : all_reduce(context);

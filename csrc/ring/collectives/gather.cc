@@ -7,14 +7,10 @@
 namespace ring {
 namespace {
 
-// Of a share that is carried: what a rank may enter with. In one host alone it is faster straight earlier.
-constexpr size_t kCarriedBytes = kSmallBytes;
-constexpr size_t kCarriedInHost = 16 << 10;
-
+// In one host alone, small shares are host_one_shot()'s.
 bool is_carried(const Context& context) {
     const Layout& layout = context.layout;
-    return layout.largest_cell() > 1 &&
-           context.bytes() <= (layout.cells() > 1 ? kCarriedBytes : kCarriedInHost);
+    return layout.cells() > 1 && layout.largest_cell() > 1 && context.bytes() <= kSmallBytes;
 }
 
 // All send to one rank at once, and what comes unasked from many overflows the queue before its link

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "ring/collectives/host_one_shot.h"
 #include "ring/collectives/hypercube.h"
 
 namespace ring {
@@ -11,32 +12,10 @@ namespace {
 
 constexpr int kLeader = 0;
 
-// The sum of what the ranks of the host entered with, in order of local rank.
-void sum_of_host(Context& context, void* to, size_t divisor) {
-    const size_t bytes = context.bytes();
-    if (bytes == 0) return;  // a barrier, or an empty tensor
-    const Segment& segment = *context.segment;
-    const auto ranks = static_cast<size_t>(segment.local_size());
-    auto* const sources = reinterpret_cast<const void**>(context.scratch.take(ranks * sizeof(void*)));
-    for (size_t l = 0; l < ranks; ++l)
-        sources[l] = segment.payload(static_cast<int>(l), context.operation, bytes);
-    context.reduce()(to, sources, ranks, context.signature().count, divisor);
-}
-
 }  // namespace
 
-bool is_one_shot_in_host(const Layout& layout, const Config& config, const Signature& called) {
-    if (layout.cells() > 1) return false;
-    return called.kind == Collective::kBarrier ||
-           (called.kind == Collective::kAllReduce &&
-            called.count * size_of(called.dtype) <= config.host_small_bytes);
-}
-
 bool is_one_shot(const Context& context) {
-    const size_t bytes = context.bytes();
-    if (context.layout.cells() == 1)
-        return is_one_shot_in_host(context.layout, context.group.config, context.signature());
-    return bytes <= kSmallBytes && context.plan->rails == 1 &&
+    return context.bytes() <= kSmallBytes && context.plan->rails == 1 &&
            context.plan->algorithm == RailAlgorithm::kDoubling;
 }
 
@@ -44,18 +23,12 @@ Task one_shot(Context& context) {
     const size_t bytes = context.bytes();
     auto* const output = static_cast<std::byte*>(context.arguments->output);
     Segment* const segment = context.segment;
-    const bool one_cell = context.layout.cells() == 1;
 
     co_await context.turn(Lane::kHostIn);
     co_await enter(context, context.arguments->input, bytes);
     const bool leader = segment == nullptr || segment->local_rank() == kLeader;
-    if (segment != nullptr && (leader || one_cell))
-        sum_of_host(context, output, one_cell ? context.divisor() : 1);
-    if (segment == nullptr && bytes > 0 && output != context.arguments->input)
-        std::memcpy(output, context.arguments->input, bytes);
+    if (leader) sum_of_host(context, output, {context.arguments->input, bytes}, 0, 1);
     context.pass(Lane::kHostIn);
-    if (one_cell) co_return;
-
     if (leader) co_await doubling_all_reduce(context, output, bytes, context.divisor());
     if (segment == nullptr) co_return;
     if (!leader) co_await skip(context, Lane::kRail);

@@ -2,7 +2,7 @@
 // collective of which the others need no more than that this rank has entered it. See communicator.h.
 #include <algorithm>
 
-#include "ring/collectives/one_shot.h"
+#include "ring/collectives/host_one_shot.h"
 #include "ring/engine/communicator.h"
 #include "ring/engine/engine.h"
 
@@ -16,7 +16,7 @@ constexpr size_t kFew = 16;
 
 bool Communicator::is_small(const Operation& operation) const {
     const Signature& called = operation.arguments.signature;
-    if (operation.number > 0) return is_one_shot_in_host(layout_, config_, called);
+    if (operation.number > 0) return is_host_one_shot(layout_, config_, called);
     return called.count * size_of(called.dtype) <= kEagerInHost;  // eager wherever it goes
 }
 

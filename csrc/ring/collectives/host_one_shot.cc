@@ -1,0 +1,139 @@
+// See host_one_shot.h.
+#include "ring/collectives/host_one_shot.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "ring/collectives/transfers.h"
+
+namespace ring {
+namespace {
+
+// Where no sum of everything is shared, of the larger of input and output; of a gather's share. Between near
+// cores one shot is faster up to some 32 KiB. Between far ones a rank's next entry waits for each line that
+// others have read, while the stages of host.h and the channels leave lines alone for longer
+// (docs/decisions/0005).
+constexpr size_t kShare = 8 << 10;
+constexpr size_t kGather = 16 << 10;
+
+// The inputs of a reduce_scatter one behind the other, as they may already be.
+const void* joined(Context& context) {
+    const auto& inputs = context.arguments->inputs;
+    const size_t bytes = context.bytes();
+    const auto* const first = static_cast<const std::byte*>(inputs[0]);
+    bool adjacent = true;
+    for (size_t r = 1; r < inputs.size(); ++r) adjacent = adjacent && inputs[r] == first + r * bytes;
+    if (adjacent || bytes == 0) return first;
+    std::byte* const all = context.scratch.take(inputs.size() * bytes);
+    for (size_t r = 0; r < inputs.size(); ++r) std::memcpy(all + r * bytes, inputs[r], bytes);
+    return all;
+}
+
+// Of an all_gather or a gather.
+size_t share_bytes(const Context& context, int rank) {
+    const Arguments& called = *context.arguments;
+    return called.signature.uneven != 0 ? called.output_counts[rank] * context.element_bytes()
+                                        : context.bytes();
+}
+
+Entered payload_of(Context& context) {
+    const Arguments& called = *context.arguments;
+    const int me = context.layout.rank();
+    switch (called.signature.kind) {
+        case Collective::kAllReduce:
+        case Collective::kReduce:
+        case Collective::kGather:
+            return {called.input, context.bytes()};
+        case Collective::kAllGather:
+            return {called.input, share_bytes(context, me)};
+        case Collective::kReduceScatter:
+            return {joined(context), called.inputs.size() * context.bytes()};
+        case Collective::kBroadcast:
+            if (me == called.signature.root) return {called.output, context.bytes()};
+            return {};
+        default:
+            return {};
+    }
+}
+
+// What this rank takes from what all have entered with, itself with `mine`.
+void take(Context& context, const Entered& mine) {
+    const Arguments& called = *context.arguments;
+    const Layout& layout = context.layout;
+    const int root = called.signature.root;
+    switch (called.signature.kind) {
+        case Collective::kAllReduce:
+            return sum_of_host(context, called.output, mine, 0, context.divisor());
+        case Collective::kReduce:
+            if (layout.rank() == root) sum_of_host(context, called.output, mine, 0, context.divisor());
+            return;
+        case Collective::kReduceScatter:
+            return sum_of_host(context, called.output, mine, layout.local_rank() * context.bytes(),
+                               context.divisor());
+        case Collective::kGather:
+            if (layout.rank() != root) return;
+            [[fallthrough]];
+        case Collective::kAllGather:
+            for (int l = 0; l < layout.local_size(); ++l) {
+                const int rank = layout.my_cell()[l];
+                const size_t bytes = share_bytes(context, rank);
+                const void* const share =
+                    rank == layout.rank() ? mine.data : context.segment->payload(l, context.operation, bytes);
+                copy_share(called.outputs[rank], share, bytes);
+            }
+            return;
+        case Collective::kBroadcast:
+            if (layout.rank() == root) return;
+            return copy_share(
+                called.output,
+                context.segment->payload(layout.local_index(root), context.operation, context.bytes()),
+                context.bytes());
+        default:
+            return;
+    }
+}
+
+}  // namespace
+
+bool is_host_one_shot(const Layout& layout, const Config& config, const Signature& called) {
+    if (layout.cells() > 1) return false;
+    const size_t bytes = called.count * size_of(called.dtype);
+    const size_t ranks = called.uneven == 0 ? static_cast<size_t>(layout.size()) : 1;
+    const size_t limit = config.host_small_bytes;
+    switch (called.kind) {
+        case Collective::kBarrier:
+            return true;
+        case Collective::kAllReduce:
+            return bytes <= limit;
+        case Collective::kReduce:
+        case Collective::kBroadcast:
+            return bytes <= std::min(limit, kShare);
+        case Collective::kGather:
+            return bytes <= std::min(limit, kGather);
+        case Collective::kReduceScatter:
+        case Collective::kAllGather:
+            return bytes * ranks <= std::min(limit, kShare);
+        default:
+            return false;
+    }
+}
+
+Task host_one_shot(Context& context) {
+    co_await context.turn(Lane::kHostIn);
+    const Entered mine = payload_of(context);
+    co_await enter(context, mine.data, mine.bytes);
+    take(context, mine);
+    context.pass(Lane::kHostIn);
+}
+
+void sum_of_host(Context& context, void* to, const Entered& mine, size_t offset, size_t divisor) {
+    if (context.signature().count == 0) return;  // a barrier, or an empty tensor
+    if (context.segment == nullptr) return copy_share(to, mine.data, mine.bytes);
+    const auto ranks = static_cast<size_t>(context.layout.local_size());
+    auto* const sources = reinterpret_cast<const void**>(context.scratch.take(ranks * sizeof(void*)));
+    for (size_t l = 0; l < ranks; ++l)
+        sources[l] = context.segment->payload(static_cast<int>(l), context.operation, mine.bytes) + offset;
+    context.reduce()(to, sources, ranks, context.signature().count, divisor);
+}
+
+}  // namespace ring

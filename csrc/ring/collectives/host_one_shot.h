@@ -1,0 +1,27 @@
+// Small collectives inside one host: each rank enters with what the others need of it, and takes what it
+// needs from what they entered with, so that one synchronisation does.
+#pragma once
+
+#include "ring/collectives/context.h"
+
+namespace ring {
+
+// Whether an operation goes this way: a rank that has entered it has done all that the others need. The same
+// answer on all ranks.
+bool is_host_one_shot(const Layout& layout, const Config& config, const Signature& called);
+
+// Any but scatter and all_to_all, of a group that is one cell. Sums are in order of local rank.
+Task host_one_shot(Context& context);
+
+// What a rank enters with.
+struct Entered {
+    const void* data = nullptr;
+    size_t bytes = 0;
+};
+
+// Reduces what the ranks of the cell entered with, from `offset` on, to `to`, which may be this rank's own
+// part of it; `mine` is what this one entered with, as many bytes as the others. Between all have entered the
+// operation and this rank passes its lane.
+void sum_of_host(Context& context, void* to, const Entered& mine, size_t offset, size_t divisor);
+
+}  // namespace ring
