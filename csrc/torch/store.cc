@@ -30,16 +30,28 @@ void TorchStore::set(const std::string& key, const std::string& value) {
     store_->set(key, std::vector<uint8_t>(value.begin(), value.end()));
 }
 
-std::string TorchStore::get(const std::string& key, ring::Deadline deadline) {
+void TorchStore::wait(const std::vector<std::string>& keys, ring::Deadline deadline) {
     try {
         // At least a millisecond: c10d takes 0 for "no limit".
-        store_->wait({key}, std::chrono::milliseconds(std::max(1, deadline.poll_ms(24 * 3600 * 1000))));
+        store_->wait(keys, std::chrono::milliseconds(std::max(1, deadline.poll_ms(24 * 3600 * 1000))));
     } catch (const c10::DistStoreError& error) {
         if (deadline.passed()) throw ring::TimeoutError(error.what_without_backtrace());
         throw;
     }
+}
+
+std::string TorchStore::get(const std::string& key, ring::Deadline deadline) {
+    wait({key}, deadline);
     const auto value = store_->get(key);
     return {value.begin(), value.end()};
+}
+
+std::vector<std::string> TorchStore::get_all(const std::vector<std::string>& keys, ring::Deadline deadline) {
+    if (!store_->hasExtendedApi()) return Store::get_all(keys, deadline);
+    wait(keys, deadline);
+    std::vector<std::string> values;
+    for (const auto& value : store_->multiGet(keys)) values.emplace_back(value.begin(), value.end());
+    return values;
 }
 
 uint64_t TorchStore::count(const std::string& key) {

@@ -20,6 +20,7 @@ class TorchStore : public ring::Store {
 
     void set(const std::string& key, const std::string& value) override;
     std::string get(const std::string& key, ring::Deadline deadline) override;
+    std::vector<std::string> get_all(const std::vector<std::string>& keys, ring::Deadline deadline) override;
     uint64_t count(const std::string& key) override;
     bool has(const std::string& key) override;
 
@@ -27,6 +28,8 @@ class TorchStore : public ring::Store {
     std::string host() const;
 
   private:
+    void wait(const std::vector<std::string>& keys, ring::Deadline deadline);
+
     c10::intrusive_ptr<c10d::Store> store_;
 };
 

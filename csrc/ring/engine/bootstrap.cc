@@ -39,10 +39,22 @@ std::string key_of(const std::string& keys, const char* what, int rank) {
     return keys + what + "/" + std::to_string(rank);
 }
 
-[[noreturn]] void throw_missing(Store& store, const std::string& keys, int rank, int size) {
+std::vector<std::string> keys_of(const std::string& keys, const char* what, int size) {
+    std::vector<std::string> all;
+    for (int r = 0; r < size; ++r) all.push_back(key_of(keys, what, r));
+    return all;
+}
+
+// The ranks that have not put theirs into the store: "2, 3".
+std::string missing_ranks(Store& store, const std::string& keys, const char* what, int size) {
     std::string missing;
     for (int r = 0; r < size; ++r)
-        if (!store.has(key_of(keys, "card", r))) missing += (missing.empty() ? "" : ", ") + std::to_string(r);
+        if (!store.has(key_of(keys, what, r))) missing += (missing.empty() ? "" : ", ") + std::to_string(r);
+    return missing;
+}
+
+[[noreturn]] void throw_missing(Store& store, const std::string& keys, int rank, int size) {
+    const std::string missing = missing_ranks(store, keys, "card", size);
     throw TimeoutError("rank " + std::to_string(rank) + " of " + std::to_string(size) +
                        " waited for the group to form, but these ranks did not join in time: " +
                        (missing.empty() ? "none; the store is too slow" : missing) +
@@ -77,17 +89,16 @@ Roster exchange_cards(Store& store, int rank, int size, const Config& settings, 
         const Nonce random = random_nonce();
         std::memcpy(&group, random.data(), sizeof(group));
         mine["group"] = std::to_string(group);
-        if (own_secret.empty()) store.set(keys + "secret", random_secret());
+        if (own_secret.empty()) mine["shared_secret"] = hex(random_secret());
     }
     store.set(key_of(keys, "card", rank), encode(mine));
 
     std::vector<Card> cards;
-    for (int r = 0; r < size; ++r) {
-        try {
-            cards.push_back(decode(store.get(key_of(keys, "card", r), deadline)));
-        } catch (const TimeoutError&) {
-            throw_missing(store, keys, rank, size);
-        }
+    try {
+        for (const std::string& text : store.get_all(keys_of(keys, "card", size), deadline))
+            cards.push_back(decode(text));
+    } catch (const TimeoutError&) {
+        throw_missing(store, keys, rank, size);
     }
     require_equal(cards, "protocol", "the protocol of torch_ring: install the same version everywhere");
     require_equal(cards, "secret", "TORCH_RING_SECRET: set the same secret on every rank, or on none");
@@ -99,7 +110,7 @@ Roster exchange_cards(Store& store, int rank, int size, const Config& settings, 
     Roster roster;
     roster.keys = keys;
     roster.group = std::stoull(cards[0].at("group"));
-    roster.secret = own_secret.empty() ? store.get(keys + "secret", deadline) : own_secret;
+    roster.secret = own_secret.empty() ? cards[0].at("shared_secret") : own_secret;
     for (const Card& card : cards) {
         roster.members.push_back({card.at("host_id"), card.at("host_name"), std::stoi(card.at("pid"))});
         roster.doorbells.push_back(card.at("doorbell"));
@@ -115,14 +126,19 @@ void publish_address(Store& store, const Roster& roster, int rank, const std::st
               encode(Card{{"address", address}, {"port", std::to_string(port)}}));
 }
 
-Endpoint address_of(Store& store, const Roster& roster, int rank, Deadline deadline) {
+std::vector<Endpoint> addresses(Store& store, const Roster& roster, Deadline deadline) {
+    const int size = static_cast<int>(roster.members.size());
+    std::vector<Endpoint> all;
     try {
-        const Card card = decode(store.get(key_of(roster.keys, "address", rank), deadline));
-        return {card.at("address"), static_cast<uint16_t>(std::stoi(card.at("port")))};
+        for (const std::string& text : store.get_all(keys_of(roster.keys, "address", size), deadline)) {
+            const Card card = decode(text);
+            all.push_back({card.at("address"), static_cast<uint16_t>(std::stoi(card.at("port")))});
+        }
     } catch (const TimeoutError&) {
-        throw TimeoutError("rank " + std::to_string(rank) +
-                           " has not published its address in time; it failed to start");
+        throw TimeoutError("these ranks have not published their addresses in time; they failed to start: " +
+                           missing_ranks(store, roster.keys, "address", size));
     }
+    return all;
 }
 
 }  // namespace ring

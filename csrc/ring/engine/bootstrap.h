@@ -38,6 +38,7 @@ struct Endpoint {
     std::string address;
     uint16_t port;
 };
-Endpoint address_of(Store& store, const Roster& roster, int rank, Deadline deadline);
+// Of all ranks. Throws TimeoutError that names those which have not published theirs.
+std::vector<Endpoint> addresses(Store& store, const Roster& roster, Deadline deadline);
 
 }  // namespace ring

@@ -126,9 +126,7 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
             std::make_unique<Segment>(layout.local_index(layout.rank()), local, layout.size(), doorbell,
                                       names, std::to_string(roster.group), roster.barriers, deadline);
     }
-    if (acceptor != nullptr)
-        for (int rank = 0; rank < layout.size(); ++rank)
-            made.addresses.push_back(address_of(store, roster, rank, deadline));
+    if (acceptor != nullptr) made.addresses = addresses(store, roster, deadline);
     if (layout.cells() > 1 && layout.on_rail()) {
         const int me = layout.my_cell_index();
         const int n = layout.cells();

@@ -16,6 +16,12 @@ class Store {
     virtual void set(const std::string& key, const std::string& value) = 0;
     // Waits for the key. Throws TimeoutError when the deadline passes first.
     virtual std::string get(const std::string& key, Deadline deadline) = 0;
+    // The values of several, in as few round trips as the store can.
+    virtual std::vector<std::string> get_all(const std::vector<std::string>& keys, Deadline deadline) {
+        std::vector<std::string> values;
+        for (const std::string& key : keys) values.push_back(get(key, deadline));
+        return values;
+    }
     // How often this has been called for the key by all ranks together, this call included.
     virtual uint64_t count(const std::string& key) = 0;
     // Whether the key is there, without waiting.
