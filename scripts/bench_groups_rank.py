@@ -19,12 +19,21 @@ from harness.proc import Footprint
 from torch_ring.cli.groups import joined
 
 
-def form(backend: str) -> float:
-    """Seconds from the call of init_process_group until the first all_reduce is done."""
-    begin = time.perf_counter()
-    dist.init_process_group(backend)
-    dist.all_reduce(torch.ones(1))
-    return time.perf_counter() - begin
+def form(backend: str, more: int) -> list[float]:
+    """Seconds from init_process_group until the first all_reduce is done; from new_group, `more` times."""
+    seconds: list[float] = []
+    for number in range(1 + more):
+        if number > 0:
+            dist.barrier()
+        begin = time.perf_counter()
+        if number == 0:
+            dist.init_process_group(backend)
+            group = None
+        else:
+            group = dist.new_group()
+        dist.all_reduce(torch.ones(1), group=group)
+        seconds.append(time.perf_counter() - begin)
+    return seconds
 
 
 def new_group(backend: str) -> dist.ProcessGroup:

@@ -26,6 +26,7 @@ from torch_ring.cli.sample import rotated
 from torch_ring.cli.units import show_bytes, show_time
 
 DEADLINE = 60.0  # seconds for a group to form
+MORE = 5  # groups that are formed after the first one
 
 Footprints = list[list[Footprint]]  # at each look, of each rank
 
@@ -63,10 +64,12 @@ def growth(before: Sequence[Footprint], after: Sequence[Footprint], groups: int)
     return [f"{threads:.3g}", f"{descriptors:.3g}", show_bytes(max(0.0, memory))]
 
 
-def forming_time(place: Place, ranks: int, backend: str) -> float:
-    """Of the slowest rank, each a process that has torch and nothing else."""
+def forming_times(place: Place, ranks: int, backend: str) -> tuple[float, float]:
+    """Of the first group, and the median of later ones; slowest rank, each a process with torch alone."""
     with Job(place, f"1x{ranks}") as job:
-        return float(max(job.run(bench_groups_rank.form, backend, deadline=DEADLINE)))
+        of_ranks = job.run(bench_groups_rank.form, backend, MORE, deadline=DEADLINE)
+    first, *later = [max(seconds) for seconds in zip(*of_ranks, strict=True)]
+    return first, statistics.median(later)
 
 
 def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]], numbers_from: int) -> None:
@@ -92,23 +95,29 @@ def print_footprints(layouts: Sequence[Layout], backends: Sequence[str], counts:
 
 
 def print_times(sizes: Sequence[int], backends: Sequence[str], rounds: int) -> None:
-    print(f"From init_process_group to the end of the first all_reduce: slowest rank, median of {rounds}.\n")
-    rows = []
+    seconds: dict[tuple[int, str], list[tuple[float, float]]] = {}
     with Loopback(modules=[bench_groups_rank.__name__]) as place:
         for size in sizes:
-            seconds: dict[str, list[float]] = {backend: [] for backend in backends}
             for number in range(rounds):
                 for backend in rotated(list(backends), number):
-                    seconds[backend].append(forming_time(place, size, backend))
-            medians = [statistics.median(seconds[backend]) for backend in backends]
+                    seconds.setdefault((size, backend), []).append(forming_times(place, size, backend))
+    for which, what in enumerate(["init_process_group", "new_group, of all ranks,"]):
+        print(f"From {what} to the end of the first all_reduce: slowest rank, median of {rounds}.")
+        if which == 0:
+            print("Where it takes a second, torch's own TCPStore, the same for all, took it to connect.")
+        print()
+        rows = []
+        for size in sizes:
+            of_backends = [[times[which] for times in seconds[size, backend]] for backend in backends]
+            medians = [statistics.median(times) for times in of_backends]
             cells = [
                 f"{show_time(median)} ({show_time(min(times))} .. {show_time(max(times))})"
-                for median, times in zip(medians, seconds.values(), strict=True)
+                for median, times in zip(medians, of_backends, strict=True)
             ]
             ratios = [f"{median / medians[0]:.2f}" for median in medians[1:]]
             rows.append([str(size), *cells, *ratios])
-    ratios = [f"{backend} / {backends[0]}" for backend in backends[1:]]
-    print_table(["ranks on one host", *backends, *ratios], rows, 0)
+        ratios = [f"{backend} / {backends[0]}" for backend in backends[1:]]
+        print_table(["ranks on one host", *backends, *ratios], rows, 0)
 
 
 def parse_numbers(option: str, text: str) -> list[int]:
@@ -137,7 +146,7 @@ def main(
     ] = "1x2,2x2",
     groups: Annotated[str, typer.Option(help="How many groups are alive.")] = "1,10,100",
     ranks: Annotated[str, typer.Option(help="Ranks of the groups whose forming is timed.")] = "2,4,8,16",
-    rounds: Annotated[int, typer.Option(min=1, help="Times that each backend forms each group.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that each backend forms each group.")] = 9,
 ) -> None:
     """Measure what groups cost over several backends: threads, descriptors, memory, time to form one."""
     names = options.backends(backends, under_launcher=False)
