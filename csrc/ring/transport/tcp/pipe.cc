@@ -27,7 +27,10 @@ bool would_block(int code) {
 size_t TcpPipe::write(const iovec* pieces, int count) {
     const msghdr message = message_of(pieces, count);
     const ssize_t written = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (written >= 0) return static_cast<size_t>(written);
+    if (written >= 0) {
+        congestion_.wrote(socket_, static_cast<size_t>(written));
+        return static_cast<size_t>(written);
+    }
     if (would_block(errno)) return 0;
     throw PeerGone(std::string("the connection broke: ") + std::strerror(errno));
 }

@@ -3,6 +3,7 @@
 
 #include "ring/base/fd.h"
 #include "ring/transport/pipe.h"
+#include "ring/transport/tcp/congestion.h"
 
 namespace ring {
 
@@ -18,6 +19,7 @@ class TcpPipe : public Pipe {
 
   private:
     UniqueFd socket_;
+    CongestionWatch congestion_;
 };
 
 }  // namespace ring

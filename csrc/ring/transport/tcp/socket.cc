@@ -13,6 +13,7 @@
 
 #include "ring/base/config.h"
 #include "ring/base/error.h"
+#include "ring/transport/tcp/congestion.h"
 
 namespace ring {
 namespace {
@@ -45,33 +46,6 @@ Endpoint endpoint(const std::string& address, uint16_t port) {
 
 UniqueFd open_socket(int family) {
     return checked_fd(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
-}
-
-// bbr paces what it sends by timers and an estimate of the rate. That is for long paths; between neighbouring
-// hosts it costs CPU time and, where the CPU is the limit, half of the rate. So there one that does not pace
-// replaces it: cubic, if this process may choose that, else reno, which everyone may.
-void choose_congestion_control(const UniqueFd& socket) {
-    constexpr uint32_t kNearbyUs = 1000;  // round trip
-    const auto set = [&](const std::string& name) {
-        return ::setsockopt(socket.get(), IPPROTO_TCP, TCP_CONGESTION, name.data(),
-                            static_cast<socklen_t>(name.size())) == 0;
-    };
-    const std::string& wanted = config().congestion;
-    if (!wanted.empty()) {
-        if (!set(wanted))
-            throw ConfigError("TORCH_RING_CONGESTION='" + wanted +
-                              "' is not allowed here: " + std::strerror(errno) +
-                              "; see net.ipv4.tcp_allowed_congestion_control for what is");
-        return;
-    }
-    char name[16] = {};
-    socklen_t length = sizeof(name);
-    tcp_info info{};
-    socklen_t info_length = sizeof(info);
-    if (::getsockopt(socket.get(), IPPROTO_TCP, TCP_CONGESTION, name, &length) != 0 ||
-        ::getsockopt(socket.get(), IPPROTO_TCP, TCP_INFO, &info, &info_length) != 0)
-        return;
-    if (std::string(name).starts_with("bbr") && info.tcpi_rtt < kNearbyUs && !set("cubic")) set("reno");
 }
 
 // Waits for an event; false when the deadline has passed.
