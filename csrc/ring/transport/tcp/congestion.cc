@@ -18,8 +18,8 @@ namespace ring {
 namespace {
 
 constexpr uint32_t kNearbyUs = 1000;  // round trip
-// Of the segments sent, those that came twice because the first had only been overtaken.
-constexpr uint64_t kSegmentsPerDuplicate = 1000;
+constexpr double kDuplicatesPerSegment = 0.001;
+constexpr double kForget = 0.9;  // from one look to the next
 // A burst of them now and then does no harm: so often must the window have been too small for what is to be
 // sent.
 constexpr int kStrikes = 3;
@@ -70,6 +70,14 @@ void choose_congestion_control(const UniqueFd& socket) {
         set(socket, "reno");
 }
 
+bool CongestionWatch::suffers(const Seen& seen) {
+    segments_ = kForget * segments_ + static_cast<double>(seen.segments - last_.segments);
+    duplicates_ = kForget * duplicates_ + static_cast<double>(seen.duplicates - last_.duplicates);
+    last_ = seen;
+    if (duplicates_ > kDuplicatesPerSegment * segments_ && seen.unsent > seen.window) ++strikes_;
+    return strikes_ >= kStrikes;
+}
+
 void CongestionWatch::look(const UniqueFd& socket) {
     unseen_ = 0;
     if (settled_) return;
@@ -78,9 +86,10 @@ void CongestionWatch::look(const UniqueFd& socket) {
         settled_ = true;
         return;
     }
-    const uint64_t window = uint64_t{info->tcpi_snd_cwnd} * info->tcpi_snd_mss;
-    if (info->tcpi_dsack_dups * kSegmentsPerDuplicate <= info->tcpi_data_segs_out ||
-        info->tcpi_notsent_bytes <= window || ++strikes_ < kStrikes)
+    if (!suffers({.segments = info->tcpi_data_segs_out,
+                  .duplicates = info->tcpi_dsack_dups,
+                  .window = uint64_t{info->tcpi_snd_cwnd} * info->tcpi_snd_mss,
+                  .unsent = info->tcpi_notsent_bytes}))
         return;
     settled_ = true;
     const std::string system = congestion_control_of_system();
