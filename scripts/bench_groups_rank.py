@@ -18,6 +18,8 @@ from harness.proc import Footprint
 
 from torch_ring.cli.groups import joined
 
+SETTLE = 1.0  # seconds after which a thread that only prepares something has ended
+
 
 def form(backend: str, more: int) -> list[float]:
     """Seconds from init_process_group until the first all_reduce is done; from new_group, `more` times."""
@@ -57,6 +59,7 @@ def grow(backend: str, counts: list[int], file: Path) -> None:
         look()  # it takes some memory the first time
         seen = [look()]
         dist.destroy_process_group(new_group(backend))
+        time.sleep(SETTLE)
         seen.append(look())
         alive: list[dist.ProcessGroup] = []
         for count in counts:

@@ -162,7 +162,7 @@ const std::vector<Row>& table() {
             "TORCH_RING_CONGESTION", Scope::kProcess, &Config::congestion,
             "a congestion control that this process may use",
             "the congestion control of connections between hosts, instead of the system's (or, where that is "
-            "bbr and the hosts are near, cubic or reno)"),
+            "bbr and the hosts are near, cubic or reno while that does no harm)"),
         number<int>("TORCH_RING_CONNECT_TIMEOUT_S", Scope::kProcess, &Config::connect_timeout_s, 1, 3600, 10,
                     "seconds",
                     "how long an incoming connection may take to prove that it belongs to the job"),
