@@ -412,9 +412,7 @@ TEST_P(Collectives, ManyInFlightCompleteInAnyOrderOfWaiting) {
         for (int k = 0; k < kOperations; ++k)
             for (const float x : data[k]) ASSERT_EQ(x, static_cast<float>(k * size()));
         // The callbacks of operations that another thread drove may come a moment after wait() has returned.
-        for (const auto until = Clock::now() + std::chrono::seconds(5);
-             called_back < kOperations && Clock::now() < until;)
-            std::this_thread::yield();
+        eventually([&] { return called_back == kOperations; });
         EXPECT_EQ(called_back, kOperations);
     });
 }

@@ -7,16 +7,18 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <future>
 #include <string>
 #include <vector>
 
 #include "ring/base/clock.h"
 #include "ring/transport/tcp/pipe.h"
 #include "ring/transport/tcp/socket.h"
+#include "sockets.h"
 
 namespace ring {
 namespace {
+
+using namespace ring::testing;
 
 constexpr uint64_t kSegment = 1448;  // bytes
 
@@ -68,16 +70,8 @@ TEST(Congestion, NoticesAfterALongQuietTime) {
 }
 
 TEST(Congestion, AConnectionThatIsWellKeepsIts) {
-    const std::string address = "127.0.0.1";
-    const UniqueFd listener = tcp_listen(address);
-    const Deadline deadline = Deadline::after(std::chrono::seconds(20));
-    auto client = std::async(std::launch::async,
-                             [&] { return tcp_connect(address, address, tcp_port(listener), deadline); });
-    int accepted = -1;
-    while (accepted < 0 && !deadline.passed())
-        accepted = ::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK);
-    TcpPipe reader{UniqueFd(accepted)};
-    UniqueFd socket = client.get();
+    auto [socket, accepted] = connected_sockets("127.0.0.1");
+    TcpPipe reader(std::move(accepted));
     tcp_configure(socket);
     const std::string chosen = name_of(socket.get());
     EXPECT_FALSE(chosen.starts_with("bbr")) << "between near hosts";
@@ -86,6 +80,7 @@ TEST(Congestion, AConnectionThatIsWellKeepsIts) {
     constexpr size_t kBytes = 100 << 20;
     size_t written = 0;
     size_t read = 0;
+    const Deadline deadline = Deadline::after(std::chrono::seconds(20));
     while (read < kBytes && !deadline.passed()) {
         const size_t at = written % from.size();
         const iovec out{from.data() + at, std::min(from.size() - at, kBytes - written)};

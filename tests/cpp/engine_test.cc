@@ -53,7 +53,7 @@ TEST_P(Groups, TakeTurns) {
         short_work[me] = other.post(all_reduce_of(few, DType::kFloat32));
         other.hand_over({&short_work[me], 1});
         ++handed_over;
-        while (!(all.load() && posted == kAhead + added.load())) {
+        EXPECT_TRUE(eventually([&] {
             const bool more = handed_over.load() == 2 && long_work[posted % kAhead]->done();
             if (me == 0 && !all.load()) {
                 if (handed_over.load() == 2)
@@ -61,8 +61,8 @@ TEST_P(Groups, TakeTurns) {
                 if (more && !all.load()) ++added;
             }
             if (more && posted < kAhead + added.load()) post();
-            std::this_thread::sleep_for(std::chrono::microseconds(100));
-        }
+            return all.load() && posted == kAhead + added.load();
+        }));
         EXPECT_LT(added.load(), kAhead) << "the other group has to wait until this one has ended";
         for (const auto& operation : long_work) busy.wait(operation);
         other.wait(short_work[me]);
@@ -86,7 +86,9 @@ TEST_P(Posting, EndsWhatAllOthersHaveEntered) {
         const bool last = group.layout().rank() == others;
         for (int round = 1; round <= kRounds; ++round) {
             std::vector<int32_t> data(100, round);
-            while (last && entered.load() < round * others) std::this_thread::yield();
+            if (last) {
+                ASSERT_TRUE(eventually([&] { return entered.load() == round * others; }));
+            }
             std::atomic<bool> called_back{false};
             const std::vector posted{group.post(all_reduce_of(data, DType::kInt32), std::nullopt,
                                                 [&](std::exception_ptr) { called_back.store(true); })};
@@ -98,7 +100,7 @@ TEST_P(Posting, EndsWhatAllOthersHaveEntered) {
             }
             look_on(posted[0]);
             ASSERT_EQ(data, std::vector<int32_t>(100, round * (others + 1)));
-            while (!called_back.load()) std::this_thread::yield();
+            ASSERT_TRUE(eventually([&] { return called_back.load(); }));
         }
     });
     // Not always: the progress thread may be looking at the group just then, and goes on instead.

@@ -104,14 +104,22 @@ inline void run_group(const Hosts& hosts, const std::function<void(Communicator&
         timeout, common);
 }
 
+// Looks again and again until `holds`; false if it does not within 30 s.
+template <typename Condition>
+bool eventually(Condition&& holds) {
+    const Deadline deadline = Deadline::after(std::chrono::seconds(30));
+    while (!holds()) {
+        if (deadline.passed()) return false;
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    return true;
+}
+
 // Until the operation has ended, which nobody drives but the progress thread. Throws what it failed with, or
 // TimeoutError.
 inline void look_on(const std::shared_ptr<Operation>& operation) {
-    const Deadline deadline = Deadline::after(std::chrono::seconds(30));
-    while (!operation->done()) {
-        if (deadline.passed()) throw TimeoutError("nobody goes on with " + operation->describe());
-        std::this_thread::sleep_for(std::chrono::microseconds(100));
-    }
+    if (!eventually([&] { return operation->done(); }))
+        throw TimeoutError("nobody goes on with " + operation->describe());
     if (operation->error()) std::rethrow_exception(operation->error());
 }
 

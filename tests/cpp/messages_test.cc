@@ -175,10 +175,7 @@ TEST_P(Messages, SmallOneNeedsNobodyElse) {
             group.wait(receive);
             ASSERT_EQ(got, tokens(peer, me, 100));
             // Where the progress thread drove, it may be about to call.
-            for (const auto until = Clock::now() + std::chrono::seconds(5);
-                 !called_back && Clock::now() < until;)
-                std::this_thread::yield();
-            ASSERT_TRUE(called_back);
+            ASSERT_TRUE(eventually([&] { return called_back.load(); }));
         }
     });
 }

@@ -1,7 +1,4 @@
 // The conformance suite of the transports: whatever implements Pipe must pass it, alone and under a Link.
-#include <sys/socket.h>
-
-#include <future>
 #include <numeric>
 
 #include "group.h"
@@ -10,6 +7,7 @@
 #include "ring/transport/tcp/pipe.h"
 #include "ring/transport/tcp/socket.h"
 #include "segments.h"
+#include "sockets.h"
 
 namespace ring {
 namespace {
@@ -28,15 +26,9 @@ class Ends {
 class TcpEnds : public Ends {
   public:
     explicit TcpEnds(const std::string& address) {
-        const UniqueFd listener = tcp_listen(address);
-        const Deadline deadline = Deadline::after(std::chrono::seconds(5));
-        auto client = std::async(std::launch::async,
-                                 [&] { return tcp_connect(address, address, tcp_port(listener), deadline); });
-        int accepted = -1;
-        while (accepted < 0 && !deadline.passed())
-            accepted = ::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK);
-        a = std::make_unique<TcpPipe>(client.get());
-        b = std::make_unique<TcpPipe>(UniqueFd(accepted));
+        auto [client, server] = connected_sockets(address);
+        a = std::make_unique<TcpPipe>(std::move(client));
+        b = std::make_unique<TcpPipe>(std::move(server));
     }
     void close_b() override { b.reset(); }
 };

@@ -164,24 +164,24 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
         operation = std::make_shared<Operation>(std::move(arguments), last_tick(), timeout.value_or(timeout_),
                                                 std::move(on_done));
         if (!message) operation->number = ++posted_;
+        operation->small = is_small(*operation);
         if (closed_) {
             refused =
                 Failure{FailureKind::kAborted, "the group was shut down"}.exception(operation->describe());
         } else if (failure_) {
             refused = failure_->exception(operation->describe());
-        } else if (message) {
-            if (!is_small(*operation))
-                large_.fetch_add(1, std::memory_order_relaxed);  // only a hint, as below
-            message_queue_.push_back(operation);
-            // Sequentially consistent: either a waiter that drives sees it, or this thread sees the waiter.
-            message_posts_.store(message_queue_.size(), std::memory_order_seq_cst);
-            unfinished_.fetch_add(1, std::memory_order_release);  // pairs with has_work()
         } else {
-            if (!is_small(*operation)) large_.fetch_add(1, std::memory_order_relaxed);
-            queue_.push_back(operation);
-            // Release: pairs with start_next(), has_work().
-            queued_.store(queue_.size(), std::memory_order_release);
-            unfinished_.fetch_add(1, std::memory_order_release);
+            if (!operation->small) large_.fetch_add(1, std::memory_order_relaxed);  // only a hint
+            if (message) {
+                message_queue_.push_back(operation);
+                // Sequentially consistent: either a waiter that drives sees it, or this thread sees the
+                // waiter.
+                message_posts_.store(message_queue_.size(), std::memory_order_seq_cst);
+            } else {
+                queue_.push_back(operation);
+                queued_.store(queue_.size(), std::memory_order_release);  // pairs with start_next()
+            }
+            unfinished_.fetch_add(1, std::memory_order_release);  // pairs with has_work()
         }
     }
     if (refused) {

@@ -291,7 +291,7 @@ bool Communicator::retire_pieces() {
 }
 
 void Communicator::finish(const std::shared_ptr<Operation>& operation, std::exception_ptr error) {
-    if (!is_small(*operation)) large_.fetch_sub(1, std::memory_order_relaxed);  // as in post()
+    if (!operation->small) large_.fetch_sub(1, std::memory_order_relaxed);  // as in post()
     if (operation->on_done) {
         finished_.emplace_back(operation, error);
     } else {

@@ -57,6 +57,7 @@ class Operation {
     const milliseconds timeout;
     const Deadline deadline;
     OnDone on_done;       // moved out to be called, so that what it holds is let go
+    bool small = false;   // goes in the thread that posts it, as far as it gets; set by post()
     uint64_t number = 0;  // from 1, in the order of calls; set by post(). 0: a message, outside that order
 
   private:

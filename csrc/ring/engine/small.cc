@@ -29,8 +29,7 @@ bool Communicator::only_small() const {
 
 bool Communicator::begin_small(std::span<const std::shared_ptr<Operation>> posted) {
     attended_.store(true, std::memory_order_relaxed);  // see attended()
-    if (!std::all_of(posted.begin(), posted.end(), [this](const auto& one) { return is_small(*one); }))
-        return false;
+    if (!std::all_of(posted.begin(), posted.end(), [](const auto& one) { return one->small; })) return false;
     Lock lock(drive_mutex_, std::try_to_lock);
     if (!lock.owns_lock() || !only_small()) return false;
     if (connections_.segment != nullptr)
