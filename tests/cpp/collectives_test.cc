@@ -19,7 +19,7 @@ struct Way {
     Algorithm algorithm = Algorithm::kHierarchical;
     const char* size_table = "";
     int streams = 1;
-    SingleCopy single_copy = SingleCopy::kAllToAll;
+    SingleCopy single_copy = SingleCopy::kAuto;
     bool looks_on = false;  // leaves everything to the progress thread
     bool stages = false;    // also for what is small in one host
 };

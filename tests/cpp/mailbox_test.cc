@@ -21,8 +21,7 @@ TEST(Mailbox, AnEagerMessageMayBeReceivedWhileItArrives) {
     int ends[2];
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     const UniqueFd peer(ends[0]);
-    Mailbox mailbox(
-        0, 2, kGroup, SingleCopy::kNone, [](int) {}, [](int rank) { return std::to_string(rank); });
+    Mailbox mailbox(0, 2, kGroup, {}, [](int) {}, [](int rank) { return std::to_string(rank); });
     mailbox.attach_in(1, std::make_unique<TcpPipe>(UniqueFd(ends[1])));
 
     std::vector<std::byte> payload(50'000);
@@ -60,8 +59,8 @@ TEST(Mailbox, AMessageBeyondItsCreditWaitsUntilItIsReceived) {
     int ends[2];
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     const auto describe = [](int rank) { return std::to_string(rank); };
-    Mailbox sender(0, 2, kGroup, SingleCopy::kNone, [](int) {}, describe);
-    Mailbox receiver(1, 2, kGroup, SingleCopy::kNone, [](int) {}, describe);
+    Mailbox sender(0, 2, kGroup, {}, [](int) {}, describe);
+    Mailbox receiver(1, 2, kGroup, {}, [](int) {}, describe);
     const std::vector<std::byte> payload(20'000, std::byte{5});
     const auto send = [&](int64_t tag, size_t credit) {
         return sender.send(1, {.operation = 0, .tag = tag}, {}, payload.data(), payload.size(), credit);

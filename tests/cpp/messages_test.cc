@@ -28,7 +28,7 @@ std::vector<int32_t> tokens(int from, int to, size_t count) {
 struct Way {
     const char* name;
     Algorithm algorithm = Algorithm::kHierarchical;
-    SingleCopy single_copy = SingleCopy::kAllToAll;
+    SingleCopy single_copy = SingleCopy::kAuto;
 };
 
 void PrintTo(const Way& way, std::ostream* out) {

@@ -13,11 +13,11 @@ namespace ring {
 
 enum class Algorithm { kHierarchical, kRing };
 // Whose large messages a rank reads from the sender's memory, inside a host.
-enum class SingleCopy { kNone, kAllToAll, kAll };
+enum class SingleCopy { kNone, kAuto, kAll };
 
 struct Config {
     Algorithm algorithm = Algorithm::kHierarchical;
-    SingleCopy single_copy = SingleCopy::kAllToAll;
+    SingleCopy single_copy = SingleCopy::kAuto;
     size_t chunk_bytes = 0;       // payload of one frame between hosts; 0 = as the cost model says
     size_t host_small_bytes = 0;  // one-shot all_reduce inside a host up to here
     int streams = 0;              // TCP connections per edge

@@ -104,8 +104,9 @@ Communicator::Communicator(Engine& engine, const Config& config, Layout layout, 
       group_{
           .layout = layout_, .config = config_, .tuning = tuning_, .id = roster_.group, .mailbox = &mailbox_},
       mailbox_(
-          layout_.rank(), layout_.size(), roster_.group, config_.single_copy,
-          [this](int rank) { dial(rank); }, [this](int rank) { return layout_.describe(rank); }),
+          layout_.rank(), layout_.size(), roster_.group,
+          {.single_copy = config_.single_copy, .crowded = crowded_}, [this](int rank) { dial(rank); },
+          [this](int rank) { return layout_.describe(rank); }),
       progress_(layout_.rank(), layout_.size(), connections_.segment.get()) {
     group_.segment = layout_.local_size() > 1 ? connections_.segment.get() : nullptr;
     group_.links.resize(static_cast<size_t>(layout_.cells()));

@@ -8,10 +8,10 @@
 
 namespace ring {
 
-Mailbox::Mailbox(int self, int size, uint64_t group, SingleCopy single_copy, Dial dial, Describe describe)
+Mailbox::Mailbox(int self, int size, uint64_t group, HostCopies copies, Dial dial, Describe describe)
     : self_(self),
       group_(group),
-      single_copy_(single_copy),
+      copies_(copies),
       dial_(std::move(dial)),
       describe_(std::move(describe)),
       peers_(static_cast<size_t>(size)) {}
@@ -22,7 +22,7 @@ TransferPtr Mailbox::send(int to, const MessageKey& key, const Signature& signat
                           size_t bytes, size_t credit) {
     Peer& peer = peers_[to];
     if (peer.out == nullptr) {
-        peer.out = std::make_unique<MessageLink>(to, group_, single_copy_, *this);
+        peer.out = std::make_unique<MessageLink>(to, group_, *this);
         active_.push_back(to);
         dial_(to);
     }
@@ -64,7 +64,7 @@ TransferPtr Mailbox::receive(int from, const MessageKey& key, const Signature& s
 
 void Mailbox::take(Arrival& arrival, const TransferPtr& transfer) {
     if (arrival.header.type == MessageType::kRequest) {
-        arrival.link->fetch(arrival.header, transfer);
+        arrival.link->fetch(arrival.header, transfer, copies_once(arrival.header));
         to_write_ = true;
     } else if (!arrival.complete) {
         arrival.link->redirect(transfer);
@@ -74,6 +74,29 @@ void Mailbox::take(Arrival& arrival, const TransferPtr& transfer) {
         arrival.link->claimed(arrival.header);
         to_write_ = true;
     }
+}
+
+// Two copies that overlap take less than one by the kernel, as long as there are cores for both. Where these
+// have other copies to make meanwhile, all that counts is how much.
+bool Mailbox::copies_once(const MessageHeader& header) const {
+    if (copies_.single_copy != SingleCopy::kAuto) return copies_.single_copy == SingleCopy::kAll;
+    switch (header.signature.kind) {
+        case Collective::kAllToAll:
+            return true;
+        case Collective::kScatter:
+            return local_peers_ > 1 && copies_.kernel_is_cheap();
+        case Collective::kSend:
+            return (copies_.crowded || sends_in_host()) && copies_.kernel_is_cheap();
+        default:  // a gather: its root copies alone what the others could have copied for it by half
+            return false;
+    }
+}
+
+bool Mailbox::sends_in_host() const {
+    return std::ranges::any_of(unfinished_, [&](const TransferPtr& transfer) {
+        return !transfer->receives && !transfer->done && peers_[transfer->peer].local &&
+               transfer->bytes > kEagerInHost;
+    });
 }
 
 // ---- matching ----
@@ -119,7 +142,7 @@ Mailbox::Place Mailbox::place(MessageLink& link, const MessageHeader& header) {
 
 void Mailbox::requested(MessageLink& link, const MessageHeader& header) {
     if (TransferPtr transfer = match(link.peer(), header)) {
-        link.fetch(header, transfer);
+        link.fetch(header, transfer, copies_once(header));
     } else {
         keep(link, header);
     }
@@ -158,9 +181,10 @@ ArrivalPtr Mailbox::keep(MessageLink& link, const MessageHeader& header) {
 
 void Mailbox::attach_local(int rank, std::unique_ptr<Pipe> pipe, std::unique_ptr<PeerMemory> memory) {
     Peer& peer = peers_[rank];
-    peer.out = std::make_unique<MessageLink>(rank, group_, single_copy_, *this);
+    peer.out = std::make_unique<MessageLink>(rank, group_, *this);
     peer.out->attach(std::move(pipe), std::move(memory));
     peer.local = true;
+    ++local_peers_;
     active_.push_back(rank);
 }
 
@@ -173,7 +197,7 @@ MessageLink& Mailbox::attach_out(int rank, std::unique_ptr<Pipe> pipe) {
 MessageLink& Mailbox::attach_in(int rank, std::unique_ptr<Pipe> pipe) {
     Peer& peer = peers_[rank];
     if (peer.in != nullptr) throw Error(describe_(rank) + " opened two connections for its messages");
-    peer.in = std::make_unique<MessageLink>(rank, group_, single_copy_, *this);
+    peer.in = std::make_unique<MessageLink>(rank, group_, *this);
     peer.in->attach(std::move(pipe));
     if (peer.out == nullptr) active_.push_back(rank);
     peer.readable = to_read_ = true;

@@ -13,11 +13,19 @@
 #include <optional>
 #include <vector>
 
+#include "ring/base/config.h"
 #include "ring/transport/message/message_link.h"
 
 namespace ring {
 
 constexpr int kAnySource = -1;
+
+// What is copied how inside a host.
+struct HostCopies {
+    SingleCopy single_copy = SingleCopy::kAuto;
+    bool crowded = false;  // the ranks of the host outnumber its cores
+    bool (*kernel_is_cheap)() = PeerMemory::is_cheap;
+};
 
 // Not thread-safe: used by the one thread that drives the group.
 class Mailbox : public MessageSorter {
@@ -27,7 +35,7 @@ class Mailbox : public MessageSorter {
     // Names a rank in errors.
     using Describe = std::function<std::string(int rank)>;
 
-    Mailbox(int self, int size, uint64_t group, SingleCopy single_copy, Dial dial, Describe describe);
+    Mailbox(int self, int size, uint64_t group, HostCopies copies, Dial dial, Describe describe);
 
     // ---- posting ----
     // `to` is another rank. Done when its memory may be overwritten. It waits until it is received where more
@@ -91,16 +99,20 @@ class Mailbox : public MessageSorter {
     ArrivalPtr keep(MessageLink& link, const MessageHeader& header);
     [[noreturn]] void refuse(int source, const MessageHeader& header) const;
     void take(Arrival& arrival, const TransferPtr& transfer);
+    // Whether a requested message is worth reading out of its sender's memory.
+    bool copies_once(const MessageHeader& header) const;
+    bool sends_in_host() const;  // something large
     Interest find_interest();
     bool awaits(int rank) const;  // a message of this rank
 
     int self_;
     uint64_t group_;
-    SingleCopy single_copy_;
+    HostCopies copies_;
     Dial dial_;
     Describe describe_;
     std::vector<Peer> peers_;  // by rank
     std::vector<int> active_;  // those with a link
+    int local_peers_ = 0;
     std::map<MessageKey, std::list<TransferPtr>> posted_;
     std::map<MessageKey, std::list<ArrivalPtr>> arrivals_;
     std::vector<TransferPtr> unfinished_;

@@ -16,8 +16,8 @@ constexpr size_t kReturnBytes = kCreditBytes / 4;
 
 }  // namespace
 
-MessageLink::MessageLink(int peer, uint64_t group, SingleCopy single_copy, MessageSorter& sorter)
-    : peer_(peer), group_(group), single_copy_(single_copy), sorter_(sorter), ahead_(kAheadBytes) {}
+MessageLink::MessageLink(int peer, uint64_t group, MessageSorter& sorter)
+    : peer_(peer), group_(group), sorter_(sorter), ahead_(kAheadBytes) {}
 
 // ---- out ----
 
@@ -103,11 +103,9 @@ bool MessageLink::write() {
 
 // ---- in ----
 
-void MessageLink::fetch(const MessageHeader& header, const TransferPtr& transfer) {
+void MessageLink::fetch(const MessageHeader& header, const TransferPtr& transfer, bool copy_once) {
     return_credit(header);
-    const bool wanted = single_copy_ == SingleCopy::kAll || (single_copy_ == SingleCopy::kAllToAll &&
-                                                             header.signature.kind == Collective::kAllToAll);
-    if (wanted && memory_ != nullptr && header.address != 0) {
+    if (copy_once && memory_ != nullptr && header.address != 0) {
         pulls_.push_back({header.id, header.address, transfer});
     } else {
         grant(header.id, transfer);

@@ -13,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include "ring/base/config.h"
 #include "ring/transport/message/message.h"
 #include "ring/transport/pipe.h"
 #include "ring/transport/shm/peer_memory.h"
@@ -50,8 +49,7 @@ class MessageSorter {
 // Not thread-safe: used by the one thread that drives the group.
 class MessageLink {
   public:
-    // `single_copy`: what is read from the peer's memory, where there is a way to it.
-    MessageLink(int peer, uint64_t group, SingleCopy single_copy, MessageSorter& sorter);
+    MessageLink(int peer, uint64_t group, MessageSorter& sorter);
 
     int peer() const { return peer_; }
     // `memory`: the peer's, where it is on this host.
@@ -66,8 +64,9 @@ class MessageLink {
     void send(const TransferPtr& transfer, size_t credit);
 
     // ---- the receiver's side ----
-    // Gets a requested message: reads it, or lets its sender send it here.
-    void fetch(const MessageHeader& header, const TransferPtr& transfer);
+    // Gets a requested message: reads it out of the sender's memory, if `copy_once` and there is a way to it,
+    // or lets its sender send it here.
+    void fetch(const MessageHeader& header, const TransferPtr& transfer, bool copy_once);
     // An eager message has been claimed.
     void claimed(const MessageHeader& header);
     // The arrival that is being read has been claimed: what has come of it is copied, the rest goes straight
@@ -134,7 +133,6 @@ class MessageLink {
 
     int peer_;
     uint64_t group_;
-    SingleCopy single_copy_;
     MessageSorter& sorter_;
     std::unique_ptr<Pipe> pipe_;
     std::unique_ptr<PeerMemory> memory_;
