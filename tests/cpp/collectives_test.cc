@@ -22,6 +22,7 @@ struct Way {
     SingleCopy single_copy = SingleCopy::kAuto;
     bool looks_on = false;  // leaves everything to the progress thread
     bool stages = false;    // also for what is small in one host
+    const char* link = "";  // as if it had been measured
 };
 
 void PrintTo(const Way& way, std::ostream* out) {
@@ -37,6 +38,7 @@ class Collectives : public ::testing::TestWithParam<std::tuple<Hosts, Way>> {
         settings.config.size_table = way.size_table;
         settings.config.streams = way.streams;
         settings.config.single_copy = way.single_copy;
+        settings.config.link = way.link;
         if (way.stages) settings.config.host_small_bytes = 0;
         run_group(std::get<0>(GetParam()), body, std::chrono::seconds(60), settings);
     }
@@ -293,6 +295,44 @@ TEST_P(DirectCollectives, ManyGathersAndScattersInFlight) {
     });
 }
 
+// Large shares, of which a carrier's host holds a part at a time: its slots go round several times, and are
+// those of the next call at once.
+TEST_P(DirectCollectives, SharesLargerThanWhatAHostHoldsOfThem) {
+    constexpr uint64_t kCount = 800'001;
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        const auto ranks = static_cast<size_t>(size());
+        for (const int root : {0, size() - 1}) {
+            const auto input = tokens(me, root, kCount);
+            std::vector<int32_t> gathered(me == root ? kCount * ranks : 0);
+            std::vector<int32_t> scattered(kCount);
+            Arguments gather{
+                .signature = signature(Collective::kGather, DType::kInt32, kCount, ReduceOp::kNone, root),
+                .input = input.data(),
+                .inputs = {},
+                .outputs = {}};
+            Arguments scatter{
+                .signature = signature(Collective::kScatter, DType::kInt32, kCount, ReduceOp::kNone, root),
+                .output = scattered.data(),
+                .inputs = {},
+                .outputs = {}};
+            std::vector<std::vector<int32_t>> shares;
+            for (size_t r = 0; r < ranks && me == root; ++r) {
+                gather.outputs.push_back(&gathered[r * kCount]);
+                shares.push_back(tokens(root, static_cast<int>(r), kCount));
+                scatter.inputs.push_back(shares.back().data());
+            }
+            const std::vector operations{group.post(gather), group.post(scatter)};
+            for (const auto& operation : operations) finish(group, operation);
+            ASSERT_TRUE(same(scattered, tokens(root, me, kCount))) << "root " << root;
+            for (int r = 0; r < size() && me == root; ++r)
+                ASSERT_TRUE(
+                    same<int32_t>(std::span(gathered).subspan(r * kCount, kCount), tokens(r, root, kCount)))
+                    << "root " << root << ", from " << r;
+        }
+    });
+}
+
 // Elements that `from` sends to `to`: none, few and many; between no two ranks the same.
 uint64_t uneven_count(int from, int to, uint64_t base) {
     return (from + 2 * to) % 3 == 0 ? 0 : base * static_cast<uint64_t>(1 + from + 2 * to) / 3;
@@ -474,6 +514,13 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Combine(::testing::Values(Hosts{3}, Hosts{2, 2}),
                        ::testing::Values(Way{.name = "one_copy", .single_copy = SingleCopy::kAll},
                                          Way{.name = "two_copies", .single_copy = SingleCopy::kNone})),
+    name_of_case<Way>);
+
+INSTANTIATE_TEST_SUITE_P(
+    SlowLinks, DirectCollectives,
+    ::testing::Combine(::testing::Values(Hosts{1, 2}, Hosts{2, 2}, Hosts{3, 1, 2}, Hosts{2, 2, 2}),
+                       ::testing::Values(Way{.name = "slow", .link = "1,50"},
+                                         Way{.name = "slow_looked_on", .looks_on = true, .link = "1,50"})),
     name_of_case<Way>);
 
 const auto kStages = ::testing::Combine(::testing::Values(Hosts{1}, Hosts{2}, Hosts{3}),

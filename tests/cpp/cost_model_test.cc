@@ -351,6 +351,19 @@ TEST(Choices, FollowTheTableExactly) {
     EXPECT_NE(choices.text().find("barrier: 0- doubling"), std::string::npos);
 }
 
+TEST(Choices, LargeSharesAreCarriedOverSlowLinksOnly) {
+    Machine machine = default_machine();
+    const auto carry = [&](int hosts, double gbit) {
+        machine.link.seconds_per_byte = 8 / (gbit * 1e9);
+        return Choices({hosts, 2}, machine).carry_large();
+    };
+    EXPECT_TRUE(carry(2, 0.1));
+    EXPECT_TRUE(carry(2, 1));
+    EXPECT_FALSE(carry(2, 2.5));
+    EXPECT_FALSE(carry(2, 25));
+    EXPECT_FALSE(carry(1, 1));
+}
+
 TEST(Choices, SizesAreWrittenExactly) {
     for (const auto& [bytes, text] : {std::pair{size_t{0}, "0"},
                                       {1023, "1023"},

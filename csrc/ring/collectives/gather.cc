@@ -1,16 +1,31 @@
-// gather: small shares through the carrier of each host, large ones straight from each rank (transfers.h).
+// gather: shares through the carrier of each host, or straight from each rank (transfers.h).
 #include <algorithm>
+#include <cstddef>
 
 #include "ring/collectives/collectives.h"
+#include "ring/collectives/extent.h"
 #include "ring/collectives/transfers.h"
+#include "ring/kernels/copy.h"
 
 namespace ring {
 namespace {
 
+enum class Way {
+    kEntry,   // to the carrier with the entry, and on from there
+    kChunks,  // to the carrier chunk by chunk, from another cell than the root's; within that, straight
+    kStraight
+};
+
 // In one host alone, small shares are host_one_shot()'s.
-bool is_carried(const Context& context) {
+Way way_of(const Context& context) {
     const Layout& layout = context.layout;
-    return layout.cells() > 1 && layout.largest_cell() > 1 && context.bytes() <= kSmallBytes;
+    if (layout.cells() == 1 || layout.largest_cell() == 1) return Way::kStraight;
+    if (context.bytes() <= kSmallBytes) return Way::kEntry;
+    return context.group.tuning.carry_large() ? Way::kChunks : Way::kStraight;
+}
+
+size_t chunks_of(size_t bytes) {
+    return (bytes + kCarriedChunk - 1) / kCarriedChunk;
 }
 
 // All send to one rank at once, and what comes unasked from many overflows the queue before its link
@@ -23,15 +38,92 @@ bool is_asked(const Layout& layout, int root, size_t bytes) {
     return bytes > std::clamp(kCreditBytes / senders, kAlwaysUnasked, kEagerBetweenHosts / 2);
 }
 
-// The messages by which the shares of another cell reach the root: from each rank, or all from its carrier.
-Task receive_cell(Context& context, const std::vector<int>& ranks, bool carried, Transfers& far) {
+// The messages by which the shares of another cell reach the root.
+Task receive_cell(Context& context, const std::vector<int>& ranks, Way way, Transfers& far) {
     const Arguments& called = *context.arguments;
-    const bool asked = is_asked(context.layout, context.signature().root, context.bytes());
+    const size_t bytes = context.bytes();
+    if (way == Way::kChunks) {
+        for (size_t k = 0; k < chunks_of(bytes); ++k)
+            for (const int rank : ranks) {
+                co_await drain(far, kCarriedAhead - 1);
+                far.push_back(context.receive_message(
+                    ranks.front(), static_cast<std::byte*>(called.outputs[rank]) + k * kCarriedChunk,
+                    chunk_length(bytes, kCarriedChunk, k)));
+            }
+        co_return;
+    }
+    const bool asked = is_asked(context.layout, context.signature().root, bytes);
     for (const int rank : ranks) {
         if (asked) co_await make_room(far);
-        const int source = carried ? ranks.front() : rank;
-        far.push_back(context.receive_message(source, called.outputs[rank], context.bytes()));
+        const int source = way == Way::kEntry ? ranks.front() : rank;
+        far.push_back(context.receive_message(source, called.outputs[rank], bytes));
     }
+}
+
+// What the carrier does with small shares. What the others entered with may be read until this rank passes
+// the lane.
+Task hand_on(Context& context, size_t credit) {
+    const Arguments& called = *context.arguments;
+    const Layout& layout = context.layout;
+    const int root = context.signature().root;
+    const size_t bytes = context.bytes();
+    Transfers sends;
+    for (int l = 0; l < layout.local_size(); ++l) {
+        const int rank = layout.my_cell()[l];
+        const void* const share =
+            l == layout.local_rank() ? called.input : context.segment->payload(l, context.operation, bytes);
+        if (layout.rank() == root) {
+            copy_share(called.outputs[rank], share, bytes);
+        } else {
+            sends.push_back(context.send_message(root, share, bytes, credit));
+        }
+    }
+    co_await drain(sends, 0);
+}
+
+// Within another cell than the root's, in lane kHostIn.
+//
+// Nomenclature: each share is cut into K *chunks*. The ranks put chunk k into their slots and publish; the
+// carrier offers chunk k of all of them to the root, which asks for one after the other, and publishes k when
+// the root has it, so that its slots are free.
+Task hand_on_chunks(Context& context, int carrier) {
+    const Layout& layout = context.layout;
+    const int flags = host_lane(Lane::kHostIn);
+    Segment* const segment = context.segment;
+    const uint64_t base = context.group.phase[flags];
+    const size_t bytes = context.bytes();
+    const size_t chunks = chunks_of(bytes);
+    const auto locals = static_cast<size_t>(layout.local_size());
+    const auto* const share = static_cast<const std::byte*>(context.arguments->input);
+    const auto slot = [&](int local, size_t k) {
+        return segment->out_slot(local, flags, base + k, kCarriedChunk);
+    };
+
+    if (segment != nullptr) co_await until(PhaseReached(*segment, flags, base));  // the slots are free
+    Transfers sends;
+    for (size_t k = 0; k < chunks; ++k) {
+        const size_t length = chunk_length(bytes, kCarriedChunk, k);
+        if (layout.rank() != carrier) {
+            if (k >= kCarriedSlots)
+                co_await until(PhaseReachedBy(*segment, layout.local_index(carrier), flags,
+                                              base + k + 1 - kCarriedSlots));
+            copy_to_shared(slot(layout.local_rank(), k), share + k * kCarriedChunk, length);
+            segment->publish(flags, base + k + 1);
+            continue;
+        }
+        for (int l = 0; l < layout.local_size(); ++l) {
+            const bool own = l == layout.local_rank();
+            if (!own) co_await until(PhaseReachedBy(*segment, l, flags, base + k + 1));
+            sends.push_back(context.send_message(context.signature().root,
+                                                 own ? share + k * kCarriedChunk : slot(l, k), length, 0));
+        }
+        if (k + 1 < kCarriedAhead) continue;
+        co_await drain(sends, (kCarriedAhead - 1) * locals);
+        if (segment != nullptr) segment->publish(flags, base + k + 2 - kCarriedAhead);
+    }
+    co_await drain(sends, 0);
+    if (segment != nullptr && layout.rank() == carrier) segment->publish(flags, base + chunks);
+    context.group.phase[flags] = base + chunks;
 }
 
 }  // namespace
@@ -42,45 +134,33 @@ Task gather(Context& context) {
     const int root = context.signature().root;
     const int carrier = carrier_of(layout, layout.my_cell_index(), root);
     const bool is_root = layout.rank() == root;
-    const bool carried = is_carried(context);
+    const bool in_root_cell = layout.cell_of(root) == layout.my_cell_index();
+    const Way way = way_of(context);
+    const bool straight = way == Way::kStraight || (way == Way::kChunks && in_root_cell);
     const size_t bytes = context.bytes();
     const size_t credit = is_asked(layout, root, bytes) ? 0 : kCreditAhead;
 
     co_await context.turn(Lane::kHostIn);
-    co_await enter(context, called.input, carried ? bytes : 0);
-    if (carried && layout.rank() == carrier) {
-        // What the others entered with may be read until this rank passes the lane.
-        Transfers sends;
-        for (int l = 0; l < layout.local_size(); ++l) {
-            const int rank = layout.my_cell()[l];
-            const void* const share =
-                rank == carrier ? called.input : context.segment->payload(l, context.operation, bytes);
-            if (is_root) {
-                copy_share(called.outputs[rank], share, bytes);
-            } else {
-                sends.push_back(context.send_message(root, share, bytes, credit));
-            }
-        }
-        co_await drain(sends, 0);
-    }
+    co_await enter(context, called.input, way == Way::kEntry ? bytes : 0);
+    if (way == Way::kEntry && layout.rank() == carrier) co_await hand_on(context, credit);
+    if (way == Way::kChunks && !in_root_cell) co_await hand_on_chunks(context, carrier);
     context.pass(Lane::kHostIn);
     co_await context.turn(Lane::kRail);
     // Messages find their receivers by the number of the operation, so the next one may go on at once.
     context.pass(Lane::kRail);
     if (!is_root) {
-        if (carried) co_return;
-        co_await until(TransferDone(context.send_message(root, called.input, bytes, credit)));
+        if (straight) co_await until(TransferDone(context.send_message(root, called.input, bytes, credit)));
         co_return;
     }
     Transfers near;
     Transfers far;
-    if (!carried) {
+    if (straight) {
         for (const int rank : layout.my_cell())
             if (rank != root) near.push_back(context.receive_message(rank, called.outputs[rank], bytes));
         copy_share(called.outputs[root], called.input, bytes);
     }
     for (int step = 1; step < layout.cells(); ++step)
-        co_await receive_cell(context, layout.cell(context.position(step)), carried, far);
+        co_await receive_cell(context, layout.cell(context.position(step)), way, far);
     co_await drain(far, 0);
     co_await drain(near, 0);
 }

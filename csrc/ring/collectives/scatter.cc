@@ -1,4 +1,4 @@
-// scatter: shares through the carrier of each host, large ones straight to each rank (transfers.h).
+// scatter: shares through the carrier of each host, or straight to each rank (transfers.h).
 #include <algorithm>
 #include <cstddef>
 #include <span>
@@ -12,29 +12,31 @@
 namespace ring {
 namespace {
 
-// Of a share that is carried: the slots of a rank hold all of it, so no chunk waits for the one before to be
-// taken. Larger shares go faster straight.
-constexpr size_t kCarriedBytes = kStagingBytes;
-constexpr size_t kSlotBytes = 128 << 10;
-
-bool is_carried(const Context& context) {
-    return context.layout.largest_cell() > 1 && context.bytes() <= kCarriedBytes;
+// Whether the shares of a cell go through its carrier. Up to here the slots of a rank hold all of a share, so
+// no chunk waits for another one to be taken; in the root's own cell, where nothing is slower than a copy,
+// larger shares always go faster straight.
+bool is_carried(const Context& context, int cell) {
+    const Layout& layout = context.layout;
+    const bool near = cell == layout.cell_of(context.signature().root);
+    return layout.largest_cell() > 1 &&
+           (context.bytes() <= kStagingBytes || (!near && context.group.tuning.carry_large()));
 }
 
 size_t chunks_of(size_t bytes) {
-    return std::max<size_t>(1, (bytes + kSlotBytes - 1) / kSlotBytes);  // an empty share is received, too
+    // An empty share is received, too.
+    return std::max<size_t>(1, (bytes + kCarriedChunk - 1) / kCarriedChunk);
 }
 
 template <typename Byte>
 std::span<Byte> chunk_of(Byte* share, size_t bytes, size_t k) {
-    return {share + k * kSlotBytes, chunk_length(bytes, kSlotBytes, k)};
+    return {share + k * kCarriedChunk, chunk_length(bytes, kCarriedChunk, k)};
 }
 
 std::byte* slot_of(const Context& context, int local, int flags, uint64_t phase) {
     // Small shares have small slots, near one another, which stay in cache.
     constexpr size_t kSmallSlot = 16 << 10;
     return context.segment->out_slot(local, flags, phase,
-                                     context.bytes() <= kSmallSlot ? kSmallSlot : kSlotBytes);
+                                     context.bytes() <= kSmallSlot ? kSmallSlot : kCarriedChunk);
 }
 
 // What the root does in its own cell: it puts each chunk into the slots of the local ranks, its own into its
@@ -57,21 +59,26 @@ void put(Context& context, int flags) {
     }
 }
 
-// What the carrier of another cell does: it receives each chunk of its cell where it belongs.
+// What the carrier of another cell does: it receives each chunk of its cell where it belongs, as soon as the
+// slots are free again.
 Task receive_chunks(Context& context, int flags) {
     const Layout& layout = context.layout;
     const uint64_t base = context.group.phase[flags];
     const size_t chunks = chunks_of(context.bytes());
     const auto locals = static_cast<size_t>(layout.local_size());
     Transfers receives;
-    for (size_t k = 0; k < chunks; ++k)
-        for (int l = 0; l < layout.local_size(); ++l) {
-            const auto own = chunk_of(static_cast<std::byte*>(context.arguments->output), context.bytes(), k);
-            std::byte* const to =
-                l == layout.local_rank() ? own.data() : slot_of(context, l, flags, base + k);
-            receives.push_back(context.receive_message(context.signature().root, to, own.size()));
+    for (size_t posted = 0, k = 0; k < chunks; ++k) {
+        for (; posted < std::min(chunks, std::max(kCarriedSlots, k + kCarriedAhead)); ++posted) {
+            if (posted >= kCarriedSlots && context.segment != nullptr)
+                co_await until(PhaseReached(*context.segment, flags, base + posted + 1 - kCarriedSlots));
+            for (int l = 0; l < layout.local_size(); ++l) {
+                const auto own =
+                    chunk_of(static_cast<std::byte*>(context.arguments->output), context.bytes(), posted);
+                std::byte* const to =
+                    l == layout.local_rank() ? own.data() : slot_of(context, l, flags, base + posted);
+                receives.push_back(context.receive_message(context.signature().root, to, own.size()));
+            }
         }
-    for (size_t k = 0; k < chunks; ++k) {
         co_await drain(receives, receives.size() - locals);
         if (context.segment != nullptr) context.segment->publish(flags, base + k + 1);
     }
@@ -95,23 +102,25 @@ Task hand_out(Context& context, Lane lane, int carrier) {
             co_await receive_chunks(context, flags);
         }
     } else {
+        // Published chunk by chunk, so that slots come free.
         for (size_t k = 0; k < chunks; ++k) {
             co_await until(PhaseReachedBy(*segment, layout.local_index(carrier), flags, base + k + 1));
             const auto chunk =
                 chunk_of(static_cast<std::byte*>(context.arguments->output), context.bytes(), k);
             ring::copy(chunk.data(), slot_of(context, layout.local_rank(), flags, base + k), chunk.size());
+            segment->publish(flags, base + k + 1);
         }
-        segment->publish(flags, base + chunks);
     }
     context.group.phase[flags] = base + chunks;
 }
 
 // The shares of other cells: to all cells at once, to the ranks of each one after the other, or chunk by
 // chunk to its carrier.
-Task send_far(Context& context, bool carried) {
+Task send_far(Context& context) {
     const Arguments& called = *context.arguments;
     const Layout& layout = context.layout;
     const size_t bytes = context.bytes();
+    const bool carried = is_carried(context, context.position(1));  // one other cell is like another
     std::vector<Transfers> far(static_cast<size_t>(layout.cells()));
     for (size_t k = 0; k < (carried ? chunks_of(bytes) : 1); ++k)
         for (size_t i = 0; i < static_cast<size_t>(layout.largest_cell()); ++i)
@@ -141,7 +150,7 @@ Task scatter(Context& context) {
     const bool is_root = layout.rank() == root;
     const bool in_root_cell = layout.cell_of(root) == layout.my_cell_index();
     const int carrier = carrier_of(layout, layout.my_cell_index(), root);
-    const bool carried = is_carried(context);
+    const bool carried = is_carried(context, layout.my_cell_index());
     const size_t bytes = context.bytes();
 
     co_await context.turn(Lane::kHostIn);
@@ -162,7 +171,7 @@ Task scatter(Context& context) {
             if (rank != root) near.push_back(context.send_message(rank, called.inputs[rank], bytes));
         copy_share(called.output, called.inputs[root], bytes);
     }
-    if (is_root) co_await send_far(context, carried);
+    if (is_root) co_await send_far(context);
     co_await drain(near, 0);
     co_await context.turn(Lane::kHostOut);
     if (carried && !in_root_cell) co_await hand_out(context, Lane::kHostOut, carrier);

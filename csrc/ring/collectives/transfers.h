@@ -26,10 +26,16 @@ constexpr size_t kCreditAhead = 3 * (kEagerBetweenHosts / 2 + sizeof(MessageHead
 // A share that lies in this rank's memory, or in the segment; they may be the same.
 void copy_share(void* to, const void* from, size_t bytes);
 
-// gather and scatter pass shares up to some size through one rank of each host, its *carrier*: a host costs
-// the root one connection, whatever its ranks, and the other ranks wait for nothing but their host. Larger
-// ones go straight to and from each rank, one after the other: they fill the link as well, and the way
-// through a carrier would cost them one more copy. Decision 0008 has the figures.
+// gather and scatter pass shares through one rank of each host, its *carrier*: a host costs the root one
+// connection, whatever its ranks, and the other ranks wait for nothing but their host. That costs one more
+// copy; so large shares go that way, chunk by chunk, over slow links only (Tuning::carry_large()), and else
+// straight to and from each rank, one after the other: they fill the link as well. Decision 0008 has the
+// figures.
+constexpr size_t kCarriedChunk = 128 << 10;
+constexpr size_t kCarriedSlots = kStagingBytes / kCarriedChunk;
+// So many chunks of a rank are on their way between hosts, while its other slots are filled, or emptied.
+constexpr size_t kCarriedAhead = kCarriedSlots / 2;
+
 inline int carrier_of(const Layout& layout, int cell, int root) {
     return layout.cell_of(root) == cell ? root : layout.cell(cell).front();
 }

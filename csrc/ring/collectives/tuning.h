@@ -19,6 +19,8 @@ class Tuning {
 
     // For an operation of the group. Its chunk_bytes are a multiple of every element's size.
     const Plan& plan(const Signature& signature) const;
+    // Whether large shares of gather and scatter go through carriers (transfers.h).
+    bool carry_large() const { return choices_.carry_large(); }
     // The choices by size, for the log.
     std::string text() const { return choices_.text(); }
 

@@ -10,6 +10,9 @@ namespace {
 
 constexpr size_t kLargestSize = size_t{1} << 40;  // larger ones are treated like it
 
+// Some Gigabit Ethernet; whatever is faster may be as fast as what one core copies and sends.
+constexpr double kSlowLink = 8 / 1.5e9;  // seconds per byte
+
 // Bisection ends at this part of the size.
 constexpr size_t kGrain = 32;
 
@@ -42,7 +45,8 @@ void refine(const Choices::Range& low, const Choices::Range& high, const PlanAt&
 
 }  // namespace
 
-Choices::Choices(const Shape& shape, const Machine& machine, const SizeTable& table) {
+Choices::Choices(const Shape& shape, const Machine& machine, const SizeTable& table)
+    : carry_large_(shape.hosts > 1 && machine.link.seconds_per_byte >= kSlowLink) {
     for (const Pattern pattern : kPatterns) {
         const auto plan_at = [&](size_t bytes) {
             return choose(pattern, bytes, shape, machine, table.lookup(pattern, bytes)).plan;
@@ -73,6 +77,8 @@ std::string Choices::text() const {
                     (i + 1 < all.size() ? size_text(all[i + 1].from) : "") + " " + describe(all[i].plan) +
                     "\n";
     }
+    text += std::string("gather, scatter: large shares ") +
+            (carry_large_ ? "through one rank of each host" : "straight from rank to rank") + "\n";
     return text;
 }
 

@@ -28,10 +28,16 @@ class Choices {
     const Plan& of(Pattern pattern, size_t bytes) const;
     const std::vector<Range>& ranges(Pattern pattern) const { return ranges_[static_cast<size_t>(pattern)]; }
 
+    // Whether large shares of gather and scatter go through one rank of each host too: where links are so
+    // slow that the copies in the host, which this costs, take nothing beside them. Decision 0008 has the
+    // figures.
+    bool carry_large() const { return carry_large_; }
+
     // One line per collective and range.
     std::string text() const;
 
   private:
+    bool carry_large_;
     std::array<std::vector<Range>, kPatterns.size()> ranges_;
 };
 
