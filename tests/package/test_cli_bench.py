@@ -74,6 +74,7 @@ def test_every_collective_and_size_is_measured_over_every_backend(
 def test_figures_are_consistent(measured: tuple[str, dict[str, Any], Path]) -> None:
     for row in measured[1]["rows"]:
         assert 0 < row["p10_us"] <= row["median_us"] <= row["p90_us"]
+        assert row["mean_us"] >= max(0.9 * row["p10_us"], 0.5 * row["median_us"])
         assert len(row["round_medians_us"]) == 2
         assert row["calls"] >= 2
         assert (row["cpu_s_per_gb"] is not None) == (row["bytes"] >= 1 << 20)
@@ -89,7 +90,17 @@ def test_figures_are_consistent(measured: tuple[str, dict[str, Any], Path]) -> N
 
 def test_the_table_is_for_reading(measured: tuple[str, dict[str, Any], Path]) -> None:
     output, _, folder = measured
-    for expected in ("ring", "gloo", "4 B", "1 MiB", "all_reduce", "barrier", "of limit", "2 ranks on one"):
+    for expected in (
+        "ring",
+        "gloo",
+        "4 B",
+        "1 MiB",
+        "all_reduce",
+        "barrier",
+        "mean",
+        "of limit",
+        "2 ranks on one",
+    ):
         assert expected in output
     assert str(folder / "all_reduce-busbw.png") in output
 

@@ -44,6 +44,7 @@ class Row:
     p10_us: float
     median_us: float
     p90_us: float
+    mean_us: float
     round_medians_us: list[float]  # one per round: how steady the machine was
     busbw_gb_s: float  # GB are 1e9 bytes
     cpu_s_per_gb: float | None  # user and system time of all ranks, per 1e9 bytes of one rank's tensor
@@ -105,6 +106,7 @@ def _rows(groups: Groups, cases: dict[str, Case], samples: dict[str, Sample]) ->
                 p10_us=1e6 * seen.p10,
                 median_us=1e6 * seen.median,
                 p90_us=1e6 * seen.p90,
+                mean_us=1e6 * seen.mean,
                 round_medians_us=[1e6 * median for median in seen.round_medians],
                 busbw_gb_s=case.bytes / 1e9 / seen.median * bus_factor(case.name, groups.ranks),
                 cpu_s_per_gb=seen.cpu / (case.bytes / 1e9) if case.bytes >= CPU_COUNTS_FROM else None,

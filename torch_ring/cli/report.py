@@ -62,7 +62,7 @@ def print_report(console: Console, report: Report) -> None:
 def _table(report: Report, collective: str, rows: Sequence[Row]) -> Table:
     limit = report.limit_gb_s(collective) if collective != "barrier" else None
     table = Table(title=f"{collective}, {report.dtype}, {report.context.place()}")
-    headings = ["size", "backend", "median", "p10", "p90", "busbw GB/s"]
+    headings = ["size", "backend", "median", "p10", "p90", "mean", "busbw GB/s"]
     headings += [] if limit is None else ["of limit"]
     headings += ["cpu s/GB", f"time / {report.backends[0]}'s"]
     for heading in headings:
@@ -70,7 +70,9 @@ def _table(report: Report, collective: str, rows: Sequence[Row]) -> Table:
     for count, of_size in groupby(rows, key=lambda row: row.bytes):
         for number, row in enumerate(of_size):
             cells = ["" if number or not count else show_binary(count), row.backend]
-            cells += [show_time(1e-6 * value) for value in (row.median_us, row.p10_us, row.p90_us)]
+            cells += [
+                show_time(1e-6 * value) for value in (row.median_us, row.p10_us, row.p90_us, row.mean_us)
+            ]
             cells.append(f"{row.busbw_gb_s:.3f}" if count else "")
             if limit is not None:
                 cells.append(f"{row.busbw_gb_s / limit:.0%}")

@@ -20,6 +20,7 @@ class Statistics:
     p10: float
     median: float
     p90: float
+    mean: float
     round_medians: list[float]
     cpu: float  # user and system time per call, of all ranks together
 
@@ -41,10 +42,10 @@ class Sample:
         """All ranks must call it."""
         times = torch.tensor(self._rounds, dtype=torch.float64)
         quantiles = times.flatten().quantile(torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64))
-        mine = torch.cat([quantiles, times.quantile(0.5, dim=1)])
-        p10, median, p90, *rounds = torch.stack(groups.gather(mine)).amax(0).tolist()
+        mine = torch.cat([quantiles, times.mean().reshape(1), times.quantile(0.5, dim=1)])
+        p10, median, p90, mean, *rounds = torch.stack(groups.gather(mine)).amax(0).tolist()
         cpu = sum(groups.gather(self._cpu)) / times.numel()
-        return Statistics(times.numel(), p10, median, p90, rounds, cpu)
+        return Statistics(times.numel(), p10, median, p90, mean, rounds, cpu)
 
 
 def timed(call: Callable[[], None]) -> float:
