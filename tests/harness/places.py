@@ -201,13 +201,16 @@ class Loopback(Place):
 
 
 class Lab(Place):
-    """Each host is a namespace of a lab of its own, unshaped until somebody calls netlab("rate", ...)."""
+    """Each host is a namespace of a lab of its own, unshaped until somebody calls netlab("rate", ...).
+
+    `name` tells it from others that are there at the same time.
+    """
 
     address = "10.77.0.1"
 
-    def __init__(self, hosts: int) -> None:
+    def __init__(self, hosts: int, name: str = "pytest") -> None:
         super().__init__()
-        self.name = f"pytest-{os.getpid()}"
+        self.name = f"{name}-{os.getpid()}"
         self.hosts = hosts
         self.netlab("down")  # what a run of the same pid may have left when it was killed
         self.netlab("up", str(hosts))
