@@ -1,7 +1,7 @@
 """A wire between two hosts of a lab on which packets may be overtaken by those behind them.
 
-As a program, in the namespace of two network devices, it is that wire: overtaking.py DEVICE DEVICE EVERY. (The
-kernel's netem would do it, but not every kernel has it.)
+As a program, in the namespace of two network devices, it is that wire: overtaking.py DEVICE DEVICE EVERY.
+(The kernel's netem would do it, but not every kernel has it.)
 """
 
 from __future__ import annotations
