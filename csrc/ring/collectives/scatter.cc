@@ -130,6 +130,8 @@ Task send_far(Context& context) {
                 Transfers& sends = far[static_cast<size_t>(step)];
                 const auto* const share = static_cast<const std::byte*>(called.inputs[cell[i]]);
                 if (carried) {
+                    // No more than its carrier has slots for: of a large share there are thousands.
+                    co_await drain(sends, kCarriedSlots * cell.size() - 1);
                     const auto chunk = chunk_of(share, bytes, k);
                     sends.push_back(
                         context.send_message(cell.front(), chunk.data(), chunk.size(), kCreditAhead));
