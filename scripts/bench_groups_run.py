@@ -104,7 +104,7 @@ def print_times(sizes: Sequence[int], backends: Sequence[str], rounds: int) -> N
     for which, what in enumerate(["init_process_group", "new_group, of all ranks,"]):
         print(f"From {what} to the end of the first all_reduce: slowest rank, median of {rounds}.")
         if which == 0:
-            print("Where it takes a second, torch's own TCPStore, the same for all, took it to connect.")
+            print("Where it takes a second, torch's store, the same for all, waited for a silent resolver.")
         print()
         rows = []
         for size in sizes:
