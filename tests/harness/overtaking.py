@@ -39,18 +39,23 @@ def wire(lab: Lab, one: int, other: int, every: int) -> Iterator[None]:
     """
     inside = ["ip", "netns", "exec", f"{lab.name}.switch"]
     ports = [f"port{one}", f"port{other}"]
-    for port in ports:
-        subprocess.run([*inside, "ip", "link", "set", port, "nomaster"], check=True)
+
+    def plug(*into: str) -> None:
+        for port in ports:
+            subprocess.run([*inside, "ip", "link", "set", port, *into], check=True, timeout=10)
+
+    plug("nomaster")
     command = [*inside, sys.executable, __file__, *ports, str(every)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        assert process.stdout and process.stdout.readline() == "joined\n"
+        assert process.stdout
+        ready, _, _ = select.select([process.stdout], [], [], 10)
+        assert ready and process.stdout.readline() == "joined\n"
         yield
     finally:
         process.terminate()
         process.communicate(timeout=10)
-        for port in ports:
-            subprocess.run([*inside, "ip", "link", "set", port, "master", "br0"], check=True)
+        plug("master", "br0")
 
 
 def stay_on_one_core() -> None:
