@@ -79,6 +79,7 @@ void Mailbox::take(Arrival& arrival, const TransferPtr& transfer) {
 // Two copies that overlap take less than one by the kernel, as long as there are cores for both. Where these
 // have other copies to make meanwhile, all that counts is how much.
 bool Mailbox::copies_once(const MessageHeader& header) const {
+    if (header.address == 0) return false;  // there is no way to its memory
     if (copies_.single_copy != SingleCopy::kAuto) return copies_.single_copy == SingleCopy::kAll;
     switch (header.signature.kind) {
         case Collective::kAllToAll:

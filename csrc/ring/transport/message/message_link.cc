@@ -105,7 +105,7 @@ bool MessageLink::write() {
 
 void MessageLink::fetch(const MessageHeader& header, const TransferPtr& transfer, bool copy_once) {
     return_credit(header);
-    if (copy_once && memory_ != nullptr && header.address != 0) {
+    if (copy_once && memory_ != nullptr) {
         pulls_.push_back({header.id, header.address, transfer});
     } else {
         grant(header.id, transfer);
