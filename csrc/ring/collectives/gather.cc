@@ -1,9 +1,7 @@
 // gather: shares through the carrier of each host, or straight from each rank (transfers.h).
 #include <algorithm>
-#include <cstddef>
 
 #include "ring/collectives/collectives.h"
-#include "ring/collectives/extent.h"
 #include "ring/collectives/transfers.h"
 #include "ring/kernels/copy.h"
 
@@ -24,10 +22,6 @@ Way way_of(const Context& context) {
     return context.group.tuning.carry_large() ? Way::kChunks : Way::kStraight;
 }
 
-size_t chunks_of(size_t bytes) {
-    return (bytes + kCarriedChunk - 1) / kCarriedChunk;
-}
-
 // All send to one rank at once, and what comes unasked from many overflows the queue before its link
 // ("incast"); so all together send unasked what one sender may.
 constexpr size_t kAlwaysUnasked = 16 << 10;
@@ -43,12 +37,11 @@ Task receive_cell(Context& context, const std::vector<int>& ranks, Way way, Tran
     const Arguments& called = *context.arguments;
     const size_t bytes = context.bytes();
     if (way == Way::kChunks) {
-        for (size_t k = 0; k < chunks_of(bytes); ++k)
+        for (size_t k = 0; k < carried_chunks(bytes); ++k)
             for (const int rank : ranks) {
                 co_await drain(far, kCarriedAhead - 1);
-                far.push_back(context.receive_message(
-                    ranks.front(), static_cast<std::byte*>(called.outputs[rank]) + k * kCarriedChunk,
-                    chunk_length(bytes, kCarriedChunk, k)));
+                const auto chunk = carried_chunk(static_cast<std::byte*>(called.outputs[rank]), bytes, k);
+                far.push_back(context.receive_message(ranks.front(), chunk.data(), chunk.size()));
             }
         co_return;
     }
@@ -81,49 +74,65 @@ Task hand_on(Context& context, size_t credit) {
     co_await drain(sends, 0);
 }
 
-// Within another cell than the root's, in lane kHostIn.
-//
-// Nomenclature: each share is cut into K *chunks*. The ranks put chunk k into their slots and publish; the
-// carrier offers chunk k of all of them to the root, which asks for one after the other, and publishes k when
-// the root has it, so that its slots are free.
-Task hand_on_chunks(Context& context, int carrier) {
-    const Layout& layout = context.layout;
-    const int flags = host_lane(Lane::kHostIn);
-    Segment* const segment = context.segment;
-    const uint64_t base = context.group.phase[flags];
-    const size_t bytes = context.bytes();
-    const size_t chunks = chunks_of(bytes);
-    const auto locals = static_cast<size_t>(layout.local_size());
-    const auto* const share = static_cast<const std::byte*>(context.arguments->input);
-    const auto slot = [&](int local, size_t k) {
-        return segment->out_slot(local, flags, base + k, kCarriedChunk);
-    };
+std::byte* slot_of(const Context& context, int local, int flags, uint64_t phase) {
+    return context.segment->out_slot(local, flags, phase, kCarriedChunk);
+}
 
-    if (segment != nullptr) co_await until(PhaseReached(*segment, flags, base));  // the slots are free
+// What a rank does that is not the carrier: it puts its chunks into its slots.
+Task put_chunks(Context& context, int flags, int carrier) {
+    Segment& segment = *context.segment;
+    const auto* const share = static_cast<const std::byte*>(context.arguments->input);
+    const uint64_t base = context.group.phase[flags];
+    for (size_t k = 0; k < carried_chunks(context.bytes()); ++k) {
+        if (k >= kCarriedSlots)
+            co_await until(PhaseReachedBy(segment, carrier, flags, base + k + 1 - kCarriedSlots));
+        const auto chunk = carried_chunk(share, context.bytes(), k);
+        copy_to_shared(slot_of(context, segment.local_rank(), flags, base + k), chunk.data(), chunk.size());
+        segment.publish(flags, base + k + 1);
+    }
+}
+
+// What the carrier does: it offers the chunks of its cell to the root.
+Task offer_chunks(Context& context, int flags) {
+    const Layout& layout = context.layout;
+    Segment* const segment = context.segment;
+    const auto* const share = static_cast<const std::byte*>(context.arguments->input);
+    const uint64_t base = context.group.phase[flags];
+    const size_t chunks = carried_chunks(context.bytes());
+    const auto locals = static_cast<size_t>(layout.local_size());
     Transfers sends;
     for (size_t k = 0; k < chunks; ++k) {
-        const size_t length = chunk_length(bytes, kCarriedChunk, k);
-        if (layout.rank() != carrier) {
-            if (k >= kCarriedSlots)
-                co_await until(PhaseReachedBy(*segment, layout.local_index(carrier), flags,
-                                              base + k + 1 - kCarriedSlots));
-            copy_to_shared(slot(layout.local_rank(), k), share + k * kCarriedChunk, length);
-            segment->publish(flags, base + k + 1);
-            continue;
-        }
+        const auto own = carried_chunk(share, context.bytes(), k);
         for (int l = 0; l < layout.local_size(); ++l) {
-            const bool own = l == layout.local_rank();
-            if (!own) co_await until(PhaseReachedBy(*segment, l, flags, base + k + 1));
+            const bool mine = l == layout.local_rank();
+            if (!mine) co_await until(PhaseReachedBy(*segment, l, flags, base + k + 1));
             sends.push_back(context.send_message(context.signature().root,
-                                                 own ? share + k * kCarriedChunk : slot(l, k), length, 0));
+                                                 mine ? own.data() : slot_of(context, l, flags, base + k),
+                                                 own.size(), 0));
         }
         if (k + 1 < kCarriedAhead) continue;
         co_await drain(sends, (kCarriedAhead - 1) * locals);
         if (segment != nullptr) segment->publish(flags, base + k + 2 - kCarriedAhead);
     }
     co_await drain(sends, 0);
-    if (segment != nullptr && layout.rank() == carrier) segment->publish(flags, base + chunks);
-    context.group.phase[flags] = base + chunks;
+    if (segment != nullptr) segment->publish(flags, base + chunks);
+}
+
+// Within another cell than the root's, in lane kHostIn.
+//
+// Nomenclature: each share is cut into K *chunks*. The ranks put chunk k into their slots and publish; the
+// carrier offers chunk k of all of them to the root, which asks for one after the other, and publishes k when
+// the root has it, so that its slots are free.
+Task hand_on_chunks(Context& context, int carrier) {
+    const int flags = host_lane(Lane::kHostIn);
+    uint64_t& phase = context.group.phase[flags];
+    if (context.segment != nullptr) co_await until(PhaseReached(*context.segment, flags, phase));
+    if (context.layout.rank() == carrier) {
+        co_await offer_chunks(context, flags);
+    } else {
+        co_await put_chunks(context, flags, context.layout.local_index(carrier));
+    }
+    phase += carried_chunks(context.bytes());
 }
 
 }  // namespace

@@ -1,11 +1,9 @@
 // scatter: shares through the carrier of each host, or straight to each rank (transfers.h).
 #include <algorithm>
 #include <cstddef>
-#include <span>
 #include <vector>
 
 #include "ring/collectives/collectives.h"
-#include "ring/collectives/extent.h"
 #include "ring/collectives/transfers.h"
 #include "ring/kernels/copy.h"
 
@@ -20,16 +18,6 @@ bool is_carried(const Context& context, int cell) {
     const bool near = cell == layout.cell_of(context.signature().root);
     return layout.largest_cell() > 1 &&
            (context.bytes() <= kStagingBytes || (!near && context.group.tuning.carry_large()));
-}
-
-size_t chunks_of(size_t bytes) {
-    // An empty share is received, too.
-    return std::max<size_t>(1, (bytes + kCarriedChunk - 1) / kCarriedChunk);
-}
-
-template <typename Byte>
-std::span<Byte> chunk_of(Byte* share, size_t bytes, size_t k) {
-    return {share + k * kCarriedChunk, chunk_length(bytes, kCarriedChunk, k)};
 }
 
 std::byte* slot_of(const Context& context, int local, int flags, uint64_t phase) {
@@ -48,11 +36,11 @@ void put(Context& context, int flags) {
     const size_t bytes = context.bytes();
     copy_share(called.output, called.inputs[layout.rank()], bytes);
     if (context.segment == nullptr) return;
-    for (size_t k = 0; k < chunks_of(bytes); ++k) {
+    for (size_t k = 0; k < carried_chunks(bytes); ++k) {
         for (int l = 0; l < layout.local_size(); ++l) {
             const int rank = layout.my_cell()[l];
             if (rank == layout.rank()) continue;
-            const auto chunk = chunk_of(static_cast<const std::byte*>(called.inputs[rank]), bytes, k);
+            const auto chunk = carried_chunk(static_cast<const std::byte*>(called.inputs[rank]), bytes, k);
             copy_to_shared(slot_of(context, l, flags, base + k), chunk.data(), chunk.size());
         }
         context.segment->publish(flags, base + k + 1);
@@ -64,7 +52,7 @@ void put(Context& context, int flags) {
 Task receive_chunks(Context& context, int flags) {
     const Layout& layout = context.layout;
     const uint64_t base = context.group.phase[flags];
-    const size_t chunks = chunks_of(context.bytes());
+    const size_t chunks = carried_chunks(context.bytes());
     const auto locals = static_cast<size_t>(layout.local_size());
     Transfers receives;
     for (size_t posted = 0, k = 0; k < chunks; ++k) {
@@ -72,8 +60,8 @@ Task receive_chunks(Context& context, int flags) {
             if (posted >= kCarriedSlots && context.segment != nullptr)
                 co_await until(PhaseReached(*context.segment, flags, base + posted + 1 - kCarriedSlots));
             for (int l = 0; l < layout.local_size(); ++l) {
-                const auto own =
-                    chunk_of(static_cast<std::byte*>(context.arguments->output), context.bytes(), posted);
+                const auto own = carried_chunk(static_cast<std::byte*>(context.arguments->output),
+                                               context.bytes(), posted);
                 std::byte* const to =
                     l == layout.local_rank() ? own.data() : slot_of(context, l, flags, base + posted);
                 receives.push_back(context.receive_message(context.signature().root, to, own.size()));
@@ -93,7 +81,7 @@ Task hand_out(Context& context, Lane lane, int carrier) {
     const int flags = host_lane(lane);
     Segment* const segment = context.segment;
     const uint64_t base = context.group.phase[flags];
-    const size_t chunks = chunks_of(context.bytes());
+    const size_t chunks = carried_chunks(context.bytes());
     if (layout.rank() == carrier) {
         if (segment != nullptr) co_await until(PhaseReached(*segment, flags, base));  // the slots are free
         if (layout.rank() == context.signature().root) {
@@ -106,7 +94,7 @@ Task hand_out(Context& context, Lane lane, int carrier) {
         for (size_t k = 0; k < chunks; ++k) {
             co_await until(PhaseReachedBy(*segment, layout.local_index(carrier), flags, base + k + 1));
             const auto chunk =
-                chunk_of(static_cast<std::byte*>(context.arguments->output), context.bytes(), k);
+                carried_chunk(static_cast<std::byte*>(context.arguments->output), context.bytes(), k);
             ring::copy(chunk.data(), slot_of(context, layout.local_rank(), flags, base + k), chunk.size());
             segment->publish(flags, base + k + 1);
         }
@@ -122,7 +110,7 @@ Task send_far(Context& context) {
     const size_t bytes = context.bytes();
     const bool carried = is_carried(context, context.position(1));  // one other cell is like another
     std::vector<Transfers> far(static_cast<size_t>(layout.cells()));
-    for (size_t k = 0; k < (carried ? chunks_of(bytes) : 1); ++k)
+    for (size_t k = 0; k < (carried ? carried_chunks(bytes) : 1); ++k)
         for (size_t i = 0; i < static_cast<size_t>(layout.largest_cell()); ++i)
             for (int step = 1; step < layout.cells(); ++step) {
                 const auto& cell = layout.cell(context.position(step));
@@ -131,8 +119,9 @@ Task send_far(Context& context) {
                 const auto* const share = static_cast<const std::byte*>(called.inputs[cell[i]]);
                 if (carried) {
                     // No more than its carrier has slots for: of a large share there are thousands.
-                    co_await drain(sends, kCarriedSlots * cell.size() - 1);
-                    const auto chunk = chunk_of(share, bytes, k);
+                    const size_t most = kCarriedSlots * cell.size();
+                    if (sends.size() >= most) co_await drain(sends, most - 1);
+                    const auto chunk = carried_chunk(share, bytes, k);
                     sends.push_back(
                         context.send_message(cell.front(), chunk.data(), chunk.size(), kCreditAhead));
                     continue;

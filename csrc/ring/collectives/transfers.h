@@ -5,9 +5,13 @@
 // lose packets, and with them a tenth of its rate.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <deque>
+#include <span>
 
 #include "ring/collectives/context.h"
+#include "ring/collectives/extent.h"
 
 namespace ring {
 
@@ -35,6 +39,16 @@ constexpr size_t kCarriedChunk = 128 << 10;
 constexpr size_t kCarriedSlots = kStagingBytes / kCarriedChunk;
 // So many chunks of a rank are on their way between hosts, while its other slots are filled, or emptied.
 constexpr size_t kCarriedAhead = kCarriedSlots / 2;
+
+// Of a share that goes through a carrier. An empty one is received, too.
+inline size_t carried_chunks(size_t bytes) {
+    return std::max<size_t>(1, (bytes + kCarriedChunk - 1) / kCarriedChunk);
+}
+
+template <typename Byte>
+std::span<Byte> carried_chunk(Byte* share, size_t bytes, size_t k) {
+    return {share + k * kCarriedChunk, chunk_length(bytes, kCarriedChunk, k)};
+}
 
 inline int carrier_of(const Layout& layout, int cell, int root) {
     return layout.cell_of(root) == cell ? root : layout.cell(cell).front();
