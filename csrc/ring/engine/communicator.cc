@@ -175,12 +175,10 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
             if (!operation->small) large_.fetch_add(1, std::memory_order_relaxed);  // only a hint
             if (message) {
                 message_queue_.push_back(operation);
-                // Sequentially consistent: either a waiter that drives sees it, or this thread sees the
-                // waiter.
                 message_posts_.store(message_queue_.size(), std::memory_order_seq_cst);
             } else {
                 queue_.push_back(operation);
-                queued_.store(queue_.size(), std::memory_order_release);  // pairs with start_next()
+                queued_.store(queue_.size(), std::memory_order_seq_cst);
             }
             unfinished_.fetch_add(1, std::memory_order_release);  // pairs with has_work()
         }
@@ -188,8 +186,11 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
     if (refused) {
         operation->finish(refused);
         if (operation->on_done) std::exchange(operation->on_done, nullptr)(refused);
-    } else if (message && waiters_.load(std::memory_order_seq_cst) > 0) {
-        doorbell_->ring(doorbell_->name());  // the waiter may sleep, and drives for this thread too
+    } else if (asleep_.load(std::memory_order_seq_cst) &&
+               asleep_.exchange(false, std::memory_order_relaxed)) {
+        // Sequentially consistent, as the stores above: either the waiter that drives sees the operation
+        // before it sleeps, or this thread sees that it sleeps. It drives for this thread too.
+        doorbell_->ring(doorbell_->name());
     }
     return operation;
 }

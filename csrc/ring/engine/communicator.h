@@ -123,7 +123,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
                  Acceptor* acceptor, milliseconds timeout);
 
     // All of these under drive_mutex_.
-    bool step();  // true if anything moved
+    bool step();             // true if anything moved
+    bool can_start() const;  // the next piece
     bool start_next();
     bool progress_links();
     bool advance_pieces();
@@ -209,6 +210,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::atomic<int> followers_{0};  // of the waiters, those in follow()
     std::mutex follow_mutex_;
     std::condition_variable followed_;
+    std::atomic<bool> asleep_{false};    // the waiter that drives sleeps, or is about to
     std::atomic<bool> visitors_{false};  // connections for messages have come
     std::atomic<bool> armed_{false};
     std::atomic<bool> attended_{false};

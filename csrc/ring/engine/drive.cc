@@ -215,6 +215,14 @@ bool Communicator::must_fail(const Operation& operation) const {
     return operation.number >= fails_from_.load(std::memory_order_acquire);  // pairs with fail()
 }
 
+bool Communicator::can_start() const {
+    if (begun_ - oldest_ == kInFlight) return false;
+    if (cut_.operation != nullptr) return !must_fail(*cut_.operation);
+    if (queued_.load(std::memory_order_seq_cst) == 0) return false;  // for its order see post()
+    const std::lock_guard lock(queue_mutex_);
+    return !queue_.empty() && !must_fail(*queue_.front());
+}
+
 bool Communicator::start_next() {
     if (begun_ - oldest_ == kInFlight) return false;
     if (cut_.operation == nullptr) {
@@ -476,8 +484,10 @@ bool Communicator::nothing_to_wait_for() const {
     if (fails_from != kNone && next_number() >= fails_from) return under_way();
     if (connections_.segment != nullptr && connections_.segment->failure()) return true;
     if (mailbox_.ready()) return true;
-    // Acquire: pair with post() and with the watcher of open_mailbox().
-    if (message_posts_.load(std::memory_order_acquire) > 0 || visitors_.load(std::memory_order_acquire))
+    // What another thread of this process has posted meanwhile; for their order see post(). Acquire: pairs
+    // with the watcher of open_mailbox().
+    if (message_posts_.load(std::memory_order_seq_cst) > 0 || can_start() ||
+        visitors_.load(std::memory_order_acquire))
         return true;
     for (uint64_t piece = oldest_; piece != begun_; ++piece)
         if (slot(piece).strand->ready() && !must_fail(*slot(piece).operation)) return true;
@@ -486,10 +496,12 @@ bool Communicator::nothing_to_wait_for() const {
 
 void Communicator::sleep(Clock::time_point until) {
     Segment* const segment = connections_.segment.get();
+    asleep_.store(true, std::memory_order_seq_cst);  // for its order see post()
     if (segment != nullptr) segment->sleep_begin();
     const int timeout = nothing_to_wait_for() ? 0 : Deadline(std::min(until, wake_time())).poll_ms();
     handle_events(timeout);
     if (segment != nullptr) segment->sleep_end();
+    asleep_.store(false, std::memory_order_relaxed);  // a ring that comes late only costs an event
 }
 
 bool Communicator::handle_events(int timeout_ms) {
