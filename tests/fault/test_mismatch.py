@@ -16,6 +16,12 @@ def parts() -> list[torch.Tensor]:
     return [torch.ones(12) for _ in range(dist.get_world_size())]
 
 
+def gather_shares(*first: int) -> None:
+    """An all_gather in which the first ranks have so many elements each, and the others none."""
+    sizes = [*first, *[0] * (dist.get_world_size() - len(first))]
+    dist.all_gather([torch.empty(size) for size in sizes], torch.ones(sizes[dist.get_rank()]))
+
+
 CALLS: dict[str, Callable[[], object]] = {
     "float32[12]": lambda: dist.all_reduce(torch.ones(12)),
     "float32[10]": lambda: dist.all_reduce(torch.ones(10)),
@@ -26,6 +32,10 @@ CALLS: dict[str, Callable[[], object]] = {
     "from root 0": lambda: dist.broadcast(torch.ones(12), src=0),
     "from root 1": lambda: dist.broadcast(torch.ones(12), src=1),
     "gather": lambda: dist.all_gather_into_tensor(torch.ones(12 * dist.get_world_size()), torch.ones(12)),
+    "2 and 3": lambda: gather_shares(2, 3),
+    "3 and 2": lambda: gather_shares(3, 2),
+    "many, then more": lambda: gather_shares(40_000, 60_000),
+    "more, then many": lambda: gather_shares(60_000, 40_000),
     "barrier": lambda: dist.barrier(),
     "to root 0": lambda: dist.gather(torch.ones(12), parts() if dist.get_rank() == 0 else None, dst=0),
     "to root 1": lambda: dist.gather(torch.ones(12), parts() if dist.get_rank() == 1 else None, dst=1),
@@ -41,6 +51,18 @@ MISMATCHES = {
     "large": ("large", "larger", "all_reduce(float32[3000000])", "all_reduce(float32[3000001])"),
     "kind": ("float32[12]", "gather", "all_reduce(float32[12])", "all_gather(float32[12])"),
     "barrier": ("float32[12]", "barrier", "all_reduce(float32[12])", "barrier()"),
+    "shares": (
+        "2 and 3",
+        "3 and 2",
+        "all_gather(float32[5] in shares of different sizes)",
+        "all_gather(float32[5] in shares of different sizes)",
+    ),
+    "large shares": (
+        "many, then more",
+        "more, then many",
+        "all_gather(float32[100000] in shares of different sizes)",
+        "all_gather(float32[100000] in shares of different sizes)",
+    ),
     "root": (
         "from root 0",
         "from root 1",
@@ -59,6 +81,8 @@ def call(usual: str, odd: str, odd_rank: int) -> None:
         "from root 0",
         "to root 0",
         "reduce",
+        "2 and 3",
+        "many, then more",
     ):  # some have nothing to wait for, so they may learn from their next call only
         dist.barrier()
 

@@ -156,6 +156,7 @@ void Communicator::check(const Arguments& arguments) const {
 std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional<milliseconds> timeout,
                                               Operation::OnDone on_done) {
     check(arguments);
+    if (arguments.signature.uneven != 0) arguments.signature.root = digest_of(arguments.output_counts);
     const Collective kind = arguments.signature.kind;
     const bool message = kind == Collective::kSend || kind == Collective::kRecv;
     std::shared_ptr<Operation> operation;

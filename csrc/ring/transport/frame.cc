@@ -3,6 +3,16 @@
 
 namespace ring {
 
+int32_t digest_of(std::span<const uint64_t> shares) {
+    // FNV-1a, a share at a time, and its upper half, which has seen all bits.
+    uint64_t hash = 0xcbf29ce484222325;
+    for (const uint64_t share : shares) {
+        hash = (hash ^ share) * 0x100000001b3;
+        hash ^= hash >> 29;
+    }
+    return static_cast<int32_t>(hash * 0x9e3779b97f4a7c15 >> 32);
+}
+
 std::string describe(const Signature& signature) {
     std::string text = std::string(name_of(signature.kind)) + "(";
     if (signature.kind != Collective::kBarrier && signature.kind != Collective::kNone) {
@@ -12,7 +22,7 @@ std::string describe(const Signature& signature) {
             text += std::string(", ") + name_of(signature.op);
         const bool message = signature.kind == Collective::kSend || signature.kind == Collective::kRecv;
         if (signature.kind == Collective::kRecv && signature.root < 0) text += ", from any rank";
-        if (signature.root >= 0)
+        if (signature.root >= 0 && signature.uneven == 0)
             text +=
                 std::string(message ? (signature.kind == Collective::kSend ? ", to rank " : ", from rank ")
                                     : ", root ") +
@@ -26,6 +36,7 @@ std::string describe_mismatch(int rank_a, uint64_t op_a, const Signature& a, int
     std::string text = "rank " + std::to_string(rank_a) + " called " + describe(a);
     if (op_a != op_b) text += " as operation " + std::to_string(op_a);
     text += ", rank " + std::to_string(rank_b) + " " + describe(b);
+    if (a != b && describe(a) == describe(b)) text += ", but they give the shares other sizes";
     if (op_a != op_b)
         return text + " as operation " + std::to_string(op_b) + ". Every rank must call the same";
     return text + ", operation " + std::to_string(op_b) +

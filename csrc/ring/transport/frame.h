@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "ring/kernels/dtype.h"
@@ -13,7 +14,7 @@
 namespace ring {
 
 constexpr uint32_t kFrameMagic = 0x474e4952;  // "RING"
-constexpr uint16_t kProtocolVersion = 3;
+constexpr uint16_t kProtocolVersion = 4;
 
 // Numeric values are part of the protocol.
 enum class Collective : uint8_t {
@@ -42,7 +43,8 @@ constexpr const char* name_of(Collective kind) {
 // What one rank called. `count` is in elements: of the tensor (all_reduce, reduce, broadcast, send, recv), of
 // one rank's share (all_gather, reduce_scatter, gather, scatter), of all shares together where they differ in
 // size (all_gather), 0 where only the ranks of a pair agree on it (all_to_all). `root`: of send and recv the
-// peer. No padding bytes, so that it can be compared and sent as it lies in memory.
+// peer; of shares that differ in size, which have no root, digest_of() them. No padding bytes, so that it can
+// be compared and sent as it lies in memory.
 struct Signature {
     uint64_t count = 0;
     int32_t root = -1;
@@ -54,6 +56,10 @@ struct Signature {
     bool operator==(const Signature&) const = default;
 };
 static_assert(sizeof(Signature) == 16);
+
+// Of the size of each rank's share: ranks whose lists differ, even by order alone, get different ones but
+// for one case in 2^32.
+int32_t digest_of(std::span<const uint64_t> shares);
 
 // "all_reduce(float32[10])", "all_reduce(int64[3], MAX)", "broadcast(bfloat16[7], root 2)", "barrier()"
 std::string describe(const Signature& signature);
