@@ -12,6 +12,7 @@
 
 #include "ring/base/config.h"
 #include "ring/base/error.h"
+#include "ring/base/float_environment.h"
 #include "ring/collectives/collectives.h"
 #include "ring/engine/communicator.h"
 #include "ring/engine/engine.h"
@@ -186,6 +187,7 @@ bool Communicator::step() {
             return next != kNone;
         }
     }
+    const FloatEnvironment ours;  // for all reductions, which run in here
     bool moved = false;
     try {
         bool again = true;
