@@ -454,6 +454,41 @@ TEST(Kernels16Bit, RoundOnceAtTheEnd) {
     }
 }
 
+// In stages, by way of float32, a reduction has the bits that it has as a whole.
+TEST(KernelsSmall, StagesAgreeWithTheWhole) {
+    std::mt19937_64 random(7);
+    for (const DType dtype :
+         {DType::kFloat16, DType::kBFloat16, DType::kFloat8E4M3FN, DType::kFloat8E5M2, DType::kFloat32})
+        for (const ReduceOp op : {ReduceOp::kSum, ReduceOp::kAvg, ReduceOp::kProduct, ReduceOp::kMax})
+            for (const size_t count : {size_t{1}, size_t{63}, size_t{64}, size_t{1000}}) {
+                const size_t partial_size = size_of(partial_dtype(dtype, op));
+                std::vector<std::vector<uint8_t>> sources(4, std::vector<uint8_t>(count * size_of(dtype)));
+                for (auto& source : sources)
+                    for (uint8_t& byte : source) byte = static_cast<uint8_t>(random());
+                const void* const all[] = {sources[0].data(), sources[1].data(), sources[2].data(),
+                                           sources[3].data()};
+                const size_t divisor = op == ReduceOp::kAvg ? 4 : 1;
+                for (const std::string& isa : supported_isas()) {
+                    const auto in = [&](ReduceStage stage) {
+                        return reduce_function_of(isa, dtype, op, stage);
+                    };
+                    std::vector<uint8_t> whole(count * size_of(dtype));
+                    in(ReduceStage::kWhole)(whole.data(), all, 4, count, divisor);
+                    std::vector<std::vector<uint8_t>> partials(3, std::vector<uint8_t>(count * partial_size));
+                    in(ReduceStage::kFirst)(partials[0].data(), all, 2, count, 1);
+                    in(ReduceStage::kFirst)(partials[1].data(), all + 2, 1, count, 1);
+                    in(ReduceStage::kFirst)(partials[2].data(), all + 3, 1, count, 1);
+                    const void* const next[] = {partials[0].data(), partials[1].data()};
+                    in(ReduceStage::kNext)(partials[0].data(), next, 2, count, 1);
+                    const void* const last[] = {partials[0].data(), partials[2].data()};
+                    std::vector<uint8_t> staged(count * size_of(dtype));
+                    in(ReduceStage::kLast)(staged.data(), last, 2, count, divisor);
+                    ASSERT_EQ(staged, whole)
+                        << name_of(dtype) << " " << name_of(op) << " " << count << " " << isa;
+                }
+            }
+}
+
 TEST(KernelsFloat, SumFromLeftToRight) {
     const std::vector<float> big(50, 1e8f), minus(50, -1e8f), one(50, 1.0f);
     for (const std::string& isa : supported_isas()) {

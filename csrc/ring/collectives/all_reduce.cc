@@ -1,5 +1,7 @@
 // all_reduce: reduce-scatter in the host, one rail per local rank between hosts, all-gather in the host.
-#include <cstring>
+//
+// Where partial sums are larger than elements, the tensor passes in pieces, which bounds the memory for them.
+#include <algorithm>
 
 #include "ring/collectives/collectives.h"
 #include "ring/collectives/host.h"
@@ -13,7 +15,18 @@ Extent slice_extent(std::byte* data, size_t element, size_t count, size_t parts,
     return {data + slice.begin * element, slice.count * element};
 }
 
+// For the partial sums of one piece on one rail, where these need memory of their own.
+constexpr size_t kScratchBytes = 4 << 20;
+
 }  // namespace
+
+size_t all_reduce_pieces(const Context& context) {
+    const size_t pieces = pieces_of_plan(context);
+    if (context.layout.cells() == 1 || context.partial_bytes() == context.element_bytes()) return pieces;
+    const size_t of_all_rails = kScratchBytes * static_cast<size_t>(context.layout.rails());
+    const size_t bytes = context.signature().count * context.partial_bytes();
+    return std::max(pieces, (bytes + of_all_rails - 1) / of_all_rails);
+}
 
 Task all_reduce(Context& context) {
     const Layout& layout = context.layout;
@@ -30,7 +43,7 @@ Task all_reduce(Context& context) {
     if (one_cell && layout.local_size() == 2 && whole.bytes <= kExchangeBytes) {
         co_await context.turn(Lane::kHostIn);
         if (context.piece == 0) co_await enter(context);
-        co_await host_exchange(context, whole, sum, context.divisor());
+        co_await host_exchange(context, whole, sum);
         context.pass(Lane::kHostIn);
         co_return;
     }
@@ -48,14 +61,20 @@ Task all_reduce(Context& context) {
     co_await context.turn(Lane::kHostIn);
     if (context.piece == 0) co_await enter(context);
     if (one_cell) {
-        co_await host_reduce(context, contributions, own, context.divisor(), slices);
+        co_await host_reduce(context, contributions, own, ReduceStage::kWhole, slices);
         context.pass(Lane::kHostIn);
         co_return;
     }
-    co_await host_reduce(context, contributions, own, 1);
+    Extents partial = own;
+    const size_t partial_element = context.partial_bytes();
+    if (partial_element != element && layout.on_rail()) {
+        const size_t count = own[0].bytes / element;
+        partial = {{context.scratch.take(count * partial_element), count * partial_element}};
+    }
+    co_await host_reduce(context, contributions, partial, ReduceStage::kFirst);
     context.pass(Lane::kHostIn);
     if (layout.on_rail()) {
-        co_await rail_all_reduce(context, own[0]);
+        co_await rail_all_reduce(context, partial[0], own[0].data);
     } else {
         co_await skip(context, Lane::kRail);
     }

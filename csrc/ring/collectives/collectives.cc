@@ -56,7 +56,7 @@ Task run_collective(Context& context) {
 size_t count_pieces(const Context& context) {
     switch (context.signature().kind) {
         case Collective::kAllReduce:
-            return is_one_shot(context) ? 1 : pieces_of_plan(context);
+            return is_one_shot(context) ? 1 : all_reduce_pieces(context);
         case Collective::kBroadcast:
         case Collective::kAllGather:
             return pieces_of_plan(context);

@@ -28,6 +28,7 @@ size_t count_pieces(const Context& context);
 // For count_pieces(): as the plan says; one where only one lane has work.
 size_t pieces_of_plan(const Context& context);
 // Pieces whose sums take a bounded amount of temporary memory.
+size_t all_reduce_pieces(const Context& context);
 size_t reduce_scatter_pieces(const Context& context);
 size_t reduce_pieces(const Context& context);
 

@@ -16,7 +16,29 @@ FrameHeader header_of(const Context& context, size_t bytes) {
     return header;
 }
 
+// Whether a sum is made in more than one step: not where one rank of a host adds up all, or one of each of
+// two hosts both.
+bool keeps_partials(const Layout& layout) {
+    return layout.cells() > 2 || (layout.cells() == 2 && layout.largest_cell() > 1);
+}
+
 }  // namespace
+
+size_t Context::partial_bytes() const {
+    return size_of(keeps_partials(layout) ? partial_dtype(signature().dtype, signature().op)
+                                          : signature().dtype);
+}
+
+Reduction Context::reduction(ReduceStage stage) const {
+    const bool whole = stage == ReduceStage::kWhole;
+    const bool last = whole || stage == ReduceStage::kLast;
+    const bool divides = last && signature().op == ReduceOp::kAvg;
+    return {.function = reduce_function(signature().dtype, signature().op,
+                                        keeps_partials(layout) ? stage : ReduceStage::kWhole),
+            .in = whole || stage == ReduceStage::kFirst ? element_bytes() : partial_bytes(),
+            .out = last ? element_bytes() : partial_bytes(),
+            .divisor = divides ? static_cast<size_t>(layout.size()) : 1};
+}
 
 std::byte* Scratch::take(size_t bytes) {
     if (next_ == blocks_.size()) blocks_.emplace_back();

@@ -89,6 +89,19 @@ struct Group {
     uint64_t turns = 0;                        // taken so far at the links between hosts; likewise
 };
 
+// How numbers are added up at one stage of an operation: the elements of the sources and of the result may
+// differ in size, see ReduceStage.
+struct Reduction {
+    ReduceFn function;
+    size_t in;   // bytes of an element of the sources
+    size_t out;  // and of the result
+    size_t divisor = 1;
+
+    void operator()(void* to, const void* const* sources, size_t n, size_t count) const {
+        function(to, sources, n, count, divisor);
+    }
+};
+
 // One piece of one operation.
 struct Context {
     Group& group;
@@ -107,11 +120,10 @@ struct Context {
     const Signature& signature() const { return arguments->signature; }
     size_t element_bytes() const { return size_of(signature().dtype); }
     size_t bytes() const { return signature().count * element_bytes(); }
-    // Of the call that completes a sum: the number of ranks for AVG, else 1.
-    size_t divisor() const {
-        return signature().op == ReduceOp::kAvg ? static_cast<size_t>(layout.size()) : 1;
-    }
-    ReduceFn reduce() const { return reduce_function(signature().dtype, signature().op); }
+    // Bytes of an element of a sum that lacks some of its addends, where it is kept or sent.
+    size_t partial_bytes() const;
+    // AVG divides in the stage that completes a sum.
+    Reduction reduction(ReduceStage stage) const;
 
     // This rank's position on its rail, and the one `distance` further on.
     int position(int distance = 0) const {

@@ -22,22 +22,21 @@ Task exchange(Context& context, int position, Extents out, Arrivals in) {
         co_await until(ReceivedUpTo(link, received));
     } else {
         size_t largest = 0;
-        for (const Extent& frame : in.to) largest = std::max(largest, frame.bytes);
+        for (const Extent& frame : in.local) largest = std::max(largest, frame.bytes);
+        const Reduction add = context.reduction(in.stage);
         const Scratch::Mark mark = context.scratch.mark();
         std::byte* const arrivals = context.scratch.take(kWindow * largest);
         size_t posted = 0;
         uint64_t first_ticket = 0;
         for (size_t i = 0; i < frames; ++i) {
             for (; posted < std::min(frames, i + kWindow); ++posted) {
-                const uint64_t ticket =
-                    context.receive(position, arrivals + (posted % kWindow) * largest, in.to[posted].bytes);
+                const uint64_t ticket = context.receive(position, arrivals + (posted % kWindow) * largest,
+                                                        in.local[posted].bytes);
                 if (posted == 0) first_ticket = ticket;
             }
             co_await until(ReceivedUpTo(link, first_ticket + i));
             const void* const sources[] = {in.local[i].data, arrivals + (i % kWindow) * largest};
-            if (in.to[i].bytes > 0)
-                context.reduce()(in.to[i].data, sources, 2, in.to[i].bytes / context.element_bytes(),
-                                 in.divisor);
+            if (in.local[i].bytes > 0) add(in.to[i].data, sources, 2, in.local[i].bytes / add.in);
         }
         context.scratch.release(mark);
     }

@@ -11,22 +11,27 @@
 
 namespace ring {
 
-// What to do with the frames that come: to[i] = arrival, or to[i] = (local[i] op arrival) / divisor.
+// What to do with the frames that come: to[i] = arrival, or to[i] = local[i] op arrival.
 // (Not an aggregate: g++ 12 destroys a temporary of one twice in a co_await expression, GCC bug 104031.)
 struct Arrivals {
     Arrivals() = default;
-    Arrivals(Extents frames, Extents own, size_t divide)
-        : to(std::move(frames)), local(std::move(own)), divisor(divide) {}
+    Arrivals(Extents frames, Extents own, ReduceStage reduces)
+        : to(std::move(frames)), local(std::move(own)), stage(reduces) {}
 
     Extents to{};
     Extents local{};  // empty: store
-    size_t divisor = 1;
+    ReduceStage stage = ReduceStage::kNext;
 };
 inline Arrivals store_into(Extents frames) {
-    return {std::move(frames), {}, 1};
+    return {std::move(frames), {}, ReduceStage::kNext};
 }
-inline Arrivals reduce_into(const Extents& to, const Extents& local, size_t divisor, size_t chunk) {
-    return {frames_of(to, chunk), frames_of(local, chunk), divisor};
+inline Arrivals reduce_into(const Extents& to, const Extents& local, size_t chunk) {
+    return {frames_of(to, chunk), frames_of(local, chunk), ReduceStage::kNext};
+}
+// The last addends come: to[i] is a result.
+inline Arrivals complete_into(const Context& context, const Extents& to, const Extents& local, size_t chunk) {
+    const size_t result_chunk = chunk / context.partial_bytes() * context.element_bytes();
+    return {frames_of(to, result_chunk), frames_of(local, chunk), ReduceStage::kLast};
 }
 
 // Sends the frames `out` to `position` and receives `in` from it, at the same time. The peer's lists match.

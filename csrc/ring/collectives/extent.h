@@ -58,6 +58,17 @@ inline Extents frames_of(const Extents& part, size_t chunk) {
     return frames;
 }
 
+// The list that begins at `data` and is cut like `like`, where elements of `element` bytes stand for such of
+// `like_element`.
+inline Extents cut_alike(std::byte* data, const Extents& like, size_t element, size_t like_element) {
+    Extents extents;
+    for (const Extent& one : like) {
+        extents.push_back({data, one.bytes / like_element * element});
+        data += extents.back().bytes;
+    }
+    return extents;
+}
+
 // Slices are cut at multiples of a cache line, so that two ranks never write the same one.
 constexpr size_t kGrainBytes = 64;
 

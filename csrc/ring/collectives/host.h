@@ -14,17 +14,17 @@
 namespace ring {
 
 // Reduces over the cell, in lane kHostIn. contributions[j] is what this rank adds to the part of owner j;
-// `result` is where this rank's own part goes (empty if it owns none; cut like contributions[own], which it
-// may be; with `shared` it may also be null: the others get it, this rank does not want it). `divisor` as for
-// ReduceFn. With `shared`, owner j's result goes into shared[j] of every other rank too: reduce-scatter and
-// all-gather in one pass.
-Task host_reduce(Context& context, std::vector<Extents> contributions, Extents result, size_t divisor,
+// `result` is where this rank's own part goes (empty if it owns none; cut like contributions[own], and with
+// as many elements; the same memory where these are of the same size; with `shared` it may also be null: the
+// others get it, this rank does not want it). With `shared`, owner j's result goes into shared[j] of every
+// other rank too: reduce-scatter and all-gather in one pass, of a whole reduction.
+Task host_reduce(Context& context, std::vector<Extents> contributions, Extents result, ReduceStage stage,
                  std::vector<Extents> shared = {});
 
 // Reduces `input` of the two ranks of a cell into the `output` of both, in lane kHostIn; they may be the
-// same. `divisor` as for ReduceFn. Faster than host_reduce() up to kExchangeBytes, where each rank's own
+// same. Faster than host_reduce() up to kExchangeBytes, where each rank's own
 // reads and writes of memory begin to count.
-Task host_exchange(Context& context, Extent input, Extent output, size_t divisor);
+Task host_exchange(Context& context, Extent input, Extent output);
 constexpr size_t kExchangeBytes = 8 << 20;
 
 // Copies shared[j] of owner j into shared[j] of every other rank of the cell.

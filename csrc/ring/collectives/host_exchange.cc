@@ -20,13 +20,14 @@ static_assert(kStagingBytes / kSlotBytes >= 4);
 
 }  // namespace
 
-Task host_exchange(Context& context, Extent input, Extent output, size_t divisor) {
+Task host_exchange(Context& context, Extent input, Extent output) {
     Segment& segment = *context.segment;
     const int flags = host_lane(Lane::kHostIn);
     const int me = segment.local_rank();
     const int other = 1 - me;
     const size_t chunks = (input.bytes + kSlotBytes - 1) / kSlotBytes;
     const uint64_t base = context.group.phase[flags];
+    const Reduction add = context.reduction(ReduceStage::kWhole);
 
     co_await until(PhaseReached(segment, flags, base));
     for (size_t k = 0; k <= chunks; ++k) {
@@ -42,8 +43,7 @@ Task host_exchange(Context& context, Extent input, Extent output, size_t divisor
         sources[me] = input.data + begin;
         sources[other] = segment.in_slot(other, base + k - 1, kSlotBytes);
         const size_t bytes = chunk_length(input.bytes, kSlotBytes, k - 1);
-        context.reduce()(output.data + begin, sources.data(), sources.size(), bytes / context.element_bytes(),
-                         divisor);
+        add(output.data + begin, sources.data(), sources.size(), bytes / add.in);
     }
     context.group.phase[flags] = base + chunks + 1;
     segment.publish(flags, base + chunks + 1);  // has read all

@@ -63,13 +63,13 @@ void take(Context& context, const Entered& mine) {
     const int root = called.signature.root;
     switch (called.signature.kind) {
         case Collective::kAllReduce:
-            return sum_of_host(context, called.output, mine, 0, context.divisor());
+            return sum_of_host(context, called.output, mine, 0, ReduceStage::kWhole);
         case Collective::kReduce:
-            if (layout.rank() == root) sum_of_host(context, called.output, mine, 0, context.divisor());
+            if (layout.rank() == root) sum_of_host(context, called.output, mine, 0, ReduceStage::kWhole);
             return;
         case Collective::kReduceScatter:
             return sum_of_host(context, called.output, mine, layout.local_rank() * context.bytes(),
-                               context.divisor());
+                               ReduceStage::kWhole);
         case Collective::kGather:
             if (layout.rank() != root) return;
             [[fallthrough]];
@@ -126,14 +126,19 @@ Task host_one_shot(Context& context) {
     context.pass(Lane::kHostIn);
 }
 
-void sum_of_host(Context& context, void* to, const Entered& mine, size_t offset, size_t divisor) {
-    if (context.signature().count == 0) return;  // a barrier, or an empty tensor
-    if (context.segment == nullptr) return copy_share(to, mine.data, mine.bytes);
+void sum_of_host(Context& context, void* to, const Entered& mine, size_t offset, ReduceStage stage) {
+    const size_t count = context.signature().count;
+    if (count == 0) return;  // a barrier, or an empty tensor
+    const Reduction add = context.reduction(stage);
+    if (context.segment == nullptr) {
+        if (to != mine.data) add(to, &mine.data, 1, count);
+        return;
+    }
     const auto ranks = static_cast<size_t>(context.layout.local_size());
     auto* const sources = reinterpret_cast<const void**>(context.scratch.take(ranks * sizeof(void*)));
     for (size_t l = 0; l < ranks; ++l)
         sources[l] = context.segment->payload(static_cast<int>(l), context.operation, mine.bytes) + offset;
-    context.reduce()(to, sources, ranks, context.signature().count, divisor);
+    add(to, sources, ranks, count);
 }
 
 }  // namespace ring

@@ -20,8 +20,8 @@ struct Entered {
 };
 
 // Reduces what the ranks of the cell entered with, from `offset` on, to `to`, which may be this rank's own
-// part of it; `mine` is what this one entered with, as many bytes as the others. Between all have entered the
-// operation and this rank passes its lane.
-void sum_of_host(Context& context, void* to, const Entered& mine, size_t offset, size_t divisor);
+// part of it if elements keep their size; `mine` is what this one entered with, as many bytes as the others.
+// Between all have entered the operation and this rank passes its lane.
+void sum_of_host(Context& context, void* to, const Entered& mine, size_t offset, ReduceStage stage);
 
 }  // namespace ring

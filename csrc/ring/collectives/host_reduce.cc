@@ -29,36 +29,38 @@ static_assert(kStagingBytes / kSlotBytes >= 3);
 // This rank's part of chunk k: the sum over all ranks, in order of local rank, so that the bits do not depend
 // on timing. What nobody wants here goes straight to `slot`, for the others.
 void reduce_chunk(const Context& context, const Extents& own, const Extents& result, size_t chunk, size_t k,
-                  uint64_t phase, size_t divisor, std::byte* slot) {
+                  uint64_t phase, const Reduction& add, std::byte* slot) {
     const Segment& segment = *context.segment;
     const int me = segment.local_rank();
     const int n = segment.local_size();
-    const size_t element = context.element_bytes();
     std::vector<const void*> sources(n);
     std::vector<Extent> inputs;
     for_each_part(own, k * chunk, chunk,
                   [&](std::byte* part, size_t bytes, size_t) { inputs.push_back({part, bytes}); });
     size_t index = 0;
-    for_each_part(result, k * chunk, chunk, [&](std::byte* to, size_t bytes, size_t offset) {
+    const size_t result_chunk = chunk / add.in * add.out;
+    for_each_part(result, k * result_chunk, result_chunk, [&](std::byte* to, size_t bytes, size_t offset) {
+        const size_t from = offset / add.out * add.in;
         for (int l = 0; l < n; ++l)
             sources[l] =
-                l == me ? inputs[index].data : segment.in_slot(l, phase, kSlotBytes) + me * chunk + offset;
+                l == me ? inputs[index].data : segment.in_slot(l, phase, kSlotBytes) + me * chunk + from;
         ++index;
-        context.reduce()(to != nullptr ? to : slot + offset, sources.data(), n, bytes / element, divisor);
+        add(to != nullptr ? to : slot + offset, sources.data(), n, bytes / add.out);
     });
 }
 
 }  // namespace
 
-Task host_reduce(Context& context, std::vector<Extents> contributions, Extents result, size_t divisor,
+Task host_reduce(Context& context, std::vector<Extents> contributions, Extents result, ReduceStage stage,
                  std::vector<Extents> shared) {
     const size_t owners = contributions.size();
+    const Reduction add = context.reduction(stage);
     if (context.segment == nullptr) {
         size_t index = 0;
         for (const Extent& to : result) {
             const void* from = contributions[0][index++].data;
-            if (from == to.data && divisor == 1) continue;
-            context.reduce()(to.data, &from, 1, to.bytes / context.element_bytes(), divisor);
+            if (from == to.data && add.in == add.out && add.divisor == 1) continue;
+            add(to.data, &from, 1, to.bytes / add.out);
         }
         co_return;
     }
@@ -82,7 +84,7 @@ Task host_reduce(Context& context, std::vector<Extents> contributions, Extents r
         co_await until(PhaseReached(segment, flags, base + k));
         if (k >= 1 && k <= chunks && me < owners) {
             std::byte* const slot = segment.out_slot(segment.local_rank(), flags, base + k - 1, kSlotBytes);
-            reduce_chunk(context, contributions[me], result, chunk, k - 1, base + k - 1, divisor, slot);
+            reduce_chunk(context, contributions[me], result, chunk, k - 1, base + k - 1, add, slot);
             if (!shared.empty() && result[0].data != nullptr) put_chunk(result, chunk, k - 1, slot);
         }
         if (k >= 2 && !shared.empty())

@@ -45,59 +45,64 @@ Extents joined(const std::vector<Extents>& parts, const std::vector<int>& positi
 
 }  // namespace
 
-Task doubling_all_reduce(Context& context, std::byte* data, size_t bytes, size_t divisor) {
+Task doubling_all_reduce(Context& context, std::byte* partial, std::byte* result, size_t count) {
     const Hypercube cube(context.position(), context.layout.cells());
     const int twin = cube.twin();
-    const size_t count = bytes / context.element_bytes();
-    const auto sum = [&](std::byte* to, const std::byte* first, const std::byte* second, size_t divide) {
+    const Reduction next = context.reduction(ReduceStage::kNext);
+    const Reduction complete = context.reduction(ReduceStage::kLast);
+    const size_t partial_bytes = count * next.out;
+    const size_t result_bytes = count * complete.out;
+    const auto sum = [&](const Reduction& add, std::byte* to, const std::byte* first,
+                         const std::byte* second) {
         const void* const sources[] = {first, second};
-        if (bytes > 0) context.reduce()(to, sources, 2, count, divide);
+        if (count > 0) add(to, sources, 2, count);
     };
 
     co_await context.turn(Lane::kRail);
     uint64_t sent = 0;
     if (!cube.is_corner()) {
-        std::byte* const outcome = context.scratch.take(bytes);
-        sent = context.send(twin, data, bytes);
-        const uint64_t arrived = context.receive(twin, outcome, bytes);
+        // Until it is sent, the partial sum must not change, and the result may be the same memory.
+        std::byte* const outcome = context.scratch.take(result_bytes);
+        sent = context.send(twin, partial, partial_bytes);
+        const uint64_t arrived = context.receive(twin, outcome, result_bytes);
         context.pass(Lane::kRail);
         co_await until(ReceivedUpTo(context.link(twin), arrived));
         co_await until(SentUpTo(context.link(twin), sent));
-        if (bytes > 0) std::memcpy(data, outcome, bytes);
+        if (count > 0) std::memcpy(result, outcome, result_bytes);
         co_return;
     }
     // What is being sent must not change, so each step adds into memory of its own.
-    std::byte* mine = data;
+    std::byte* mine = partial;
     if (twin >= 0) {
-        std::byte* const arrival = context.scratch.take(bytes);
-        co_await until(ReceivedUpTo(context.link(twin), context.receive(twin, arrival, bytes)));
-        sum(mine, mine, arrival, 1);
+        std::byte* const arrival = context.scratch.take(partial_bytes);
+        co_await until(ReceivedUpTo(context.link(twin), context.receive(twin, arrival, partial_bytes)));
+        sum(next, mine, mine, arrival);
     }
     std::vector<std::pair<int, uint64_t>> tickets;
     for (int distance = 1; distance < cube.corners(); distance *= 2) {
         const int other = cube.across(distance);
-        std::byte* const arrival = context.scratch.take(bytes);
-        std::byte* const total = context.scratch.take(bytes);
-        tickets.emplace_back(other, context.send(other, mine, bytes));
-        const uint64_t ticket = context.receive(other, arrival, bytes);
         const bool last = distance * 2 == cube.corners();
+        std::byte* const arrival = context.scratch.take(partial_bytes);
+        std::byte* const total = context.scratch.take(last ? result_bytes : partial_bytes);
+        tickets.emplace_back(other, context.send(other, mine, partial_bytes));
+        const uint64_t ticket = context.receive(other, arrival, partial_bytes);
         if (last && twin < 0) context.pass(Lane::kRail);
         co_await until(ReceivedUpTo(context.link(other), ticket));
         // The lower corner's first, on both sides: the same bits everywhere.
         const bool lower = context.position() < other;
-        sum(total, lower ? mine : arrival, lower ? arrival : mine, last ? divisor : 1);
+        sum(last ? complete : next, total, lower ? mine : arrival, lower ? arrival : mine);
         mine = total;
     }
     if (twin >= 0) {
-        tickets.emplace_back(twin, context.send(twin, mine, bytes));
+        tickets.emplace_back(twin, context.send(twin, mine, result_bytes));
         context.pass(Lane::kRail);
     }
     for (const auto& [other, ticket] : tickets) co_await until(SentUpTo(context.link(other), ticket));
-    if (bytes > 0 && mine != data) std::memcpy(data, mine, bytes);
+    if (count > 0) std::memcpy(result, mine, result_bytes);
 }
 
 Task halving_reduce_scatter(Context& context, std::vector<Extents> parts, std::vector<Extents> sums,
-                            Extents result, size_t divisor, size_t chunk) {
+                            Extents result, size_t chunk) {
     const Hypercube cube(context.position(), context.layout.cells());
     const int twin = cube.twin();
     const int me = context.position();
@@ -114,26 +119,30 @@ Task halving_reduce_scatter(Context& context, std::vector<Extents> parts, std::v
     // parts[p] is where the sum so far of position p's part lies.
     if (twin >= 0) {
         co_await receive_frames(context, twin,
-                                reduce_into(joined(sums, everyone), joined(parts, everyone), 1, chunk));
+                                reduce_into(joined(sums, everyone), joined(parts, everyone), chunk));
         parts = sums;
     }
-    for (int distance = cube.corners() / 2; distance >= 1; distance /= 2) {
+    for (int distance = cube.corners() / 2; distance > 1; distance /= 2) {
         const int other = cube.across(distance);
         const auto keep = cube.block(me, distance);
         const auto give = cube.block(other, distance);
-        const size_t divide = distance == 1 ? divisor : 1;
         co_await exchange(context, other, frames_of(joined(parts, give), chunk),
-                          reduce_into(joined(sums, keep), joined(parts, keep), divide, chunk));
+                          reduce_into(joined(sums, keep), joined(parts, keep), chunk));
         for (const int p : keep) parts[p] = sums[p];
     }
-    if (twin >= 0) co_await send_frames(context, twin, frames_of(parts[twin], chunk));
-    context.pass(Lane::kRail);
-    size_t index = 0;
-    for (const Extent& part : parts[me]) {
-        if (part.data != result[index].data && part.bytes > 0)
-            std::memcpy(result[index].data, part.data, part.bytes);
-        ++index;
+    // What is left are this position's own part and its twin's.
+    std::vector<Extents> results(parts.size());
+    results[me] = result;
+    if (twin >= 0) {
+        std::byte* const memory = context.scratch.take(total_bytes(parts[twin]));
+        results[twin] = cut_alike(memory, parts[twin], context.element_bytes(), context.partial_bytes());
     }
+    const int other = cube.across(1);
+    co_await exchange(
+        context, other, frames_of(joined(parts, cube.block(other, 1)), chunk),
+        complete_into(context, joined(results, cube.block(me, 1)), joined(parts, cube.block(me, 1)), chunk));
+    if (twin >= 0) co_await send_frames(context, twin, frames_of(results[twin], chunk));
+    context.pass(Lane::kRail);
 }
 
 Task doubling_all_gather(Context& context, std::vector<Extents> parts, size_t chunk) {
@@ -167,44 +176,50 @@ Task doubling_all_gather(Context& context, std::vector<Extents> parts, size_t ch
     context.pass(Lane::kRail);
 }
 
-Task halving_all_reduce(Context& context, std::byte* data, size_t bytes, size_t divisor, size_t chunk) {
+Task halving_all_reduce(Context& context, Extent partial, std::byte* result, size_t chunk) {
     const Hypercube cube(context.position(), context.layout.cells());
     const int twin = cube.twin();
     const int me = context.position();
     const size_t element = context.element_bytes();
+    const size_t partial_element = context.partial_bytes();
+    const size_t count = partial.bytes / partial_element;
     // Corner c sums slice c.
-    std::vector<Extent> slices;
+    Extents parts;
+    Extents results;
     for (int c = 0; c < cube.corners(); ++c) {
-        const Slice slice = slice_of(bytes / element, static_cast<size_t>(cube.corners()),
-                                     static_cast<size_t>(c), kGrainBytes / element);
-        slices.push_back({data + slice.begin * element, slice.count * element});
+        const Slice slice = slice_of(count, static_cast<size_t>(cube.corners()), static_cast<size_t>(c),
+                                     kGrainBytes / element);
+        parts.push_back({partial.data + slice.begin * partial_element, slice.count * partial_element});
+        results.push_back({result + slice.begin * element, slice.count * element});
     }
-    const auto around = [&](int corner, int distance) {
+    const auto around = [](const Extents& slices, int corner, int distance) {
         const int first = corner / distance * distance;
         return Extents(slices.begin() + first, slices.begin() + first + distance);
     };
-    const Extents whole{{data, bytes}};
+    const Extents whole{partial};
+    const Extents whole_result{{result, count * element}};
 
     co_await context.turn(Lane::kRail);
     if (!cube.is_corner()) {
         co_await send_frames(context, twin, frames_of(whole, chunk));
-        co_await receive_frames(context, twin, store_into(frames_of(whole, chunk)));
+        co_await receive_frames(context, twin, store_into(frames_of(whole_result, chunk)));
         context.pass(Lane::kRail);
         co_return;
     }
-    if (twin >= 0) co_await receive_frames(context, twin, reduce_into(whole, whole, 1, chunk));
+    if (twin >= 0) co_await receive_frames(context, twin, reduce_into(whole, whole, chunk));
     for (int distance = cube.corners() / 2; distance >= 1; distance /= 2) {
         const int other = cube.across(distance);
-        const Extents keep = around(me, distance);
-        co_await exchange(context, other, frames_of(around(other, distance), chunk),
-                          reduce_into(keep, keep, distance == 1 ? divisor : 1, chunk));
+        const Extents keep = around(parts, me, distance);
+        Arrivals sum = reduce_into(keep, keep, chunk);
+        if (distance == 1) sum = complete_into(context, around(results, me, 1), keep, chunk);
+        co_await exchange(context, other, frames_of(around(parts, other, distance), chunk), std::move(sum));
     }
     for (int distance = 1; distance < cube.corners(); distance *= 2) {
         const int other = cube.across(distance);
-        co_await exchange(context, other, frames_of(around(me, distance), chunk),
-                          store_into(frames_of(around(other, distance), chunk)));
+        co_await exchange(context, other, frames_of(around(results, me, distance), chunk),
+                          store_into(frames_of(around(results, other, distance), chunk)));
     }
-    if (twin >= 0) co_await send_frames(context, twin, frames_of(whole, chunk));
+    if (twin >= 0) co_await send_frames(context, twin, frames_of(whole_result, chunk));
     context.pass(Lane::kRail);
 }
 

@@ -36,23 +36,23 @@ class Hypercube {
     int corners_ = 1;
 };
 
-// All of them take their turn in lane kRail, and pass it.
+// All of them take their turn in lane kRail, and pass it. Partial sums and results as in rail.h.
 
-// For small data: everyone ends with the sum over the rail of `data`, in the same order of addition,
-// divided by `divisor`. log2 P steps of `bytes` each.
-Task doubling_all_reduce(Context& context, std::byte* data, size_t bytes, size_t divisor);
+// For small data: everyone ends with the sum over the rail of `count` partial elements in `result`, in the
+// same order of addition. log2 P steps of all of them. May overwrite `partial`.
+Task doubling_all_reduce(Context& context, std::byte* partial, std::byte* result, size_t count);
 
 // For large data over many hosts: reduce-scatter by recursive halving, then all-gather by doubling. Each
 // element is summed on one position only.
-Task halving_all_reduce(Context& context, std::byte* data, size_t bytes, size_t divisor, size_t chunk);
+Task halving_all_reduce(Context& context, Extent partial, std::byte* result, size_t chunk);
 
 // After it, every rank holds parts[p] of position p, for all p.
 Task doubling_all_gather(Context& context, std::vector<Extents> parts, size_t chunk);
 
-// After it, `result` (cut like parts[own position]) holds the sum of everyone's parts[own position], divided
-// by `divisor`. `sums` has the shape of parts and takes partial sums.
+// After it, `result` (cut like parts[own position]) holds the sum of everyone's parts[own position]. `sums`
+// has the shape of parts and takes partial sums.
 Task halving_reduce_scatter(Context& context, std::vector<Extents> parts, std::vector<Extents> sums,
-                            Extents result, size_t divisor, size_t chunk);
+                            Extents result, size_t chunk);
 
 // `data` of position `root` goes to all, by a binomial tree.
 Task tree_broadcast(Context& context, int root, Extents data, size_t chunk);

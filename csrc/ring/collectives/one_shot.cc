@@ -27,9 +27,12 @@ Task one_shot(Context& context) {
     co_await context.turn(Lane::kHostIn);
     co_await enter(context, context.arguments->input, bytes);
     const bool leader = segment == nullptr || segment->local_rank() == kLeader;
-    if (leader) sum_of_host(context, output, {context.arguments->input, bytes}, 0, 1);
+    std::byte* sum = output;  // of this host
+    if (context.partial_bytes() != context.element_bytes())
+        sum = context.scratch.take(context.signature().count * context.partial_bytes());
+    if (leader) sum_of_host(context, sum, {context.arguments->input, bytes}, 0, ReduceStage::kFirst);
     context.pass(Lane::kHostIn);
-    if (leader) co_await doubling_all_reduce(context, output, bytes, context.divisor());
+    if (leader) co_await doubling_all_reduce(context, sum, output, context.signature().count);
     if (segment == nullptr) co_return;
     if (!leader) co_await skip(context, Lane::kRail);
     co_await context.turn(Lane::kHostOut);

@@ -17,25 +17,28 @@ size_t chunk_of(const Context& context) {
 
 }  // namespace
 
-Task rail_all_reduce(Context& context, Extent data) {
+Task rail_all_reduce(Context& context, Extent partial, std::byte* result) {
     const size_t chunk = chunk_of(context);
-    if (context.plan->algorithm == RailAlgorithm::kDoubling)
-        return doubling_all_reduce(context, data.data, data.bytes, context.divisor());
-    if (context.plan->algorithm == RailAlgorithm::kHalvingDoubling)
-        return halving_all_reduce(context, data.data, data.bytes, context.divisor(), chunk);
-    std::vector<Extents> parts;
     const size_t element = context.element_bytes();
+    const size_t partial_element = context.partial_bytes();
+    const size_t count = partial.bytes / partial_element;
+    if (context.plan->algorithm == RailAlgorithm::kDoubling)
+        return doubling_all_reduce(context, partial.data, result, count);
+    if (context.plan->algorithm == RailAlgorithm::kHalvingDoubling)
+        return halving_all_reduce(context, partial, result, chunk);
+    std::vector<Extents> parts;
+    std::vector<Extents> results;
     for (int position = 0; position < context.layout.cells(); ++position) {
-        const Slice slice = slice_of(data.bytes / element, static_cast<size_t>(context.layout.cells()),
+        const Slice slice = slice_of(count, static_cast<size_t>(context.layout.cells()),
                                      static_cast<size_t>(position), kGrainBytes / element);
-        parts.push_back({{data.data + slice.begin * element, slice.count * element}});
+        parts.push_back({{partial.data + slice.begin * partial_element, slice.count * partial_element}});
+        results.push_back({{result + slice.begin * element, slice.count * element}});
     }
-    return run_ring(context, ring_all_reduce(context, parts, context.divisor(), chunk));
+    return run_ring(context, ring_all_reduce(context, parts, results, chunk));
 }
 
 Task rail_reduce(Context& context, int root, Extents local, Extents sum, Extents result) {
-    return run_ring(context,
-                    ring_reduce(context, root, local, sum, result, context.divisor(), chunk_of(context)));
+    return run_ring(context, ring_reduce(context, root, local, sum, result, chunk_of(context)));
 }
 
 Task rail_broadcast(Context& context, int root, Extents data) {
@@ -56,9 +59,8 @@ Task rail_reduce_scatter(Context& context, std::vector<Extents> parts, std::vect
                          Extents result) {
     const size_t chunk = chunk_of(context);
     if (context.plan->algorithm == RailAlgorithm::kHalvingDoubling)
-        return halving_reduce_scatter(context, std::move(parts), std::move(sums), std::move(result),
-                                      context.divisor(), chunk);
-    return run_ring(context, ring_reduce_scatter(context, parts, sums, result, context.divisor(), chunk));
+        return halving_reduce_scatter(context, std::move(parts), std::move(sums), std::move(result), chunk);
+    return run_ring(context, ring_reduce_scatter(context, parts, sums, result, chunk));
 }
 
 }  // namespace ring

@@ -18,9 +18,9 @@ constexpr size_t kScratchBytes = 1 << 20;  // for one piece of one rail
 size_t reduce_pieces(const Context& context) {
     const Layout& layout = context.layout;
     if (layout.cells() == 1) return 1;
+    const size_t bytes = context.signature().count * context.partial_bytes();
     const size_t of_all_rails = kScratchBytes * static_cast<size_t>(layout.rails());
-    return std::max(
-        {size_t{1}, (context.bytes() + of_all_rails - 1) / of_all_rails, pieces_of_plan(context)});
+    return std::max({size_t{1}, (bytes + of_all_rails - 1) / of_all_rails, pieces_of_plan(context)});
 }
 
 Task reduce(Context& context) {
@@ -50,20 +50,26 @@ Task reduce(Context& context) {
     co_await context.turn(Lane::kHostIn);
     if (context.piece == 0) co_await enter(context);
     if (one_cell) {
-        co_await host_reduce(context, contributions, results[mine], context.divisor(), results);
+        co_await host_reduce(context, contributions, results[mine], ReduceStage::kWhole, results);
         context.pass(Lane::kHostIn);
         co_return;
     }
-    Extents sum;  // of this host, then of the rail so far
-    if (layout.on_rail()) sum = {{context.scratch.take(results[mine][0].bytes), results[mine][0].bytes}};
-    const bool alone = layout.local_size() == 1;
-    if (!alone) co_await host_reduce(context, contributions, sum, 1);
+    const size_t partial_element = context.partial_bytes();
+    const bool grows = partial_element != element;
+    Extents sum;     // of this host, then of the rail so far
+    Extents result;  // of all; where it belongs at once if this rank is the root
+    if (layout.on_rail()) {
+        const size_t count = results[mine][0].bytes / element;
+        sum = {{context.scratch.take(count * partial_element), count * partial_element}};
+        result = is_root ? results[mine] : sum;
+        if (grows && !is_root) result = {{context.scratch.take(count * element), count * element}};
+    }
+    const bool as_it_is = layout.local_size() == 1 && !grows;
+    if (!as_it_is) co_await host_reduce(context, contributions, sum, ReduceStage::kFirst);
     context.pass(Lane::kHostIn);
     if (layout.on_rail()) {
-        // Where this rank is the root, the last sum goes where it belongs at once.
-        co_await rail_reduce(context, root_cell, alone ? contributions[mine] : sum, sum,
-                             is_root ? results[mine] : sum);
-        if (!is_root) results[mine] = sum;
+        co_await rail_reduce(context, root_cell, as_it_is ? contributions[mine] : sum, sum, result);
+        if (!is_root) results[mine] = result;
     } else {
         co_await skip(context, Lane::kRail);
     }

@@ -35,7 +35,12 @@ Task over_hosts(Context& context, Piece piece) {
     const Layout& layout = context.layout;
     const int rails = layout.rails();
     const int rail = layout.local_rank();  // this rank's, if it is on one
-    std::byte* const scratch = context.scratch.take(shards_on_rail(layout) * piece.bytes);
+    const size_t element = context.element_bytes();
+    const bool grows = context.partial_bytes() != element;
+    const size_t partial_bytes = piece.bytes / element * context.partial_bytes();
+    std::byte* const scratch = context.scratch.take(shards_on_rail(layout) * partial_bytes);
+
+    const bool as_it_is = layout.local_size() == 1 && !grows;
 
     // What this rank contributes to rail j, and where rail j's rank puts the sums of this host.
     std::vector<Extents> contributions(rails);
@@ -48,20 +53,24 @@ Task over_hosts(Context& context, Piece piece) {
             const int j = static_cast<int>(l) % rails;
             contributions[j].push_back({input, piece.bytes});
             if (j != rail) continue;
-            std::byte* const sum = scratch + host_sums.size() * piece.bytes;
-            host_sums.push_back({sum, piece.bytes});
-            sums[cell].push_back({sum, piece.bytes});
-            local[cell].push_back({layout.local_size() > 1 ? sum : input, piece.bytes});
+            std::byte* const sum = scratch + host_sums.size() * partial_bytes;
+            host_sums.push_back({sum, partial_bytes});
+            sums[cell].push_back({sum, partial_bytes});
+            local[cell].push_back({as_it_is ? input : sum, partial_bytes});
         }
     co_await context.turn(Lane::kHostIn);
     if (context.piece == 0) co_await enter(context);
-    if (layout.local_size() > 1) co_await host_reduce(context, contributions, host_sums, 1);
+    if (!as_it_is) co_await host_reduce(context, contributions, host_sums, ReduceStage::kFirst);
     context.pass(Lane::kHostIn);
 
     auto* const output = static_cast<std::byte*>(context.arguments->output) + piece.offset;
     const int me = layout.my_cell_index();
+    Extents result;  // of this rank, and of those that it hands theirs on to
     if (layout.on_rail()) {
-        Extents result = sums[me];
+        result = sums[me];
+        if (grows)
+            result = cut_alike(context.scratch.take(result.size() * piece.bytes), result, element,
+                               context.partial_bytes());
         result[0].data = output;
         co_await rail_reduce_scatter(context, local, sums, result);
     } else {
@@ -74,7 +83,7 @@ Task over_hosts(Context& context, Piece piece) {
         for (int l = rails; l < layout.local_size(); ++l) {
             const int j = l % rails;
             std::byte* to = l == layout.local_rank() ? output : nullptr;
-            if (j == rail) to = sums[me][l / rails].data;
+            if (j == rail) to = result[l / rails].data;
             handed[j].push_back({to, piece.bytes});
         }
         co_await host_share(context, Lane::kHostOut, handed);
@@ -87,7 +96,7 @@ Task over_hosts(Context& context, Piece piece) {
 size_t reduce_scatter_pieces(const Context& context) {
     const Layout& layout = context.layout;
     if (layout.cells() == 1) return 1;
-    const size_t bytes = context.bytes();
+    const size_t bytes = context.signature().count * context.partial_bytes();
     const size_t bounded = (bytes * shards_on_rail(layout) + kScratchBytes - 1) / kScratchBytes;
     return std::max({size_t{1}, bounded, pieces_of_plan(context)});
 }
@@ -108,7 +117,7 @@ Task reduce_scatter(Context& context) {
     Extents result{{static_cast<std::byte*>(context.arguments->output), piece.bytes}};
     co_await context.turn(Lane::kHostIn);
     co_await enter(context);
-    co_await host_reduce(context, contributions, result, context.divisor());
+    co_await host_reduce(context, contributions, result, ReduceStage::kWhole);
     context.pass(Lane::kHostIn);
 }
 

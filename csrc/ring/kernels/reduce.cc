@@ -13,7 +13,7 @@
 namespace ring {
 namespace {
 
-using Lookup = ReduceFn (*)(DType, ReduceOp);
+using Lookup = ReduceFn (*)(DType, ReduceOp, ReduceStage);
 
 struct Isa {
     std::string name;
@@ -67,14 +67,14 @@ const std::string& current_isa() {
     return chosen;
 }
 
-ReduceFn reduce_function(DType dtype, ReduceOp op) {
+ReduceFn reduce_function(DType dtype, ReduceOp op, ReduceStage stage) {
     static const Lookup lookup = lookup_of(current_isa());
-    return lookup(dtype, op);
+    return lookup(dtype, op, stage);
 }
 
-ReduceFn reduce_function_of(const std::string& isa, DType dtype, ReduceOp op) {
+ReduceFn reduce_function_of(const std::string& isa, DType dtype, ReduceOp op, ReduceStage stage) {
     const Lookup lookup = lookup_of(isa);
-    return lookup == nullptr ? nullptr : lookup(dtype, op);
+    return lookup == nullptr ? nullptr : lookup(dtype, op, stage);
 }
 
 }  // namespace ring

@@ -17,7 +17,7 @@ namespace ring {
 // the order of `srcs`, so that every rank that reduces the same buffers in the same order ends with the same
 // bits.
 //
-// The floating types of 8 and 16 bits accumulate in float32 and are rounded once, at the end (round to
+// The floating types of 8 and 16 bits compute in float32 and are rounded once, at the end (round to
 // nearest even, NaN stays NaN; what is too large becomes infinity, or NaN where the type has none). MIN and
 // MAX of floating types give NaN where any input is NaN. Integers wrap around. `divisor` > 1 divides the
 // result by it before it is stored (AVG: pass the number of ranks in the call that completes the sum, 1
@@ -25,13 +25,30 @@ namespace ring {
 // function: only `divisor` differs. bool: SUM, MAX and BOR are "or"; PRODUCT, MIN and BAND are "and"; BXOR is
 // "xor".
 //
-// `dst` may be one of `srcs`, or overlap none of them. n_srcs >= 1. No alignment is required beyond the
-// element's. Thread-safe.
+// `dst` may be one of `srcs`, if its elements are of the same size, or overlap none of them. n_srcs >= 1. No
+// alignment is required beyond the element's. Thread-safe.
 using ReduceFn = void (*)(void* dst, const void* const* srcs, size_t n_srcs, size_t count, size_t divisor);
+
+// What a sum is kept in while it lacks some of its addends: float32 for the floating types of 8 and 16 bits
+// where adding rounds, else the type itself.
+constexpr DType partial_dtype(DType dtype, ReduceOp op) {
+    const bool small = dtype == DType::kFloat16 || dtype == DType::kBFloat16 ||
+                       dtype == DType::kFloat8E4M3FN || dtype == DType::kFloat8E5M2;
+    const bool exact = op == ReduceOp::kMin || op == ReduceOp::kMax;
+    return small && !exact ? DType::kFloat32 : dtype;
+}
+
+// Which part of a reduction a function computes, so that it is rounded once in all however many there are.
+enum class ReduceStage {
+    kWhole,  // from elements to elements
+    kFirst,  // from elements to partial results
+    kNext,   // from partial results to partial results
+    kLast,   // from partial results to elements
+};
 
 // The function for a pair, or nullptr where the pair makes no sense (bitwise ops on floating types,
 // PREMUL_SUM of any other type, AVG of bool).
-ReduceFn reduce_function(DType dtype, ReduceOp op);
+ReduceFn reduce_function(DType dtype, ReduceOp op, ReduceStage stage = ReduceStage::kWhole);
 
 // Instruction sets compiled in that this CPU can run, slowest first: {"portable", "avx2", "avx512"}.
 std::vector<std::string> supported_isas();
@@ -42,6 +59,7 @@ const std::string& current_isa();
 
 // The same as reduce_function, of a given instruction set; nullptr if `isa` is not supported. For tests and
 // benchmarks.
-ReduceFn reduce_function_of(const std::string& isa, DType dtype, ReduceOp op);
+ReduceFn reduce_function_of(const std::string& isa, DType dtype, ReduceOp op,
+                            ReduceStage stage = ReduceStage::kWhole);
 
 }  // namespace ring

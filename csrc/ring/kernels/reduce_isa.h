@@ -12,13 +12,13 @@
 namespace ring::isa {
 
 namespace portable {
-ReduceFn reduce_function(DType dtype, ReduceOp op);
+ReduceFn reduce_function(DType dtype, ReduceOp op, ReduceStage stage);
 }
 namespace avx2 {
-ReduceFn reduce_function(DType dtype, ReduceOp op);
+ReduceFn reduce_function(DType dtype, ReduceOp op, ReduceStage stage);
 }
 namespace avx512 {
-ReduceFn reduce_function(DType dtype, ReduceOp op);
+ReduceFn reduce_function(DType dtype, ReduceOp op, ReduceStage stage);
 }
 
 // The instruction set to use: `requested` (the value of TORCH_RING_ISA; nullptr or empty where it is not
