@@ -1,0 +1,202 @@
+// Random calls of every kind, and the model of what comes out of them: what each rank gives and gets.
+#pragma once
+
+#include <random>
+
+#include "group.h"
+#include "values.h"
+
+namespace ring::testing {
+
+using Random = std::mt19937;
+
+inline size_t below(Random& random, size_t limit) {
+    return std::uniform_int_distribution<size_t>(0, limit - 1)(random);
+}
+
+struct RandomCall {
+    size_t number = 0;  // among those of all schedules; also a message's tag
+    size_t group = 0;
+    Collective kind = Collective::kAllReduce;  // kSend: a message, which one rank sends and another receives
+    size_t turn = 0;                           // among the collectives of its group
+    int root = 0;                              // of a message: who sends
+    int to = 0;                                // of a message
+    bool from_any = false;
+    std::vector<uint64_t> counts;  // of the tensor, or of each rank's share
+};
+
+// In which groups who is; ranks of the group are numbered as here.
+using Members = std::vector<std::vector<int>>;
+
+constexpr Collective kKinds[] = {Collective::kAllReduce,     Collective::kBroadcast, Collective::kAllGather,
+                                 Collective::kReduceScatter, Collective::kBarrier,   Collective::kReduce,
+                                 Collective::kGather,        Collective::kScatter,   Collective::kAllToAll};
+
+// Nothing, one element, what is small everywhere, and up to some 200 KiB.
+inline uint64_t random_count(Random& random) {
+    constexpr uint64_t kLimits[] = {1, 2, 40, 4000, kThreadSanitizer ? 20'000 : 50'000};
+    return below(random, kLimits[below(random, std::size(kLimits))]);
+}
+
+inline std::vector<RandomCall> random_calls(Random& random, const Members& members, size_t first) {
+    std::vector<RandomCall> calls(3 + below(random, 12));
+    std::vector<size_t> turns(members.size());
+    for (RandomCall& call : calls) {
+        call.number = first++;
+        call.group = below(random, members.size());
+        const auto& ranks = members[call.group];
+        const int n = static_cast<int>(ranks.size());
+        call.root = static_cast<int>(below(random, ranks.size()));
+        if (below(random, 2) == 0) {
+            call.kind = Collective::kSend;
+            call.to = (call.root + 1 + static_cast<int>(below(random, ranks.size() - 1))) % n;
+            call.from_any = below(random, 4) == 0;
+        } else {
+            call.kind = kKinds[below(random, std::size(kKinds))];
+            call.turn = turns[call.group]++;
+        }
+        call.counts.assign(ranks.size(), random_count(random));
+        if (call.kind == Collective::kAllGather && below(random, 2) == 0)
+            for (uint64_t& count : call.counts) count = random_count(random);
+    }
+    return calls;
+}
+
+// What `from` gives, in the call of that number, to `to` (where each gets something of its own).
+inline std::vector<int32_t> given(size_t number, int from, int to, uint64_t count) {
+    return repeated<int32_t>(count,
+                             [&](size_t i) { return number * 100'003 + from * 1009 + to * 31 + i % 1000; });
+}
+
+inline std::vector<int32_t> sum_of(size_t number, int to, uint64_t count, int ranks) {
+    std::vector<int32_t> sum(count);
+    for (int r = 0; r < ranks; ++r) {
+        const auto one = given(number, r, to, count);
+        for (uint64_t i = 0; i < count; ++i) sum[i] += one[i];
+    }
+    return sum;
+}
+
+// One call as one rank makes it: its memory, and what must be in it afterwards.
+class Part {
+  public:
+    Part(const RandomCall& call, int rank)
+        : call_(call), number_(call.number), rank_(rank), ranks_(static_cast<int>(call.counts.size())) {
+        arguments_.signature = signature(call.kind, DType::kInt32, call.counts[0]);
+        fill();
+    }
+
+    Arguments arguments() const { return arguments_; }
+    void check() const {
+        for (size_t i = 0; i < outputs_.size(); ++i)
+            ASSERT_TRUE(same(outputs_[i], expected_[i]))
+                << describe(arguments_.signature) << ", call " << number_ << " on rank " << rank_
+                << ", output " << i;
+    }
+
+  private:
+    const void* gives(int to, uint64_t count) {
+        inputs_.push_back(given(number_, rank_, to, count));
+        return inputs_.back().data();
+    }
+    void* gets(std::vector<int32_t> what) {
+        outputs_.emplace_back(what.size(), -1);
+        expected_.push_back(std::move(what));
+        return outputs_.back().data();
+    }
+
+    void fill() {
+        inputs_.reserve(call_.counts.size());
+        outputs_.reserve(call_.counts.size());
+        const uint64_t count = call_.counts[0];
+        const bool is_root = rank_ == call_.root;
+        Signature& called = arguments_.signature;
+        switch (call_.kind) {
+            case Collective::kSend:
+                arguments_.tag = static_cast<int64_t>(number_);
+                if (is_root) {
+                    called.root = call_.to;
+                    arguments_.input = gives(0, count);
+                } else {
+                    called.kind = Collective::kRecv;
+                    called.root = call_.from_any ? kAnySource : call_.root;
+                    arguments_.output = gets(given(number_, call_.root, 0, count));
+                }
+                break;
+            case Collective::kAllReduce:
+                called.op = ReduceOp::kSum;
+                arguments_.input = gives(0, count);
+                arguments_.output = gets(sum_of(number_, 0, count, ranks_));
+                break;
+            case Collective::kReduce:
+                called.op = ReduceOp::kSum;
+                called.root = call_.root;
+                arguments_.input = gives(0, count);
+                if (is_root) arguments_.output = gets(sum_of(number_, 0, count, ranks_));
+                break;
+            case Collective::kBroadcast:
+                called.root = call_.root;
+                arguments_.output = gets(given(number_, call_.root, 0, count));
+                if (is_root) outputs_[0] = expected_[0];
+                break;
+            case Collective::kAllGather:
+                gather_all();
+                break;
+            case Collective::kReduceScatter:
+                called.op = ReduceOp::kSum;
+                for (int r = 0; r < ranks_; ++r) arguments_.inputs.push_back(gives(r, count));
+                arguments_.output = gets(sum_of(number_, rank_, count, ranks_));
+                break;
+            case Collective::kGather:
+                called.root = call_.root;
+                arguments_.input = gives(0, count);
+                for (int r = 0; is_root && r < ranks_; ++r)
+                    arguments_.outputs.push_back(gets(given(number_, r, 0, count)));
+                break;
+            case Collective::kScatter:
+                called.root = call_.root;
+                for (int r = 0; is_root && r < ranks_; ++r) arguments_.inputs.push_back(gives(r, count));
+                arguments_.output = gets(given(number_, call_.root, rank_, count));
+                break;
+            case Collective::kAllToAll:
+                called.count = 0;
+                arguments_.input_counts = arguments_.output_counts = call_.counts;
+                for (int r = 0; r < ranks_; ++r) {
+                    arguments_.inputs.push_back(gives(r, count));
+                    arguments_.outputs.push_back(gets(given(number_, r, rank_, count)));
+                }
+                break;
+            default:
+                called.count = 0;
+                break;
+        }
+    }
+
+    void gather_all() {
+        uint64_t total = 0;
+        bool even = true;
+        for (const uint64_t count : call_.counts) {
+            total += count;
+            even = even && count == call_.counts[0];
+        }
+        if (!even) {
+            arguments_.signature.count = total;
+            arguments_.signature.uneven = 1;
+            arguments_.output_counts = call_.counts;
+        }
+        arguments_.input = gives(0, call_.counts[rank_]);
+        for (int r = 0; r < ranks_; ++r)
+            arguments_.outputs.push_back(gets(given(number_, r, 0, call_.counts[r])));
+    }
+
+    const RandomCall& call_;
+    const size_t number_;
+    const int rank_;
+    const int ranks_;
+    Arguments arguments_;
+    std::vector<std::vector<int32_t>> inputs_;
+    std::vector<std::vector<int32_t>> outputs_;
+    std::vector<std::vector<int32_t>> expected_;
+};
+
+}  // namespace ring::testing
