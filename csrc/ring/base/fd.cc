@@ -8,6 +8,7 @@
 #include <set>
 
 #include "ring/base/error.h"
+#include "ring/base/fork.h"
 
 namespace ring {
 namespace {
@@ -44,7 +45,7 @@ Registry& registry() {
 
 }  // namespace
 
-UniqueFd::UniqueFd(int fd) : fd_(fd) {
+UniqueFd::UniqueFd(int fd) : fd_(fd), forks_(fork_count()) {
     if (fd < 0) return;
     const std::lock_guard lock(registry().mutex);
     registry().open.insert(fd);
@@ -52,11 +53,12 @@ UniqueFd::UniqueFd(int fd) : fd_(fd) {
 
 void UniqueFd::reset() {
     if (fd_ < 0) return;
+    const int fd = std::exchange(fd_, -1);
+    // A copy in a forked child, where it is closed already and the number may belong to somebody else.
+    if (forks_ != fork_count()) return;
     const std::lock_guard lock(registry().mutex);
-    // Not in the set: this is a forked child, where it is closed already and the number may belong to
-    // somebody else.
-    if (registry().open.erase(fd_) > 0) ::close(fd_);
-    fd_ = -1;
+    registry().open.erase(fd);
+    ::close(fd);
 }
 
 UniqueFd checked_fd(int fd, const char* what) {

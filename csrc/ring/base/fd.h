@@ -12,11 +12,12 @@ class UniqueFd {
     UniqueFd() = default;
     explicit UniqueFd(int fd);  // takes ownership; fd may be -1 (empty)
     ~UniqueFd() { reset(); }
-    UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)), forks_(other.forks_) {}
     UniqueFd& operator=(UniqueFd&& other) noexcept {
         if (this != &other) {
             reset();
             fd_ = std::exchange(other.fd_, -1);
+            forks_ = other.forks_;
         }
         return *this;
     }
@@ -27,6 +28,7 @@ class UniqueFd {
 
   private:
     int fd_ = -1;
+    int forks_ = 0;  // fork_count() where it was opened: in a child the number is another descriptor's, or free
 };
 
 // Throws Error with `what` and errno where a system call that returns a descriptor failed.
