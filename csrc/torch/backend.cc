@@ -45,6 +45,7 @@ c10::intrusive_ptr<RingOptions> RingBackend::options_of(const c10::intrusive_ptr
 c10::intrusive_ptr<c10d::Backend> RingBackend::split(const c10::intrusive_ptr<c10d::Store>& store,
                                                      const std::vector<int>& ranks,
                                                      const c10::intrusive_ptr<Options>& opts) {
+    translated([&] { group_->check_process("splitting a group"); });
     const auto at = std::find(ranks.begin(), ranks.end(), getRank());
     if (at == ranks.end()) return nullptr;
     // The parts of one split may bear one name; their ranks tell them apart.
@@ -62,6 +63,7 @@ c10::intrusive_ptr<c10d::Backend> RingBackend::split(const c10::intrusive_ptr<c1
 
 c10::intrusive_ptr<c10d::Backend> RingBackend::shrink(const std::vector<int64_t>& ranks_to_exclude, int flags,
                                                       const c10::intrusive_ptr<Options>& opts) {
+    translated([&] { group_->check_process("shrinking a group"); });
     const std::set<int64_t> excluded(ranks_to_exclude.begin(), ranks_to_exclude.end());
     TORCH_CHECK_VALUE(!excluded.contains(getRank()), "ring: shrink() without this rank, ", getRank());
     std::string name = "shrink";

@@ -51,6 +51,9 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
     module.def("cache_line_ping_pong", &ring::cache_line_ping_pong, py::call_guard<py::gil_scoped_release>());
     // Called at the exit of the interpreter, when other threads may not take the GIL any more.
     module.def(
-        "shutdown_all", [] { ring::Engine::of_process().shutdown_all(); },
+        "shutdown_all",
+        [] {
+            if (ring::Engine* const engine = ring::Engine::if_any()) engine->shutdown_all();
+        },
         py::call_guard<py::gil_scoped_release>());
 }

@@ -74,6 +74,8 @@ bool RingWork::wait(std::chrono::milliseconds timeout) {
                     if (!operation->done()) throw;
                 }
             }
+            // A thread that the parent of a forked child had is not there to complete it.
+            group_->check_process("wait()");
         });
         // Another thread may have driven it and be about to complete it.
         std::unique_lock lock(mutex_);
@@ -95,6 +97,7 @@ int RingWork::sourceRank() const {
 }
 
 c10::intrusive_ptr<c10::ivalue::Future> RingWork::getFuture() {
+    if (!isCompleted()) translated([&] { group_->check_process("get_future()"); });
     std::unique_lock lock(future_mutex_);
     if (!future_) {
         future_ = c10::make_intrusive<c10::ivalue::Future>(c10::ListType::create(c10::TensorType::get()));

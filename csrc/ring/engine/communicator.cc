@@ -10,7 +10,6 @@
 
 #include "ring/base/config.h"
 #include "ring/base/error.h"
-#include "ring/base/fork.h"
 #include "ring/base/log.h"
 #include "ring/collectives/collectives.h"
 #include "ring/engine/engine.h"
@@ -73,7 +72,12 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
     Choices choices({.hosts = layout.cells(), .ranks_per_host = layout.rails()}, machine, table);
     std::shared_ptr<Communicator> group(
         new Communicator(engine, settings.config, std::move(layout), std::move(roster), std::move(doorbell),
-                         std::move(connections), std::move(choices), acceptor, settings.timeout));
+                         std::move(connections), std::move(choices), acceptor, settings.timeout),
+        [](Communicator* last) {
+            std::unique_ptr<Communicator> owned(last);
+            // In a forked child a thread of the parent's may seem to wait in it forever.
+            if (owned->inherited()) (void)owned.release();
+        });
     if (settings.rank == 0 && group->layout_.cells() > 1)
         log(LogLevel::kInfo, "links between hosts: " + describe(machine.link) + "; what runs on them:\n" +
                                  group->tuning_.text());
@@ -135,22 +139,26 @@ void Communicator::watch(int fd) {
     if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw_errno("epoll_ctl");
 }
 
+void Communicator::check_process(const std::string& what) const {
+    if (inherited())
+        throw ConfigError(what +
+                          ": the group belongs to the parent of this forked process; make a group of its own");
+}
+
 milliseconds Communicator::group_timeout() const {
     const std::lock_guard lock(queue_mutex_);
     return timeout_;
 }
 
 void Communicator::set_timeout(milliseconds timeout) {
+    check_process("setting the timeout");
     const std::lock_guard lock(queue_mutex_);
     timeout_ = timeout;
 }
 
 void Communicator::check(const Arguments& arguments) const {
     check_arguments(arguments, layout_.rank(), layout_.size());
-    if (fork_count() != forks_)
-        throw ConfigError(
-            describe(arguments.signature) +
-            ": the group belongs to the parent of this forked process; make a group of its own");
+    if (inherited()) check_process(describe(arguments.signature));
 }
 
 std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional<milliseconds> timeout,
@@ -197,6 +205,7 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
 }
 
 void Communicator::hand_over(std::span<const std::shared_ptr<Operation>> posted) {
+    if (inherited()) return;  // post() has refused them
     if (!begin_small(posted)) engine_.kick();
 }
 
@@ -205,6 +214,7 @@ void Communicator::abort(const std::string& why) {
 }
 
 void Communicator::fail(Failure failure) {
+    if (inherited()) return;
     {
         const std::lock_guard lock(queue_mutex_);
         if (closed_) return;
@@ -235,17 +245,20 @@ void Communicator::process_ended(int rank) {
 }
 
 std::optional<Failure> Communicator::failure() const {
+    if (inherited())
+        return Failure{FailureKind::kAborted, "the group belongs to the parent of this forked process", 0};
     const std::lock_guard lock(queue_mutex_);
     return failure_;
 }
 
 uint64_t Communicator::operations_posted() const {
+    if (inherited()) return posted_;  // nobody else is here who would change it
     const std::lock_guard lock(queue_mutex_);
     return posted_;
 }
 
 void Communicator::shutdown() {
-    if (fork_count() != forks_) return;
+    if (inherited()) return;
     {
         const std::lock_guard lock(queue_mutex_);
         if (closed_) return;

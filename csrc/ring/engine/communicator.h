@@ -23,6 +23,7 @@
 #include "ring/base/clock.h"
 #include "ring/base/config.h"
 #include "ring/base/failure.h"
+#include "ring/base/fork.h"
 #include "ring/collectives/context.h"
 #include "ring/engine/connections.h"
 #include "ring/engine/operation.h"
@@ -35,7 +36,9 @@ namespace ring {
 
 class Engine;
 
-// Thread-safe.
+// Thread-safe. A forked child must not reach what it inherits of its parent's groups: there no function touches
+// a lock, a descriptor or the shared memory of the group, and the object is never destroyed. Those that would
+// have to reach the group throw ConfigError, those that only let go of it do nothing.
 class Communicator : public std::enable_shared_from_this<Communicator> {
   public:
     struct Settings {
@@ -55,6 +58,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     const Layout& layout() const { return layout_; }
     void set_timeout(milliseconds timeout);
 
+    // Throws ConfigError in a forked child; `what` says what was to be done.
+    void check_process(const std::string& what) const;
     // Throws ConfigError where the arguments make no sense, or in a forked child; post() does so too.
     void check(const Arguments& arguments) const;
     // Throws ConfigError where the arguments make no sense, or in a forked child. After a failure the
@@ -65,7 +70,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // thread runs them. Small ones go in here as far as they get, and the thread looks after them soon.
     void hand_over(std::span<const std::shared_ptr<Operation>> posted);
     // Returns when the operation is done; drives it. Throws what it failed with, or TimeoutError after
-    // `timeout`, in which case the operation goes on.
+    // `timeout`, in which case the operation goes on. In a forked child it throws ConfigError for what was not
+    // done when it was forked.
     void wait(const std::shared_ptr<Operation>& operation,
               std::optional<milliseconds> timeout = std::nullopt);
 
@@ -83,12 +89,12 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
         const bool waiter_;  // this thread waits in the group, so the progress thread keeps off
     };
 
-    // Ends the group on all ranks with AbortedError.
+    // Ends the group on all ranks with AbortedError. Does nothing in a forked child.
     void abort(const std::string& why);
     // Leaves the group in good order: peers that do not wait for this rank are not disturbed. Called by the
     // destructor. Does nothing in a forked child, whose parent may still be at work.
     void shutdown();
-    // What ended the group, if something did.
+    // What ended the group, if something did. In a forked child it always has ended.
     std::optional<Failure> failure() const;
     uint64_t operations_posted() const;
 
@@ -170,6 +176,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     Clock::time_point first_beat() const;             // of the oldest operation, if it has not ended by then
     Clock::time_point wake_time() const;
 
+    bool inherited() const { return fork_count() != forks_; }  // this is a forked child, the group its parent's
     bool has_work() const;
     void arm();
     void watch(int fd);

@@ -39,6 +39,7 @@ thread_local const Communicator* waits_in = nullptr;
 
 void Communicator::wait(const std::shared_ptr<Operation>& operation, std::optional<milliseconds> timeout) {
     if (!operation->done()) {
+        if (inherited()) check_process(operation->describe());
         const auto limit = timeout ? Clock::now() + *timeout : Clock::time_point::max();
         // Asks the progress thread to give way soon; for its order see post().
         waiters_.fetch_add(1, std::memory_order_seq_cst);
@@ -61,6 +62,7 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
                 sleep(limit);
             }
             if (!finished_.empty()) run_callbacks(lock);
+            if (inherited()) check_process(operation->describe());  // a callback has forked this process
         }
         waits_in = outer;
         waiters_.fetch_sub(1, std::memory_order_relaxed);
@@ -88,6 +90,7 @@ Communicator::Foreign::Foreign(Communicator& group) : group_(group), waiter_(wai
 }
 
 Communicator::Foreign::~Foreign() {
+    if (group_.inherited()) return;
     group_.engine_.foreign_end();
     if (waiter_) {
         group_.waiters_.fetch_add(1, std::memory_order_seq_cst);  // as in wait()
@@ -321,6 +324,7 @@ void Communicator::run_callbacks(Lock& lock) {
         finished_.pop_front();
         lock.unlock();
         call_back(operation, error);
+        if (inherited()) return;
         // Whoever drives by now may do so for long, and this thread may have what it waited for.
         if (!lock.try_lock()) return;
     }

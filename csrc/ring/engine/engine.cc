@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "ring/base/clock.h"
@@ -58,6 +59,9 @@ constexpr milliseconds kAttentive{20};
 thread_local uint64_t serial = 0;
 thread_local int foreign_depth = 0;
 
+// No lock guards it: another thread might hold that when this one forks, and would not let go in the child.
+std::atomic<Engine*> of_this_process{nullptr};
+
 }  // namespace
 
 Engine::Engine()
@@ -66,10 +70,16 @@ Engine::Engine()
       timer_(checked_fd(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), "timerfd_create")) {
     control(epoll_, EPOLL_CTL_ADD, kick_.get(), EPOLLIN, tagged(Source::kKick, 0));
     control(epoll_, EPOLL_CTL_ADD, timer_.get(), EPOLLIN, tagged(Source::kTimer, 0));
-    if (membarrier_supported() && !membarrier_registered()) registrar_ = std::thread(membarrier_register);
-    const std::lock_guard lock(lead_mutex_);
-    leader_.store(1, std::memory_order_relaxed);  // its thread starts behind this
-    start_thread();
+    {
+        const std::lock_guard lock(lead_mutex_);
+        start_thread(Role::kLeads);
+    }
+    if (!membarrier_supported() || membarrier_registered()) return;
+    try {
+        registrar_ = std::thread(membarrier_register);
+    } catch (const std::system_error&) {
+        membarrier_register();  // there is no thread left that would do it beside the rest
+    }
 }
 
 Engine::~Engine() {
@@ -86,17 +96,20 @@ Engine::~Engine() {
 }
 
 Engine& Engine::of_process() {
-    static std::mutex mutex;
-    static Engine* engine = nullptr;
-    static int owner = 0;
-    const std::lock_guard lock(mutex);
-    // Never destroyed: at the end of the process other threads may still be in it. A forked child has neither
-    // the thread nor the descriptors of its parent, so it starts anew.
-    if (engine == nullptr || owner != fork_count()) {
-        engine = std::make_unique<Engine>().release();
-        owner = fork_count();
-    }
-    return *engine;
+    if (Engine* const engine = if_any()) return *engine;
+    auto made = std::make_unique<Engine>();
+    Engine* current = of_this_process.load(std::memory_order_acquire);
+    while (current == nullptr || current->forks_ != fork_count())
+        // Never destroyed: at the end of the process other threads may still be in it.
+        if (of_this_process.compare_exchange_weak(current, made.get(), std::memory_order_acq_rel))
+            return *made.release();
+    return *current;  // another thread was faster
+}
+
+Engine* Engine::if_any() {
+    // A forked child has neither the threads nor the descriptors of its parent, so it starts anew.
+    Engine* const engine = of_this_process.load(std::memory_order_acquire);  // pairs with of_process()
+    return engine != nullptr && engine->forks_ == fork_count() ? engine : nullptr;
 }
 
 void Engine::kick() {
@@ -212,17 +225,26 @@ void Engine::report_death(int pid) {
 
 // ---- who leads ----
 
-void Engine::start_thread() {
-    const uint64_t number = ++last_serial_;
-    if (number != leader_.load(std::memory_order_relaxed)) ++standing_by_;  // under the lock
-    threads_.emplace_back([this, number] {
-        serial = number;
-        run();
-    });
+void Engine::start_thread(Role role) {
+    // Relaxed: only its own. Of all engines: in a forked child a thread may bear the number that it had.
+    static std::atomic<uint64_t> serials{0};
+    const uint64_t number = 1 + serials.fetch_add(1, std::memory_order_relaxed);
+    if (role == Role::kLeads) leader_.store(number, std::memory_order_relaxed);  // its thread starts after it
+    try {
+        threads_.emplace_back([this, number] {
+            serial = number;
+            run();
+        });
+    } catch (const std::system_error& error) {
+        throw Error(std::string("cannot start a progress thread: ") + error.what() +
+                    "; the limit of threads is reached: raise ulimit -u, or pids.max of the container");
+    }
+    if (role == Role::kStandsBy) ++standing_by_;  // under the lock, for which the thread has to wait
 }
 
 bool Engine::leads() const {
-    return serial != 0 && leader_.load(std::memory_order_relaxed) == serial;  // only this thread cares
+    // Relaxed: only this thread cares. In a child that a callback forked nobody leads.
+    return serial != 0 && leader_.load(std::memory_order_relaxed) == serial && forks_ == fork_count();
 }
 
 void Engine::foreign_begin() {
@@ -235,10 +257,15 @@ void Engine::foreign_begin() {
     const auto now = Clock::now();
     const bool asleep = now - last_foreign_ > kAttentive;
     last_foreign_ = now;
-    if (standing_by_ == 0) {
-        start_thread();
-    } else if (asleep) {
-        lead_changed_.notify_all();
+    if (standing_by_ > 0) {
+        if (asleep) lead_changed_.notify_all();
+        return;
+    }
+    try {
+        start_thread(Role::kStandsBy);
+    } catch (const Error& error) {
+        // The callback is run all the same; until it returns, what nobody waits for has to wait.
+        if (!std::exchange(told_of_limit_, true)) log(LogLevel::kWarning, error.what());
     }
 }
 
@@ -276,6 +303,7 @@ void Engine::run() {
     bool leading = leads();
     while (leading || stand_by()) {
         lead();
+        if (forks_ != fork_count()) return;  // a child that came back from the callback that forked it
         leading = false;
         const std::lock_guard lock(lead_mutex_);
         ++standing_by_;  // for good: there are as many threads as callbacks that ever waited at once, and one

@@ -18,6 +18,7 @@
 
 #include "ring/base/clock.h"
 #include "ring/base/fd.h"
+#include "ring/base/fork.h"
 #include "ring/transport/tcp/acceptor.h"
 
 namespace ring {
@@ -28,10 +29,13 @@ class Communicator;
 class Engine {
   public:
     Engine();
-    ~Engine();  // stops the thread; all communicators must be gone
+    ~Engine();  // stops the thread; all communicators must be gone. Not to be called in a forked child.
 
-    // The engine of this process; a new one in a forked child.
+    // The engine of this process, made when first asked for; a new one in a forked child. Throws Error where
+    // the system refuses what it needs, and may be asked again.
     static Engine& of_process();
+    // The same, but only if it is there.
+    static Engine* if_any();
 
     // Makes the progress thread look at its groups.
     void kick();
@@ -68,10 +72,12 @@ class Engine {
     void run();       // the life of a progress thread
     void lead();      // its loop, until another one leads
     bool stand_by();  // until it leads; false at the end
-    void start_thread();
+    enum class Role { kLeads, kStandsBy };
+    void start_thread(Role role);  // throws Error where the system has no thread left
     void report_death(int pid);
     std::vector<std::shared_ptr<Communicator>> groups();
 
+    const int forks_ = fork_count();  // of the process that it belongs to: a child has none of its threads
     UniqueFd epoll_;
     UniqueFd kick_;
     UniqueFd timer_;  // of look_soon()
@@ -87,11 +93,11 @@ class Engine {
     std::condition_variable lead_changed_;
     std::vector<std::thread> threads_;
     std::thread registrar_;            // ends at once; so that no group waits for it to form
-    std::atomic<uint64_t> leader_{0};  // a serial number of progress threads, from 1
-    uint64_t last_serial_ = 0;
+    std::atomic<uint64_t> leader_{0};  // a serial number of progress threads
     int standing_by_ = 0;
     bool in_foreign_ = false;    // the leader is
     bool needs_leader_ = false;  // and another one must lead at once
+    bool told_of_limit_ = false;
     uint64_t foreign_turns_ = 0;
     std::atomic<int> foreign_{0};  // threads in code of the user's
     Clock::time_point last_foreign_{};

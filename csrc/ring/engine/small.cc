@@ -46,7 +46,7 @@ bool Communicator::begin_small(std::span<const std::shared_ptr<Operation>> poste
     const bool small = only_small();
     release(lock);
     for (const auto& [operation, error] : mine) call_back(operation, error);
-    if (more) leave_to_engine(small);
+    if (more && !inherited()) leave_to_engine(small);
     return true;
 }
 
