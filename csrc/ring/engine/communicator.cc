@@ -237,13 +237,6 @@ void Communicator::fail(Failure failure) {
     engine_.kick();
 }
 
-void Communicator::process_ended(int rank) {
-    const auto& local = layout_.host_ranks();
-    const int index = static_cast<int>(std::find(local.begin(), local.end(), rank) - local.begin());
-    if (connections_.segment->departed(index)) return;
-    fail({FailureKind::kPeer, layout_.describe(rank) + " died: its process ended", 0});
-}
-
 std::optional<Failure> Communicator::failure() const {
     if (inherited())
         return Failure{FailureKind::kAborted, "the group belongs to the parent of this forked process", 0};

@@ -165,6 +165,12 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     void check_mismatch();
     void explain_suspect();
     void check_departures();
+
+    // Deaths (deaths.cc).
+    void note_death(int rank, const std::string& why);
+    void check_deaths();
+    std::optional<uint64_t> needs(int rank) const;
+    Clock::time_point next_verdict() const;
     void sleep(Clock::time_point until);
     bool handle_events(int timeout_ms);  // true if there were any
     void read_controls();
@@ -205,6 +211,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     milliseconds timeout_;
     std::optional<Failure> failure_;
     bool closed_ = false;
+    std::vector<int> ended_processes_;  // ranks, as process_ended() was told
 
     // Operations from this number on fail; kNone while all is well.
     static constexpr uint64_t kNone = UINT64_MAX;
@@ -219,6 +226,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::condition_variable followed_;
     std::atomic<bool> asleep_{false};    // the waiter that drives sleeps, or is about to
     std::atomic<bool> visitors_{false};  // connections for messages have come
+    std::atomic<bool> bereaved_{false};  // there are ended_processes_
     std::atomic<bool> armed_{false};
     std::atomic<bool> attended_{false};
 
@@ -268,6 +276,13 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
         Clock::time_point until;
     };
     std::optional<Suspect> suspect_;  // its data connection ended; its control connection may say why
+    // The ranks that died. What they had delivered is still received: who needs more of them than that fails.
+    struct Death {
+        std::string why;
+        bool drained = false;  // all that it sent has been received, as far as anybody here waits for it
+    };
+    std::map<int, Death> deaths_;
+    Clock::time_point last_moved_{};  // while there are any: when anything did
     int seen_leaving_ = -1;           // a rank of this host that had left before the last step; -1 for none
     // The neighbours know of the failure, or need not. Atomic: shutdown() sets it before it has the lock.
     std::atomic<bool> flooded_{false};

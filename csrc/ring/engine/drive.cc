@@ -206,6 +206,7 @@ bool Communicator::step() {
         fail(Failure::of(std::current_exception()));
         return true;
     }
+    if (moved && !deaths_.empty()) last_moved_ = Clock::now();
     return moved;
 }
 
@@ -268,7 +269,11 @@ bool Communicator::progress_links() {
         try {
             moved = link->progress() || moved;
         } catch (const PeerGone& gone) {
-            if (!suspect_) suspect_ = Suspect{link->peer(), gone.what(), Clock::now() + kExplain};
+            if (const auto dead = deaths_.find(link->peer()); dead != deaths_.end()) {
+                dead->second.drained = true;
+            } else if (!suspect_) {
+                suspect_ = Suspect{link->peer(), gone.what(), Clock::now() + kExplain};
+            }
         }
     }
     return moved;
@@ -382,6 +387,7 @@ void Communicator::check_deadline() {
     progress_.share(connections_.controls, now);  // what was heard, also by one that waits for nothing
     check_message_deadlines();
     check_message_peers();
+    check_deaths();
     if (!busy()) return;
     check_departures();
     const auto awaited = oldest().strand->awaited();
@@ -418,7 +424,9 @@ void Communicator::explain_suspect() {
         // It had ended what came before, and so had this rank.
         fail({FailureKind::kPeer, who + " left the group", busy() ? oldest().operation->number : 0});
     } else if (Clock::now() >= suspect_->until) {
-        fail({FailureKind::kPeer, who + " is gone: " + suspect_->why, 0});
+        // All that it sent has been received meanwhile; the rest is of interest to who needs more.
+        if (const auto from = needs(suspect_->rank))
+            fail({FailureKind::kPeer, who + " is gone: " + suspect_->why, *from});
     } else {
         return;
     }
@@ -453,15 +461,17 @@ void Communicator::read_controls() {
             if (message.type == Control::Type::kFailure) {
                 fail(decode_failure(message.payload));
             } else if (message.type == Control::Type::kProgress) {
-                for (const CallProgress& one : decode_progress(message.payload)) progress_.merge(one);
+                for (const CallProgress& one : decode_progress(message.payload)) {
+                    progress_.merge(one);
+                    if (one.departed == CallProgress::kDied) note_death(one.rank, "other ranks have lost it");
+                }
             }
         }
         if (control->said_goodbye()) progress_.depart(control->peer());
         // A rank may leave in good order while others still work: only who needs it fails, in
         // explain_suspect().
         if (control->closed() && !control->said_goodbye())
-            fail({FailureKind::kPeer, layout_.describe(control->peer()) + " died: " + control->why_closed(),
-                  0});
+            note_death(control->peer(), control->why_closed());
     }
     explain_suspect();
 }
@@ -475,7 +485,7 @@ Clock::time_point Communicator::first_beat() const {
 
 Clock::time_point Communicator::wake_time() const {
     const auto at = std::min({suspect_ ? suspect_->until : Clock::time_point::max(), progress_.next_share(),
-                              next_message_event()});
+                              next_message_event(), next_verdict()});
     if (!busy()) return at;
     return std::min({at, oldest().operation->deadline.at(), std::max(first_beat(), progress_.next_beat())});
 }

@@ -51,7 +51,11 @@ bool Communicator::progress_messages() {
     if (const auto lost = mailbox_.lost()) {
         const std::string who = layout_.describe(lost->rank);
         if (lost->left) throw PeerError(who + " left the group");
-        if (!suspect_) suspect_ = Suspect{lost->rank, lost->why, Clock::now() + kExplain};
+        if (const auto dead = deaths_.find(lost->rank); dead != deaths_.end()) {
+            dead->second.drained = true;
+        } else if (!suspect_) {
+            suspect_ = Suspect{lost->rank, lost->why, Clock::now() + kExplain};
+        }
     }
     return moved;
 }

@@ -67,7 +67,9 @@ struct CallProgress {
     uint64_t beats;      // how often it has said so while it waited
     uint64_t waits_in;   // the operation that it waited in when it last said so; 0 if it never did
     Signature called;    // as that operation
-    uint64_t departed;   // 1: it left in good order
+    uint64_t departed;   // kLeft: in good order
+    static constexpr uint64_t kLeft = 1;
+    static constexpr uint64_t kDied = 2;
 };
 static_assert(sizeof(CallProgress) == 56);
 std::string encode(const std::vector<CallProgress>& progress);

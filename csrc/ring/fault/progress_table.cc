@@ -17,6 +17,7 @@ ProgressTable::ProgressTable(int rank, int size, Segment* segment)
       sent_(size),
       waiting_(size),
       departed_(size, Clock::time_point::max()),
+      died_(size),
       seen_(size) {}
 
 // Relaxed, here and below: the values are only compared, and only grow.
@@ -56,6 +57,12 @@ void ProgressTable::depart(int rank) {
     news_ = true;
 }
 
+void ProgressTable::die(int rank) {
+    if (died_[rank]) return;
+    died_[rank] = true;
+    news_ = true;
+}
+
 void ProgressTable::merge(const CallProgress& heard) {
     if (heard.rank < 0 || heard.rank >= static_cast<int>(sent_.size()) || heard.rank == rank_) return;
     Segment::Progress& known = entry(heard.rank);
@@ -72,7 +79,8 @@ void ProgressTable::merge(const CallProgress& heard) {
         news_ = true;
         waiting_[heard.rank] = {heard.waits_in, heard.called};
     }
-    if (heard.departed != 0) depart(heard.rank);
+    if (heard.departed == CallProgress::kLeft) depart(heard.rank);
+    if (heard.departed == CallProgress::kDied) die(heard.rank);
     look(heard.rank);
 }
 
@@ -84,7 +92,9 @@ CallProgress ProgressTable::known(int rank) const {
             .beats = seen.beats.load(std::memory_order_relaxed),
             .waits_in = waiting_[rank].operation,
             .called = waiting_[rank].called,
-            .departed = departed_[rank] != Clock::time_point::max() ? uint64_t{1} : uint64_t{0}};
+            .departed = died_[rank]                                        ? CallProgress::kDied
+                        : departed_[rank] != Clock::time_point::max() ? CallProgress::kLeft
+                                                                      : 0};
 }
 
 void ProgressTable::look(int rank) {

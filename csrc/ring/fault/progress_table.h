@@ -32,6 +32,8 @@ class ProgressTable {
     void enter(uint64_t operation);
     // It still waits in it, for this rank (-1: for none in particular). Does nothing before next_beat().
     void beat(int waits_for, uint64_t operation, const Signature& called, Clock::time_point now);
+    // The last operation that a rank is known to have called; of a rank of this host that is so.
+    uint64_t called(int rank) const;
     // A rank that waits in the same operation, but called something else; so a mismatch is found even where
     // nothing passes between the two.
     struct Other {
@@ -41,7 +43,9 @@ class ProgressTable {
     std::optional<Other> mismatch(uint64_t operation, const Signature& called) const;
     // A rank of another host left in good order.
     void depart(int rank);
-    // When this rank learned of that; the end of time if it did not.
+    // A rank died, or is said to have.
+    void die(int rank);
+    // When this rank learned that it left; the end of time if it did not.
     Clock::time_point departed_since(int rank) const { return departed_[rank]; }
     Clock::time_point next_beat() const { return next_beat_; }
     // What a neighbour said.
@@ -65,7 +69,6 @@ class ProgressTable {
 
     Segment::Progress& entry(int rank) const;
     void look(int rank);  // notes when it last beat
-    uint64_t called(int rank) const;
     std::vector<int> missing(uint64_t operation) const;
     // The rank at the end of the chain that begins at `rank`, and whether it is one that has stopped; -1 for
     // no end.
@@ -89,6 +92,7 @@ class ProgressTable {
     };
     std::vector<Waiting> waiting_;
     std::vector<Clock::time_point> departed_;
+    std::vector<bool> died_;
     std::vector<Seen> seen_;
     Clock::time_point next_beat_{};
     Clock::time_point may_share_{};

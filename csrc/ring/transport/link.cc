@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 
 namespace ring {
 namespace {
@@ -39,9 +40,24 @@ uint64_t Link::post_recv(const FrameHeader& expected, std::byte* data) {
 
 bool Link::progress() {
     bool moved = false;
-    for (Stream& stream : streams_) moved = progress_sends(stream) || moved;
-    for (Stream& stream : streams_) moved = progress_recvs(stream) || moved;
+    std::exception_ptr broken;
+    const auto drive = [&](bool (Link::*move)(Stream&)) {
+        for (Stream& stream : streams_) try {
+                moved = (this->*move)(stream) || moved;
+            } catch (const PeerGone&) {
+                broken = std::current_exception();
+            }
+    };
+    drive(&Link::progress_sends);
+    drive(&Link::progress_recvs);
+    if (broken != nullptr && !moved) std::rethrow_exception(broken);
     return moved;
+}
+
+uint64_t Link::operation() const {
+    const uint64_t out = sends_.empty() ? UINT64_MAX : sends_.front().header.operation;
+    const uint64_t in = recvs_.empty() ? UINT64_MAX : recvs_.front().header.operation;
+    return std::min(out, in);
 }
 
 bool Link::slow() const {

@@ -40,9 +40,12 @@ class Link {
     // What it waits for now takes the network so long that polling for it would waste the CPU, and fetch the
     // data in needlessly small bits: the peer takes no more, or much of a frame is still to come.
     bool slow() const;
+    // The operation of the first frame that is still to be sent or received, while busy().
+    uint64_t operation() const;
 
     // Moves what can be moved now; true if any byte moved.
-    // Throws MismatchError (the peer called something else), PeerGone, or Error (not our protocol).
+    // Throws MismatchError (the peer called something else), Error (not our protocol), or PeerGone, but only
+    // when all that arrived before and is posted has been received.
     bool progress();
 
     // Forgets everything that is posted: its memory is not touched any more. The link is of no use

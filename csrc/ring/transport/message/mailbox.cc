@@ -299,6 +299,14 @@ std::vector<int> Mailbox::unconnected() const {
     return ranks;
 }
 
+std::optional<uint64_t> Mailbox::needs(int rank) const {
+    std::optional<uint64_t> lowest;
+    for (const TransferPtr& transfer : unfinished_)
+        if (!transfer->done && (transfer->peer == rank || transfer->peer == kAnySource))
+            lowest = std::min(lowest.value_or(UINT64_MAX), transfer->key.operation);
+    return lowest;
+}
+
 void Mailbox::abort() {
     for (const int rank : active_) {
         if (peers_[rank].out != nullptr) peers_[rank].out->abort();

@@ -1,0 +1,200 @@
+// Processes as ranks, which end without a word: what they had done before counts, and who needs more fails soon.
+#include <sys/wait.h>
+
+#include <csignal>
+#include <map>
+
+#include "group.h"
+
+namespace ring {
+namespace {
+
+using namespace ring::testing;
+
+constexpr int kFine = 0;
+constexpr int kWrong = 1;
+
+// Runs `body` once per rank, each in a process that ends with what it returns, without leaving the group. The
+// codes by rank; a signal s is 1000 + s.
+std::vector<int> run_processes(const Hosts& hosts, const std::function<int(Communicator&)>& body,
+                               const Communicator::Settings& common = {}) {
+    const TemporaryFolder folder;
+    const int size = ranks_of(hosts);
+    std::vector<pid_t> pids;
+    for (int rank = 0; rank < size; ++rank) {
+        const pid_t pid = ::fork();
+        if (pid != 0) {
+            pids.push_back(pid);
+            continue;
+        }
+        ::alarm(30);
+        int code = 99;
+        try {
+            int host = 0;
+            for (int first = rank; first >= hosts[host]; ++host) first -= hosts[host];
+            Communicator::Settings settings = common;
+            settings.rank = rank;
+            settings.size = size;
+            settings.timeout = std::chrono::seconds(20);
+            settings.store_host = "127.0.0.1";
+            settings.host_id = "test-host-" + std::to_string(host);
+            FileStore store(folder.path());
+            code = body(*Communicator::create(Engine::of_process(), store, settings));
+        } catch (const std::exception& error) {
+            std::fprintf(stderr, "rank %d: %s\n", rank, error.what());
+        }
+        ::_exit(code);
+    }
+    std::vector<int> codes;
+    for (const pid_t pid : pids) {
+        int status = -1;
+        if (::waitpid(pid, &status, 0) != pid) return {};
+        codes.push_back(WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status));
+    }
+    return codes;
+}
+
+Arguments call_of(Collective kind, std::vector<float>& data, std::vector<float>& all, int rank, int size) {
+    const size_t count = data.size();
+    const bool sums = kind == Collective::kAllReduce || kind == Collective::kReduce;
+    const bool rooted = kind == Collective::kReduce || kind == Collective::kBroadcast ||
+                        kind == Collective::kGather || kind == Collective::kScatter;
+    Arguments made{.signature = signature(kind, DType::kFloat32, kind == Collective::kBarrier ? 0 : count,
+                                          sums ? ReduceOp::kSum : ReduceOp::kNone, rooted ? 0 : -1),
+                   .input = data.data(),
+                   .output = data.data(),
+                   .inputs = {},
+                   .outputs = {}};
+    all.resize(count * static_cast<size_t>(size));
+    for (int r = 0; r < size; ++r) {
+        float* const part = all.data() + static_cast<size_t>(r) * count;
+        if (kind == Collective::kScatter && rank == 0) made.inputs.push_back(part);
+        if (kind == Collective::kGather && rank == 0) made.outputs.push_back(part);
+    }
+    return made;
+}
+
+// That the error says who died, and comes soon.
+int check_death(const std::function<void()>& call, int rank) {
+    const auto start = Clock::now();
+    try {
+        call();
+    } catch (const PeerError& error) {
+        const std::string text = error.what();
+        const bool named = text.find("rank " + std::to_string(rank) + " (host") != std::string::npos &&
+                           text.find("died: ") != std::string::npos;
+        if (named && Clock::now() - start < milliseconds(2500)) return kFine;
+        std::fprintf(stderr, "%s\n", text.c_str());
+    }
+    return kWrong;
+}
+
+class Deaths : public ::testing::TestWithParam<Hosts> {};
+
+// Each rank is gone as soon as its own call has returned.
+TEST_P(Deaths, DoNotSpoilTheLastCall) {
+    const auto kinds = {Collective::kAllReduce, Collective::kBroadcast, Collective::kReduce,
+                        Collective::kScatter,   Collective::kGather,    Collective::kBarrier};
+    const int size = ranks_of(GetParam());
+    for (const Collective kind : kinds)
+        for (const size_t count : {size_t{10}, size_t{10'000}, size_t{500'000}})
+            for (const int late : {0, 1}) {
+                const auto codes = run_processes(GetParam(), [&](Communicator& group) {
+                    const int rank = group.layout().rank();
+                    std::vector<float> data(count, 1.0f);
+                    std::vector<float> all;
+                    const Arguments call = call_of(kind, data, all, rank, size);
+                    run(group, {.signature = signature(Collective::kBarrier, DType::kUInt8, 0),
+                                .inputs = {},
+                                .outputs = {}});
+                    if (rank >= 1 && late == 1) std::this_thread::sleep_for(milliseconds(20 * rank));
+                    run(group, call);
+                    return kFine;
+                });
+                ASSERT_EQ(codes, std::vector<int>(static_cast<size_t>(size), kFine))
+                    << name_of(kind) << " of " << count << (late != 0 ? ", late" : "");
+            }
+}
+
+// What was sent is received long after its sender is gone; what was not, is missed soon.
+TEST_P(Deaths, DoNotSpoilWhatWasSent) {
+    const int size = ranks_of(GetParam());
+    const int last = size - 1;
+    const auto codes = run_processes(GetParam(), [&](Communicator& group) {
+        std::vector<float> data(1000, static_cast<float>(group.layout().rank()));
+        Arguments message{.signature = signature(Collective::kSend, DType::kFloat32, data.size()),
+                          .input = data.data(),
+                          .output = data.data(),
+                          .inputs = {},
+                          .outputs = {}};
+        if (group.layout().rank() == last) {
+            message.signature.root = 0;
+            run(group, message);
+            ::raise(SIGKILL);
+        }
+        if (group.layout().rank() != 0) {
+            std::this_thread::sleep_for(milliseconds(900));
+            return kFine;
+        }
+        std::this_thread::sleep_for(milliseconds(300));
+        message.signature.kind = Collective::kRecv;
+        message.signature.root = last;
+        run(group, message);
+        if (data != std::vector<float>(data.size(), static_cast<float>(last))) return kWrong;
+        return check_death([&] { run(group, message); }, last);
+    });
+    std::vector<int> expected(static_cast<size_t>(size), kFine);
+    expected.back() = 1000 + SIGKILL;
+    EXPECT_EQ(codes, expected);
+}
+
+// A rank that is killed between two calls is missed in the next one, by all, whatever they wait for.
+TEST_P(Deaths, AreNoticedInTheNextCall) {
+    const int size = ranks_of(GetParam());
+    for (int victim = 0; victim < size; ++victim) {
+        const auto codes = run_processes(GetParam(), [&](Communicator& group) {
+            const int rank = group.layout().rank();
+            std::vector<float> data(100'000, 1.0f);
+            run(group, all_reduce_of(data, DType::kFloat32));
+            if (rank == victim) ::raise(SIGKILL);
+            if (rank % 2 == 1) std::this_thread::sleep_for(milliseconds(100));
+            return check_death([&] { run(group, all_reduce_of(data, DType::kFloat32)); }, victim);
+        });
+        std::vector<int> expected(static_cast<size_t>(size), kFine);
+        expected[static_cast<size_t>(victim)] = 1000 + SIGKILL;
+        EXPECT_EQ(codes, expected);
+    }
+}
+
+// In the midst of a large one, all of which it owes to somebody.
+TEST_P(Deaths, AreNoticedInTheMidst) {
+    const int size = ranks_of(GetParam());
+    const auto codes = run_processes(GetParam(), [&](Communicator& group) {
+        std::vector<float> data(4'000'000, 1.0f);
+        const int victim = size - 1;
+        if (group.layout().rank() == victim) {
+            const auto operation = group.post(all_reduce_of(data, DType::kFloat32));
+            try {
+                group.wait(operation, milliseconds(2));
+            } catch (const TimeoutError&) {
+            }
+            ::raise(SIGKILL);
+        }
+        return check_death(
+            [&] {
+                while (true) run(group, all_reduce_of(data, DType::kFloat32));
+            },
+            victim);
+    });
+    std::vector<int> expected(static_cast<size_t>(size), kFine);
+    expected.back() = 1000 + SIGKILL;
+    EXPECT_EQ(codes, expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, Deaths,
+                         ::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{2, 2}, Hosts{1, 1, 1},
+                                           Hosts{2, 1}),
+                         [](const auto& info) { return "hosts_" + name_of_layout(info.param); });
+
+}  // namespace
+}  // namespace ring
