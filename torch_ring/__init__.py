@@ -15,6 +15,7 @@ from torch_ring.errors import (
     RingMismatchError,
     RingPeerError,
     RingTimeoutError,
+    RingTypeError,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "RingMismatchError",
     "RingPeerError",
     "RingTimeoutError",
+    "RingTypeError",
 ]
 __version__ = "0.1.0"
 

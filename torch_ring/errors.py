@@ -1,8 +1,8 @@
 """The errors of the backend `ring`. Each says what happened, where, and what to do.
 
-All of them derive from torch.distributed.DistBackendError. After any of them but RingConfigError the group
-is of no more use: every later collective on it raises the same error at once, on every rank. The group can be
-destroyed, and a new one made.
+All of them derive from torch.distributed.DistBackendError. After any of them but RingConfigError and
+RingTypeError the group is of no more use: every later collective on it raises the same error at once, on
+every rank. The group can be destroyed, and a new one made.
 """
 
 from torch.distributed import DistBackendError
@@ -14,6 +14,10 @@ class RingError(DistBackendError):
 
 class RingConfigError(RingError, ValueError):
     """A setting or an argument makes no sense. Nothing was sent, and the group goes on."""
+
+
+class RingTypeError(RingConfigError, TypeError):
+    """An argument has a type that makes no sense, such as tensors of different dtypes. Nothing was sent."""
 
 
 class RingMismatchError(RingError):

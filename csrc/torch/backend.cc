@@ -65,7 +65,7 @@ c10::intrusive_ptr<c10d::Backend> RingBackend::shrink(const std::vector<int64_t>
                                                       const c10::intrusive_ptr<Options>& opts) {
     translated([&] { group_->check_process("shrinking a group"); });
     const std::set<int64_t> excluded(ranks_to_exclude.begin(), ranks_to_exclude.end());
-    TORCH_CHECK_VALUE(!excluded.contains(getRank()), "ring: shrink() without this rank, ", getRank());
+    RING_CHECK_VALUE(!excluded.contains(getRank()), "shrink() without this rank, ", getRank());
     std::string name = "shrink";
     int rank = 0;
     int size = 0;

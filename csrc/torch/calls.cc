@@ -1,6 +1,7 @@
 // See calls.h.
 #include "torch/calls.h"
 
+#include "torch/errors.h"
 #include "torch/tensors.h"
 
 namespace torch_ring {
@@ -16,19 +17,26 @@ ring::Arguments& add(RingWork::Call& call, ring::Collective kind, const Moved& m
 }
 
 void check_dtypes(const at::Tensor& one, const at::Tensor& other, const char* collective) {
-    TORCH_CHECK_TYPE(one.scalar_type() == other.scalar_type(), "ring: ", collective,
-                     " of tensors of different dtypes, ", one.scalar_type(), " and ", other.scalar_type());
+    RING_CHECK_TYPE(one.scalar_type() == other.scalar_type(), collective, " of tensors of different dtypes, ",
+                    one.scalar_type(), " and ", other.scalar_type());
 }
 
 void check_alike(const at::Tensor& one, const at::Tensor& other, const char* collective) {
     check_dtypes(one, other, collective);
-    TORCH_CHECK_VALUE(one.numel() == other.numel(), "ring: ", collective, " of tensors of different sizes, ",
-                      one.numel(), " and ", other.numel(), " elements");
+    RING_CHECK_VALUE(one.numel() == other.numel(), collective, " of tensors of different sizes, ",
+                     one.numel(), " and ", other.numel(), " elements");
 }
 
 void check_length(const Tensors& list, int ranks, const char* collective) {
-    TORCH_CHECK_VALUE(list.size() == static_cast<size_t>(ranks), "ring: ", collective, " with ", list.size(),
-                      " tensors in a group of ", ranks, " ranks");
+    RING_CHECK_VALUE(list.size() == static_cast<size_t>(ranks), collective, " with ", list.size(),
+                     " tensors in a group of ", ranks, " ranks");
+}
+
+// Whether the group has such a rank is checked later; here, that no number turns into another one.
+int32_t root_of(int64_t root, const char* collective) {
+    RING_CHECK_VALUE(root == static_cast<int32_t>(root), collective, " with root ", root,
+                     ", which is no rank of the group");
+    return static_cast<int32_t>(root);
 }
 
 // Splits one contiguous tensor into the addresses of `ranks` equal parts.
@@ -47,21 +55,21 @@ std::vector<uint64_t> counts_of(const at::Tensor& tensor, const std::vector<int6
     const auto elements = static_cast<uint64_t>(moved_as(tensor).count);
     const uint64_t per_row = rows == 0 ? 0 : elements / static_cast<uint64_t>(rows);
     if (splits.empty()) {
-        TORCH_CHECK_VALUE(rows % ranks == 0, "ring: all_to_all_single with an ", which, " of ", rows,
-                          " rows, which cannot be split evenly over ", ranks, " ranks");
+        RING_CHECK_VALUE(rows % ranks == 0, "all_to_all_single with an ", which, " of ", rows,
+                         " rows, which cannot be split evenly over ", ranks, " ranks");
         return std::vector<uint64_t>(ranks, elements / static_cast<uint64_t>(ranks));
     }
-    TORCH_CHECK_VALUE(splits.size() == static_cast<size_t>(ranks), "ring: all_to_all_single with ",
-                      splits.size(), " ", which, " splits in a group of ", ranks, " ranks");
+    RING_CHECK_VALUE(splits.size() == static_cast<size_t>(ranks), "all_to_all_single with ", splits.size(),
+                     " ", which, " splits in a group of ", ranks, " ranks");
     std::vector<uint64_t> counts;
     int64_t sum = 0;
     for (const int64_t split : splits) {
-        TORCH_CHECK_VALUE(split >= 0, "ring: all_to_all_single with a negative ", which, " split, ", split);
+        RING_CHECK_VALUE(split >= 0, "all_to_all_single with a negative ", which, " split, ", split);
         counts.push_back(static_cast<uint64_t>(split) * per_row);
         sum += split;
     }
-    TORCH_CHECK_VALUE(sum == rows, "ring: all_to_all_single with ", which, " splits of ", sum,
-                      " rows together, for a tensor of ", rows);
+    RING_CHECK_VALUE(sum == rows, "all_to_all_single with ", which, " splits of ", sum,
+                     " rows together, for a tensor of ", rows);
     return counts;
 }
 
@@ -82,9 +90,9 @@ std::vector<Pointer> addresses_of(const at::Tensor& tensor, const std::vector<ui
 void add_all_reduce(RingWork::Call& call, const at::Tensor& tensor, const c10d::ReduceOp& op) {
     constexpr const char* kName = "all_reduce";
     check_tensor(tensor, kName);
-    const at::Tensor numbers = reducible(call.staging.write(tensor), op, kName);
-    auto& arguments = add(call, ring::Collective::kAllReduce, moved_as(numbers));
+    auto& arguments = add(call, ring::Collective::kAllReduce, reduced_as(tensor, op, kName));
     arguments.signature.op = reduce_op(op);
+    const at::Tensor numbers = call.staging.write(tensor, kName);
     arguments.input = arguments.output = numbers.data_ptr();
     if (const at::Tensor mine = contribution(numbers, op, kName); !mine.is_same(numbers))
         arguments.input = call.staging.read(mine).data_ptr();
@@ -94,23 +102,23 @@ void add_reduce(RingWork::Call& call, const at::Tensor& tensor, const c10d::Redu
                 int rank) {
     constexpr const char* kName = "reduce";
     check_tensor(tensor, kName);
-    const bool is_root = root == rank;
-    const at::Tensor numbers =
-        reducible(is_root ? call.staging.write(tensor) : call.staging.read(tensor), op, kName);
-    auto& arguments = add(call, ring::Collective::kReduce, moved_as(numbers));
+    auto& arguments = add(call, ring::Collective::kReduce, reduced_as(tensor, op, kName));
     arguments.signature.op = reduce_op(op);
-    arguments.signature.root = static_cast<int32_t>(root);
+    arguments.signature.root = root_of(root, kName);
+    const at::Tensor numbers = root == rank ? call.staging.write(tensor, kName) : call.staging.read(tensor);
     arguments.input = numbers.data_ptr();
-    if (is_root) arguments.output = numbers.data_ptr();
+    if (root == rank) arguments.output = numbers.data_ptr();
     if (const at::Tensor mine = contribution(numbers, op, kName); !mine.is_same(numbers))
         arguments.input = call.staging.read(mine).data_ptr();
 }
 
-void add_broadcast(RingWork::Call& call, const at::Tensor& tensor, int64_t root) {
-    check_tensor(tensor, "broadcast");
+void add_broadcast(RingWork::Call& call, const at::Tensor& tensor, int64_t root, int rank) {
+    constexpr const char* kName = "broadcast";
+    check_tensor(tensor, kName);
     auto& arguments = add(call, ring::Collective::kBroadcast, moved_as(tensor));
-    arguments.signature.root = static_cast<int32_t>(root);
-    arguments.output = call.staging.write(tensor).data_ptr();
+    arguments.signature.root = root_of(root, kName);
+    const at::Tensor numbers = root == rank ? call.staging.read(tensor) : call.staging.write(tensor, kName);
+    arguments.output = numbers.data_ptr();
 }
 
 void add_all_gather(RingWork::Call& call, const Tensors& outputs, const at::Tensor& input, int rank,
@@ -130,7 +138,7 @@ void add_all_gather(RingWork::Call& call, const Tensors& outputs, const at::Tens
     auto& arguments = add(call, ring::Collective::kAllGather, moved_as(input));
     arguments.input = call.staging.read(input).data_ptr();
     for (const at::Tensor& output : outputs)
-        arguments.outputs.push_back(call.staging.write(output).data_ptr());
+        arguments.outputs.push_back(call.staging.write(output, kName).data_ptr());
     if (even) return;
     arguments.signature.count = total;
     arguments.signature.uneven = 1;
@@ -141,30 +149,45 @@ void add_all_gather_into(RingWork::Call& call, const at::Tensor& output, const a
     constexpr const char* kName = "all_gather_into_tensor";
     check_tensor(input, kName);
     check_tensor(output, kName);
-    TORCH_CHECK_VALUE(output.scalar_type() == input.scalar_type() && output.numel() == input.numel() * ranks,
-                      "ring: all_gather_into_tensor of ", input.scalar_type(), "[", input.numel(), "] on ",
-                      ranks, " ranks needs an output of ", input.numel() * ranks,
-                      " elements of the same dtype, not ", output.scalar_type(), "[", output.numel(), "]");
+    RING_CHECK_VALUE(output.scalar_type() == input.scalar_type() && output.numel() == input.numel() * ranks,
+                     "all_gather_into_tensor of ", input.scalar_type(), "[", input.numel(), "] on ", ranks,
+                     " ranks needs an output of ", input.numel() * ranks, " elements of the same dtype, not ",
+                     output.scalar_type(), "[", output.numel(), "]");
     auto& arguments = add(call, ring::Collective::kAllGather, moved_as(input));
     arguments.input = call.staging.read(input).data_ptr();
-    arguments.outputs = parts_of<void*>(call.staging.write(output), ranks);
+    arguments.outputs = parts_of<void*>(call.staging.write(output, kName), ranks);
 }
 
 void add_reduce_scatter(RingWork::Call& call, const at::Tensor& output, const Tensors& inputs,
-                        const c10d::ReduceOp& op, int ranks) {
+                        const c10d::ReduceOp& op, int rank, int ranks) {
     constexpr const char* kName = "reduce_scatter";
     check_tensor(output, kName);
     check_length(inputs, ranks, kName);
+    bool even = true;
     for (const at::Tensor& input : inputs) {
         check_tensor(input, kName);
-        check_alike(input, output, kName);
+        check_dtypes(input, output, kName);
+        even = even && input.numel() == inputs[0].numel();
     }
-    const at::Tensor numbers = reducible(call.staging.write(output), op, kName);
-    auto& arguments = add(call, ring::Collective::kReduceScatter, moved_as(numbers));
-    arguments.signature.op = reduce_op(op);
+    check_alike(inputs[rank], output, kName);
+    void* const sum = call.staging.write(output, kName).data_ptr();
+    std::vector<const void*> shares;
     for (const at::Tensor& input : inputs)
-        arguments.inputs.push_back(call.staging.read(contribution(input, op, kName)).data_ptr());
-    arguments.output = numbers.data_ptr();
+        shares.push_back(call.staging.read(contribution(input, op, kName)).data_ptr());
+    if (even) {
+        auto& arguments = add(call, ring::Collective::kReduceScatter, reduced_as(output, op, kName));
+        arguments.signature.op = reduce_op(op);
+        arguments.inputs = std::move(shares);
+        arguments.output = sum;
+        return;
+    }
+    for (int r = 0; r < ranks; ++r) {
+        auto& arguments = add(call, ring::Collective::kReduce, reduced_as(inputs[r], op, kName));
+        arguments.signature.op = reduce_op(op);
+        arguments.signature.root = r;
+        arguments.input = shares[r];
+        if (r == rank) arguments.output = sum;
+    }
 }
 
 void add_reduce_scatter_tensor(RingWork::Call& call, const at::Tensor& output, const at::Tensor& input,
@@ -172,15 +195,14 @@ void add_reduce_scatter_tensor(RingWork::Call& call, const at::Tensor& output, c
     constexpr const char* kName = "reduce_scatter_tensor";
     check_tensor(input, kName);
     check_tensor(output, kName);
-    TORCH_CHECK_VALUE(output.scalar_type() == input.scalar_type() && input.numel() == output.numel() * ranks,
-                      "ring: reduce_scatter_tensor into ", output.scalar_type(), "[", output.numel(), "] on ",
-                      ranks, " ranks needs an input of ", output.numel() * ranks,
-                      " elements of the same dtype, not ", input.scalar_type(), "[", input.numel(), "]");
-    const at::Tensor numbers = reducible(call.staging.write(output), op, kName);
-    auto& arguments = add(call, ring::Collective::kReduceScatter, moved_as(numbers));
+    RING_CHECK_VALUE(output.scalar_type() == input.scalar_type() && input.numel() == output.numel() * ranks,
+                     "reduce_scatter_tensor into ", output.scalar_type(), "[", output.numel(), "] on ", ranks,
+                     " ranks needs an input of ", output.numel() * ranks, " elements of the same dtype, not ",
+                     input.scalar_type(), "[", input.numel(), "]");
+    auto& arguments = add(call, ring::Collective::kReduceScatter, reduced_as(output, op, kName));
     arguments.signature.op = reduce_op(op);
+    arguments.output = call.staging.write(output, kName).data_ptr();
     arguments.inputs = parts_of<const void*>(call.staging.read(contribution(input, op, kName)), ranks);
-    arguments.output = numbers.data_ptr();
 }
 
 void add_gather(RingWork::Call& call, const Tensors& outputs, const at::Tensor& input, int64_t root, int rank,
@@ -188,18 +210,18 @@ void add_gather(RingWork::Call& call, const Tensors& outputs, const at::Tensor& 
     constexpr const char* kName = "gather";
     check_tensor(input, kName);
     auto& arguments = add(call, ring::Collective::kGather, moved_as(input));
-    arguments.signature.root = static_cast<int32_t>(root);
+    arguments.signature.root = root_of(root, kName);
     arguments.input = call.staging.read(input).data_ptr();
     if (root != rank) {
-        TORCH_CHECK_VALUE(outputs.empty(), "ring: gather with outputs on rank ", rank,
-                          ", which is not the root, ", root);
+        RING_CHECK_VALUE(outputs.empty(), "gather with outputs on rank ", rank, ", which is not the root, ",
+                         root);
         return;
     }
     check_length(outputs, ranks, kName);
     for (const at::Tensor& output : outputs) {
         check_tensor(output, kName);
         check_alike(output, input, kName);
-        arguments.outputs.push_back(call.staging.write(output).data_ptr());
+        arguments.outputs.push_back(call.staging.write(output, kName).data_ptr());
     }
 }
 
@@ -208,11 +230,11 @@ void add_scatter(RingWork::Call& call, const at::Tensor& output, const Tensors& 
     constexpr const char* kName = "scatter";
     check_tensor(output, kName);
     auto& arguments = add(call, ring::Collective::kScatter, moved_as(output));
-    arguments.signature.root = static_cast<int32_t>(root);
-    arguments.output = call.staging.write(output).data_ptr();
+    arguments.signature.root = root_of(root, kName);
+    arguments.output = call.staging.write(output, kName).data_ptr();
     if (root != rank) {
-        TORCH_CHECK_VALUE(inputs.empty(), "ring: scatter with inputs on rank ", rank,
-                          ", which is not the root, ", root);
+        RING_CHECK_VALUE(inputs.empty(), "scatter with inputs on rank ", rank, ", which is not the root, ",
+                         root);
         return;
     }
     check_length(inputs, ranks, kName);
@@ -238,7 +260,7 @@ void add_all_to_all(RingWork::Call& call, const Tensors& outputs, const Tensors&
         arguments.input_counts.push_back(moved_as(input).count);
     }
     for (const at::Tensor& output : outputs) {
-        arguments.outputs.push_back(call.staging.write(output).data_ptr());
+        arguments.outputs.push_back(call.staging.write(output, kName).data_ptr());
         arguments.output_counts.push_back(moved_as(output).count);
     }
 }
@@ -255,7 +277,8 @@ void add_all_to_all_single(RingWork::Call& call, const at::Tensor& output, const
     arguments.input_counts = counts_of(input, input_splits, ranks, "input");
     arguments.output_counts = counts_of(output, output_splits, ranks, "output");
     arguments.inputs = addresses_of<const void*>(call.staging.read(input), arguments.input_counts, element);
-    arguments.outputs = addresses_of<void*>(call.staging.write(output), arguments.output_counts, element);
+    arguments.outputs =
+        addresses_of<void*>(call.staging.write(output, kName), arguments.output_counts, element);
 }
 
 void add_send(RingWork::Call& call, const at::Tensor& tensor, int to, int tag) {
@@ -271,7 +294,7 @@ void add_recv(RingWork::Call& call, const at::Tensor& tensor, int from, int tag)
     auto& arguments = add(call, ring::Collective::kRecv, moved_as(tensor));
     arguments.signature.root = from;
     arguments.tag = tag;
-    arguments.output = call.staging.write(tensor).data_ptr();
+    arguments.output = call.staging.write(tensor, "recv").data_ptr();
 }
 
 void add_barrier(RingWork::Call& call) {

@@ -1,8 +1,8 @@
 // How c10d's collectives become calls of libring: each function here checks the tensors of one collective and
 // adds its arguments to a call. A coalesced collective is a call with several of them.
 //
-// All of them throw ValueError, TypeError or NotImplementedError that names the collective, before anything
-// is sent.
+// All of them throw RingConfigError, RingTypeError or NotImplementedError that names the collective, before
+// anything is sent.
 #pragma once
 
 #include <torch/csrc/distributed/c10d/Types.hpp>
@@ -33,13 +33,14 @@ RingWork::Call call_of(c10d::OpType type, const char* title, Tensors inputs, Ten
 void add_all_reduce(RingWork::Call& call, const at::Tensor& tensor, const c10d::ReduceOp& op);
 void add_reduce(RingWork::Call& call, const at::Tensor& tensor, const c10d::ReduceOp& op, int64_t root,
                 int rank);
-void add_broadcast(RingWork::Call& call, const at::Tensor& tensor, int64_t root);
+void add_broadcast(RingWork::Call& call, const at::Tensor& tensor, int64_t root, int rank);
 // The outputs may differ in size; outputs[rank] has the size of the input.
 void add_all_gather(RingWork::Call& call, const Tensors& outputs, const at::Tensor& input, int rank,
                     int ranks);
 void add_all_gather_into(RingWork::Call& call, const at::Tensor& output, const at::Tensor& input, int ranks);
+// The inputs may differ in size, if they do so on all ranks alike: then it is a reduce for each of them.
 void add_reduce_scatter(RingWork::Call& call, const at::Tensor& output, const Tensors& inputs,
-                        const c10d::ReduceOp& op, int ranks);
+                        const c10d::ReduceOp& op, int rank, int ranks);
 void add_reduce_scatter_tensor(RingWork::Call& call, const at::Tensor& output, const at::Tensor& input,
                                const c10d::ReduceOp& op, int ranks);
 // `outputs` are empty where this rank is not the root.

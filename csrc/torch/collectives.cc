@@ -1,6 +1,7 @@
 // The collectives of the backend. See backend.h.
 #include "torch/backend.h"
 #include "torch/calls.h"
+#include "torch/errors.h"
 #include "torch/sparse.h"
 
 namespace torch_ring {
@@ -8,17 +9,25 @@ namespace {
 
 using c10d::OpType;
 
-// The list of a form that has one list per device of a process, which torch has left behind; empty on ranks
-// that give none.
-const Tensors& list_of(const std::vector<Tensors>& lists) {
-    static const Tensors none;
-    return lists.empty() ? none : lists[0];
+// Of an option that names one of several tensors in a call, which there are none of.
+void check_root_tensor(int64_t root_tensor, const char* collective) {
+    RING_CHECK_VALUE(root_tensor == 0, collective, " with rootTensor ", root_tensor,
+                     ": a call has one tensor, number 0");
+}
+
+// As gloo does it, and NCCL.
+void check_one_dtype(const Tensors& tensors, const char* collective) {
+    for (const at::Tensor& tensor : tensors)
+        RING_CHECK_TYPE(tensor.scalar_type() == tensors[0].scalar_type(), collective,
+                        " of tensors of different dtypes, ", tensors[0].scalar_type(), " and ",
+                        tensor.scalar_type(), ": call it once for each dtype");
 }
 
 }  // namespace
 
 RingBackend::WorkPtr RingBackend::allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) {
-    const at::Tensor& tensor = only(tensors, "all_reduce");
+    const at::Tensor& tensor =
+        only(tensors, "all_reduce", ", or all_reduce_coalesced, which takes them together");
     if (tensor.is_sparse()) return start_sparse(tensor, options);
     RingWork::Call call = call_of(OpType::ALLREDUCE, "ring:all_reduce", tensors, tensors, options);
     add_all_reduce(call, tensor, options.reduceOp);
@@ -33,7 +42,7 @@ RingBackend::WorkPtr RingBackend::start_sparse(const at::Tensor& tensor,
                                                const c10d::AllreduceOptions& options) {
     check_sparse(tensor, options.reduceOp);
     // How much each rank has is found out at once; the rest is asynchronous.
-    const at::Tensor mine = tensor.coalesce();
+    const at::Tensor mine = coalesced(tensor);
     at::Tensor counts = at::empty({getSize()}, at::kLong);
     at::Tensor count = at::full({1}, mine._nnz(), at::kLong);
     c10d::AllgatherOptions now{.timeout = options.timeout, .asyncOp = false};
@@ -46,6 +55,9 @@ RingBackend::WorkPtr RingBackend::start_sparse(const at::Tensor& tensor,
 
 RingBackend::WorkPtr RingBackend::allreduce_coalesced(Tensors& tensors,
                                                       const c10d::AllreduceCoalescedOptions& options) {
+    constexpr const char* kName = "all_reduce_coalesced";
+    RING_CHECK_VALUE(!tensors.empty(), kName, " requires non-empty tensor list");
+    check_one_dtype(tensors, kName);
     RingWork::Call call = call_of(OpType::ALLREDUCE_COALESCED, "ring:all_reduce", tensors, tensors, options);
     for (const at::Tensor& tensor : tensors) add_all_reduce(call, tensor, options.reduceOp);
     return start(std::move(call));
@@ -53,13 +65,15 @@ RingBackend::WorkPtr RingBackend::allreduce_coalesced(Tensors& tensors,
 
 RingBackend::WorkPtr RingBackend::reduce(Tensors& tensors, const c10d::ReduceOptions& options) {
     RingWork::Call call = call_of(OpType::REDUCE, "ring:reduce", tensors, tensors, options);
+    check_root_tensor(options.rootTensor, "reduce");
     add_reduce(call, only(tensors, "reduce"), options.reduceOp, options.rootRank, getRank());
     return start(std::move(call));
 }
 
 RingBackend::WorkPtr RingBackend::broadcast(Tensors& tensors, const c10d::BroadcastOptions& options) {
     RingWork::Call call = call_of(OpType::BROADCAST, "ring:broadcast", tensors, tensors, options);
-    add_broadcast(call, only(tensors, "broadcast"), options.rootRank);
+    check_root_tensor(options.rootTensor, "broadcast");
+    add_broadcast(call, only(tensors, "broadcast"), options.rootRank, getRank());
     return start(std::move(call));
 }
 
@@ -67,7 +81,8 @@ RingBackend::WorkPtr RingBackend::allgather(TensorLists& outputs, Tensors& input
                                             const c10d::AllgatherOptions& options) {
     const Tensors& list = only(outputs, "all_gather");
     RingWork::Call call = call_of(OpType::ALLGATHER, "ring:all_gather", inputs, list, options);
-    add_all_gather(call, list, only(inputs, "all_gather"), getRank(), getSize());
+    const at::Tensor& input = only(inputs, "all_gather");
+    add_all_gather(call, list, input, getRank(), getSize());
     return start(std::move(call));
 }
 
@@ -80,28 +95,30 @@ RingBackend::WorkPtr RingBackend::_allgather_base(at::Tensor& output, at::Tensor
 
 RingBackend::WorkPtr RingBackend::allgather_coalesced(TensorLists& outputs, Tensors& inputs,
                                                       const c10d::AllgatherOptions& options) {
+    RING_CHECK_VALUE(!inputs.empty(), "all_gather_coalesced requires non-empty input tensor list");
     // outputs[rank][i] takes inputs[i] of that rank.
-    TORCH_CHECK_VALUE(outputs.size() == static_cast<size_t>(getSize()), "ring: all_gather_coalesced into ",
-                      outputs.size(), " lists in a group of ", getSize(), " ranks");
+    RING_CHECK_VALUE(outputs.size() == static_cast<size_t>(getSize()), "all_gather_coalesced into ",
+                     outputs.size(), " lists in a group of ", getSize(), " ranks");
     Tensors all;
     for (const Tensors& list : outputs) {
-        TORCH_CHECK_VALUE(list.size() == inputs.size(), "ring: all_gather_coalesced of ", inputs.size(),
-                          " tensors into a list of ", list.size());
+        RING_CHECK_VALUE(list.size() == inputs.size(), "all_gather_coalesced of ", inputs.size(),
+                         " tensors into a list of ", list.size());
         all.insert(all.end(), list.begin(), list.end());
     }
     RingWork::Call call = call_of(OpType::ALLGATHER_COALESCED, "ring:all_gather", inputs, all, options);
+    std::vector<Tensors> outputs_of(inputs.size());
     for (size_t i = 0; i < inputs.size(); ++i) {
-        Tensors of_one;
-        for (const Tensors& list : outputs) of_one.push_back(list[i]);
-        add_all_gather(call, of_one, inputs[i], getRank(), getSize());
+        for (const Tensors& list : outputs) outputs_of[i].push_back(list[i]);
     }
+    for (size_t i = 0; i < inputs.size(); ++i)
+        add_all_gather(call, outputs_of[i], inputs[i], getRank(), getSize());
     return start(std::move(call));
 }
 
 RingBackend::WorkPtr RingBackend::allgather_into_tensor_coalesced(Tensors& outputs, Tensors& inputs,
                                                                   const c10d::AllgatherOptions& options) {
-    TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "ring: all_gather_into_tensor_coalesced of ",
-                      inputs.size(), " tensors into ", outputs.size());
+    RING_CHECK_VALUE(outputs.size() == inputs.size(), "all_gather_into_tensor_coalesced of ", inputs.size(),
+                     " tensors into ", outputs.size());
     RingWork::Call call = call_of(OpType::ALLGATHER_COALESCED, "ring:all_gather", inputs, outputs, options);
     for (size_t i = 0; i < inputs.size(); ++i) add_all_gather_into(call, outputs[i], inputs[i], getSize());
     return start(std::move(call));
@@ -111,7 +128,8 @@ RingBackend::WorkPtr RingBackend::reduce_scatter(Tensors& outputs, TensorLists& 
                                                  const c10d::ReduceScatterOptions& options) {
     const Tensors& list = only(inputs, "reduce_scatter");
     RingWork::Call call = call_of(OpType::REDUCE_SCATTER, "ring:reduce_scatter", list, outputs, options);
-    add_reduce_scatter(call, only(outputs, "reduce_scatter"), list, options.reduceOp, getSize());
+    const at::Tensor& output = only(outputs, "reduce_scatter");
+    add_reduce_scatter(call, output, list, options.reduceOp, getRank(), getSize());
     return start(std::move(call));
 }
 
@@ -125,8 +143,8 @@ RingBackend::WorkPtr RingBackend::_reduce_scatter_base(at::Tensor& output, at::T
 
 RingBackend::WorkPtr RingBackend::reduce_scatter_tensor_coalesced(Tensors& outputs, Tensors& inputs,
                                                                   const c10d::ReduceScatterOptions& options) {
-    TORCH_CHECK_VALUE(outputs.size() == inputs.size(), "ring: reduce_scatter_tensor_coalesced of ",
-                      inputs.size(), " tensors into ", outputs.size());
+    RING_CHECK_VALUE(outputs.size() == inputs.size(), "reduce_scatter_tensor_coalesced of ", inputs.size(),
+                     " tensors into ", outputs.size());
     RingWork::Call call = call_of(OpType::COALESCED, "ring:reduce_scatter", inputs, outputs, options);
     for (size_t i = 0; i < inputs.size(); ++i)
         add_reduce_scatter_tensor(call, outputs[i], inputs[i], options.reduceOp, getSize());
@@ -135,17 +153,19 @@ RingBackend::WorkPtr RingBackend::reduce_scatter_tensor_coalesced(Tensors& outpu
 
 RingBackend::WorkPtr RingBackend::gather(TensorLists& outputs, Tensors& inputs,
                                          const c10d::GatherOptions& options) {
-    const Tensors& list = list_of(outputs);
+    const Tensors& list = at_most_one(outputs, "gather");
     RingWork::Call call = call_of(OpType::GATHER, "ring:gather", inputs, list, options);
-    add_gather(call, list, only(inputs, "gather"), options.rootRank, getRank(), getSize());
+    const at::Tensor& input = only(inputs, "gather");
+    add_gather(call, list, input, options.rootRank, getRank(), getSize());
     return start(std::move(call));
 }
 
 RingBackend::WorkPtr RingBackend::scatter(Tensors& outputs, TensorLists& inputs,
                                           const c10d::ScatterOptions& options) {
-    const Tensors& list = list_of(inputs);
+    const Tensors& list = at_most_one(inputs, "scatter");
     RingWork::Call call = call_of(OpType::SCATTER, "ring:scatter", list, outputs, options);
-    add_scatter(call, only(outputs, "scatter"), list, options.rootRank, getRank(), getSize());
+    const at::Tensor& output = only(outputs, "scatter");
+    add_scatter(call, output, list, options.rootRank, getRank(), getSize());
     return start(std::move(call));
 }
 

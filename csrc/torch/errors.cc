@@ -36,15 +36,34 @@ bool raise_typed(const std::exception_ptr& error) {
     return true;
 }
 
+// The Python exception that is set now, as C++ carries it. With the GIL.
+std::exception_ptr carried() {
+    python_error error;
+    error.persist();
+    return std::make_exception_ptr(error);
+}
+
+[[noreturn]] void refuse(const char* name, const std::string& text) {
+    const py::gil_scoped_acquire gil;
+    raise(name, text.c_str());
+    std::rethrow_exception(carried());
+}
+
 }  // namespace
 
 std::exception_ptr to_python(const std::exception_ptr& error) {
     if (error == nullptr) return nullptr;
     const py::gil_scoped_acquire gil;
     if (!raise_typed(error)) return error;
-    python_error carried;
-    carried.persist();
-    return std::make_exception_ptr(carried);
+    return carried();
+}
+
+void refuse_value(const std::string& text) {
+    refuse("RingConfigError", text);
+}
+
+void refuse_type(const std::string& text) {
+    refuse("RingTypeError", text);
 }
 
 void register_translators() {

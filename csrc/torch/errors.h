@@ -1,9 +1,11 @@
-// libring's errors as the Python exceptions of torch_ring/errors.py.
+// libring's errors as the Python exceptions of torch_ring/errors.py, and the adapter's own.
 #pragma once
 
+#include <c10/util/StringUtil.h>
 #include <torch/csrc/utils/pybind.h>
 
 #include <exception>
+#include <string>
 
 namespace torch_ring {
 
@@ -20,6 +22,16 @@ auto translated(Body body) {
         std::rethrow_exception(to_python(std::current_exception()));
     }
 }
+
+// Throw RingConfigError and RingTypeError, as python_error: for arguments that make no sense, before anything
+// is sent. Like gloo's errors they are RuntimeErrors, and besides ValueError and TypeError.
+[[noreturn]] void refuse_value(const std::string& text);
+[[noreturn]] void refuse_type(const std::string& text);
+
+#define RING_CHECK_VALUE(condition, ...) \
+    if (C10_UNLIKELY(!(condition))) ::torch_ring::refuse_value(c10::str("ring: ", __VA_ARGS__))
+#define RING_CHECK_TYPE(condition, ...) \
+    if (C10_UNLIKELY(!(condition))) ::torch_ring::refuse_type(c10::str("ring: ", __VA_ARGS__))
 
 // Makes pybind11 understand python_error, and libring's own errors where they come out untranslated.
 void register_translators();

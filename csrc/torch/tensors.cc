@@ -1,8 +1,14 @@
 // See tensors.h.
 #include "torch/tensors.h"
 
-#include <ATen/ATen.h>
+#include <ATen/ops/item.h>
+#include <ATen/ops/mul.h>
 #include <c10/util/Exception.h>
+
+#include <optional>
+
+#include "torch/errors.h"
+#include "torch/staging.h"
 
 namespace torch_ring {
 namespace {
@@ -73,26 +79,35 @@ ring::ReduceOp reduce_op(const c10d::ReduceOp& op) {
         case c10d::ReduceOp::PREMUL_SUM:
             return ring::ReduceOp::kPremulSum;
         default:
-            C10_THROW_ERROR(ValueError, "ring: this is none of torch's reduce ops");
+            refuse_value("ring: this is none of torch's reduce ops");
     }
 }
 
-at::Tensor reducible(const at::Tensor& tensor, const c10d::ReduceOp& op, const char* collective) {
+Moved reduced_as(const at::Tensor& tensor, const c10d::ReduceOp& op, const char* collective) {
     const ring::ReduceOp reduce = reduce_op(op);
     const bool adds = reduce == ring::ReduceOp::kSum || reduce == ring::ReduceOp::kAvg ||
                       reduce == ring::ReduceOp::kPremulSum;
-    if (adds && tensor.is_complex()) return at::view_as_real(tensor);
-    TORCH_CHECK_TYPE(dtype_of(tensor.scalar_type()), "ring: ", collective, " cannot reduce tensors of dtype ",
-                     tensor.scalar_type(), " by ", ring::name_of(reduce));
-    return tensor;
+    const auto count = static_cast<uint64_t>(tensor.numel());
+    if (adds && tensor.is_complex())
+        if (const auto real = dtype_of(c10::toRealValueType(tensor.scalar_type()))) return {*real, 2 * count};
+    const auto dtype = dtype_of(tensor.scalar_type());
+    RING_CHECK_TYPE(dtype, collective, " cannot reduce tensors of dtype ", tensor.scalar_type(), " by ",
+                    ring::name_of(reduce));
+    return {*dtype, count};
 }
 
 at::Tensor contribution(const at::Tensor& tensor, const c10d::ReduceOp& op, const char* collective) {
     if (op.op_ != c10d::ReduceOp::PREMUL_SUM) return tensor;
     const auto* const given = static_cast<c10d::PreMulSumSupplement*>(op.supplement_.get());
-    TORCH_CHECK_VALUE(given != nullptr, "ring: ", collective, " with PREMUL_SUM but without a factor");
-    return tensor.mul(given->tensor_factor.defined() ? given->tensor_factor.item()
-                                                     : at::Scalar(given->double_factor));
+    RING_CHECK_VALUE(given != nullptr, collective, " with PREMUL_SUM but without a factor");
+    const at::Tensor& of_tensor = given->tensor_factor;
+    RING_CHECK_VALUE(!of_tensor.defined() || of_tensor.numel() == 1, collective,
+                     " with PREMUL_SUM and a factor of ", of_tensor.numel(), " elements; one is needed");
+    const MemoryOnly here;
+    const at::Scalar factor = of_tensor.defined() ? of_tensor.item() : at::Scalar(given->double_factor);
+    RING_CHECK_TYPE(tensor.is_complex() || !factor.isComplex(), collective,
+                    " with PREMUL_SUM of tensors of dtype ", tensor.scalar_type(), " and a complex factor");
+    return tensor.mul(factor);
 }
 
 void check_tensor(const at::Tensor& tensor, const char* collective) {
@@ -105,36 +120,24 @@ void check_tensor(const at::Tensor& tensor, const char* collective) {
                                                  " of sparse tensors is not there yet; dense tensors only");
 }
 
-at::Tensor& only(std::vector<at::Tensor>& tensors, const char* collective) {
-    TORCH_CHECK_VALUE(tensors.size() == 1, "ring: ", collective, " takes one tensor per call, not ",
-                      tensors.size());
+at::Tensor& only(std::vector<at::Tensor>& tensors, const char* collective, const char* together) {
+    RING_CHECK_VALUE(tensors.size() == 1, collective, " takes one tensor per call, not ", tensors.size(),
+                     tensors.empty() ? "" : ": call it once for each", tensors.empty() ? "" : together);
     return tensors[0];
 }
 
 std::vector<at::Tensor>& only(std::vector<std::vector<at::Tensor>>& tensors, const char* collective) {
-    TORCH_CHECK_VALUE(tensors.size() == 1, "ring: ", collective, " takes one list of tensors per call, not ",
-                      tensors.size());
+    RING_CHECK_VALUE(tensors.size() == 1, collective, " takes one list of tensors per call, not ",
+                     tensors.size(), tensors.empty() ? "" : ": call it once for each");
     return tensors[0];
 }
 
-at::Tensor Staging::read(const at::Tensor& tensor) {
-    const at::Tensor contiguous = tensor.contiguous();
-    kept_.push_back(contiguous);
-    return contiguous;
-}
-
-at::Tensor Staging::write(const at::Tensor& tensor) {
-    const at::Tensor contiguous = tensor.contiguous();
-    if (contiguous.is_same(tensor)) {
-        kept_.push_back(contiguous);
-    } else {
-        written_.emplace_back(tensor, contiguous);
-    }
-    return contiguous;
-}
-
-void Staging::write_back() const {
-    for (const auto& [callers, stand_in] : written_) callers.copy_(stand_in);
+const std::vector<at::Tensor>& at_most_one(const std::vector<std::vector<at::Tensor>>& tensors,
+                                           const char* collective) {
+    static const std::vector<at::Tensor> none;
+    RING_CHECK_VALUE(tensors.size() <= 1, collective, " takes one list of tensors per call, not ",
+                     tensors.size(), ": call it once for each");
+    return tensors.empty() ? none : tensors[0];
 }
 
 }  // namespace torch_ring

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "ring/engine/communicator.h"
-#include "torch/tensors.h"
+#include "torch/staging.h"
 
 namespace torch_ring {
 

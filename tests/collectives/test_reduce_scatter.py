@@ -41,6 +41,26 @@ def scatter_every_pair(layout: str) -> None:
                 scatter_tensor(Case(layout, dtype, 101), op, "contiguous")
 
 
+def scatter_uneven(base: int, op: str) -> None:
+    """Parts of 0, 1, 2, ... elements, or many, one after the other and apart."""
+    rank, size = dist.get_rank(), dist.get_world_size()
+    sizes = [base * part for part in range(size)]
+    parts = [torch.full((n,), float(10 * rank + part + 1)) for part, n in enumerate(sizes)]
+    gives = [float(10 * other + rank + 1) for other in range(size)]
+    expected = {"SUM": sum(gives), "AVG": sum(gives) / size, "MAX": max(gives)}[op]
+    for inputs in (parts, list(torch.split(torch.cat(parts), sizes))):
+        output = torch.zeros(sizes[rank])
+        work = dist.reduce_scatter(output, inputs, op=getattr(dist.ReduceOp, op), async_op=base > 1)
+        if work is not None:
+            work.wait()
+        assert torch.equal(output, torch.full((sizes[rank],), expected))
+        assert torch.equal(torch.cat(inputs), torch.cat(parts))
+    complex_parts = [torch.complex(part, part) for part in parts]
+    output = torch.zeros(sizes[rank], dtype=torch.complex64)
+    dist.reduce_scatter(output, complex_parts)
+    assert torch.equal(output, torch.full_like(output, complex(sum(gives), sum(gives))))
+
+
 def _part(case: Case, op: str, rank: int, part: int) -> torch.Tensor:
     """What `rank` gives to `part`."""
     return values(case.dtype, case.numel, seed=case.seed + part, rank=rank, world_size=case.world_size, op=op)
@@ -73,3 +93,10 @@ def test_tensors_of_any_size_and_memory_layout(pools: Pools, case: Case, op: str
 @pytest.mark.parametrize("layout", ["1x4", "4x1", "2+1"])
 def test_megabytes(pools: Pools, layout: str) -> None:
     pools.get(layout).run(scatter_tensor, Case(layout, "float32", 400_003), "SUM", "contiguous")
+
+
+@pytest.mark.parametrize("op", ["SUM", "AVG", "MAX"])
+@pytest.mark.parametrize("layout", ["1x2", "1x4", "3x1", "2+1"])
+def test_lists_of_differing_sizes(pools: Pools, layout: str, op: str) -> None:
+    for base in (1, 1000, 100_000):
+        pools.get(layout).run(scatter_uneven, base, op)
