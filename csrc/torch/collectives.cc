@@ -2,6 +2,7 @@
 #include "torch/backend.h"
 #include "torch/calls.h"
 #include "torch/errors.h"
+#include "torch/overlap.h"
 #include "torch/sparse.h"
 
 namespace torch_ring {
@@ -59,6 +60,9 @@ RingBackend::WorkPtr RingBackend::allreduce_coalesced(Tensors& tensors,
     RING_CHECK_VALUE(!tensors.empty(), kName, " requires non-empty tensor list");
     check_one_dtype(tensors, kName);
     RingWork::Call call = call_of(OpType::ALLREDUCE_COALESCED, "ring:all_reduce", tensors, tensors, options);
+    Overlap overlap;
+    for (const at::Tensor& tensor : tensors) overlap.in_place(tensor);
+    call.staging.set_apart_if(overlap.found());
     for (const at::Tensor& tensor : tensors) add_all_reduce(call, tensor, options.reduceOp);
     return start(std::move(call));
 }
@@ -82,6 +86,9 @@ RingBackend::WorkPtr RingBackend::allgather(TensorLists& outputs, Tensors& input
     const Tensors& list = only(outputs, "all_gather");
     RingWork::Call call = call_of(OpType::ALLGATHER, "ring:all_gather", inputs, list, options);
     const at::Tensor& input = only(inputs, "all_gather");
+    Overlap overlap;
+    overlap.gather(list, input, getRank());
+    call.staging.set_apart_if(overlap.found());
     add_all_gather(call, list, input, getRank(), getSize());
     return start(std::move(call));
 }
@@ -89,6 +96,9 @@ RingBackend::WorkPtr RingBackend::allgather(TensorLists& outputs, Tensors& input
 RingBackend::WorkPtr RingBackend::_allgather_base(at::Tensor& output, at::Tensor& input,
                                                   const c10d::AllgatherOptions& options) {
     RingWork::Call call = call_of(OpType::_ALLGATHER_BASE, "ring:all_gather", {input}, {output}, options);
+    Overlap overlap;
+    overlap.gather_into(output, input, getRank(), getSize());
+    call.staging.set_apart_if(overlap.found());
     add_all_gather_into(call, output, input, getSize());
     return start(std::move(call));
 }
@@ -107,9 +117,12 @@ RingBackend::WorkPtr RingBackend::allgather_coalesced(TensorLists& outputs, Tens
     }
     RingWork::Call call = call_of(OpType::ALLGATHER_COALESCED, "ring:all_gather", inputs, all, options);
     std::vector<Tensors> outputs_of(inputs.size());
+    Overlap overlap;
     for (size_t i = 0; i < inputs.size(); ++i) {
         for (const Tensors& list : outputs) outputs_of[i].push_back(list[i]);
+        overlap.gather(outputs_of[i], inputs[i], getRank());
     }
+    call.staging.set_apart_if(overlap.found());
     for (size_t i = 0; i < inputs.size(); ++i)
         add_all_gather(call, outputs_of[i], inputs[i], getRank(), getSize());
     return start(std::move(call));
@@ -120,6 +133,10 @@ RingBackend::WorkPtr RingBackend::allgather_into_tensor_coalesced(Tensors& outpu
     RING_CHECK_VALUE(outputs.size() == inputs.size(), "all_gather_into_tensor_coalesced of ", inputs.size(),
                      " tensors into ", outputs.size());
     RingWork::Call call = call_of(OpType::ALLGATHER_COALESCED, "ring:all_gather", inputs, outputs, options);
+    Overlap overlap;
+    for (size_t i = 0; i < inputs.size(); ++i)
+        overlap.gather_into(outputs[i], inputs[i], getRank(), getSize());
+    call.staging.set_apart_if(overlap.found());
     for (size_t i = 0; i < inputs.size(); ++i) add_all_gather_into(call, outputs[i], inputs[i], getSize());
     return start(std::move(call));
 }
@@ -129,6 +146,9 @@ RingBackend::WorkPtr RingBackend::reduce_scatter(Tensors& outputs, TensorLists& 
     const Tensors& list = only(inputs, "reduce_scatter");
     RingWork::Call call = call_of(OpType::REDUCE_SCATTER, "ring:reduce_scatter", list, outputs, options);
     const at::Tensor& output = only(outputs, "reduce_scatter");
+    Overlap overlap;
+    overlap.scatter(output, list, getRank());
+    call.staging.set_apart_if(overlap.found());
     add_reduce_scatter(call, output, list, options.reduceOp, getRank(), getSize());
     return start(std::move(call));
 }
@@ -137,6 +157,9 @@ RingBackend::WorkPtr RingBackend::_reduce_scatter_base(at::Tensor& output, at::T
                                                        const c10d::ReduceScatterOptions& options) {
     RingWork::Call call =
         call_of(OpType::_REDUCE_SCATTER_BASE, "ring:reduce_scatter", {input}, {output}, options);
+    Overlap overlap;
+    overlap.scatter_from(output, input, getRank(), getSize());
+    call.staging.set_apart_if(overlap.found());
     add_reduce_scatter_tensor(call, output, input, options.reduceOp, getSize());
     return start(std::move(call));
 }
@@ -146,6 +169,10 @@ RingBackend::WorkPtr RingBackend::reduce_scatter_tensor_coalesced(Tensors& outpu
     RING_CHECK_VALUE(outputs.size() == inputs.size(), "reduce_scatter_tensor_coalesced of ", inputs.size(),
                      " tensors into ", outputs.size());
     RingWork::Call call = call_of(OpType::COALESCED, "ring:reduce_scatter", inputs, outputs, options);
+    Overlap overlap;
+    for (size_t i = 0; i < inputs.size(); ++i)
+        overlap.scatter_from(outputs[i], inputs[i], getRank(), getSize());
+    call.staging.set_apart_if(overlap.found());
     for (size_t i = 0; i < inputs.size(); ++i)
         add_reduce_scatter_tensor(call, outputs[i], inputs[i], options.reduceOp, getSize());
     return start(std::move(call));
@@ -156,6 +183,9 @@ RingBackend::WorkPtr RingBackend::gather(TensorLists& outputs, Tensors& inputs,
     const Tensors& list = at_most_one(outputs, "gather");
     RingWork::Call call = call_of(OpType::GATHER, "ring:gather", inputs, list, options);
     const at::Tensor& input = only(inputs, "gather");
+    Overlap overlap;
+    overlap.gather(list, input, getRank());
+    call.staging.set_apart_if(overlap.found());
     add_gather(call, list, input, options.rootRank, getRank(), getSize());
     return start(std::move(call));
 }
@@ -165,6 +195,9 @@ RingBackend::WorkPtr RingBackend::scatter(Tensors& outputs, TensorLists& inputs,
     const Tensors& list = at_most_one(inputs, "scatter");
     RingWork::Call call = call_of(OpType::SCATTER, "ring:scatter", list, outputs, options);
     const at::Tensor& output = only(outputs, "scatter");
+    Overlap overlap;
+    overlap.scatter(output, list, getRank());
+    call.staging.set_apart_if(overlap.found());
     add_scatter(call, output, list, options.rootRank, getRank(), getSize());
     return start(std::move(call));
 }
@@ -174,6 +207,9 @@ RingBackend::WorkPtr RingBackend::alltoall_base(at::Tensor& output, at::Tensor& 
                                                 std::vector<int64_t>& input_splits,
                                                 const c10d::AllToAllOptions& options) {
     RingWork::Call call = call_of(OpType::ALLTOALL_BASE, "ring:all_to_all", {input}, {output}, options);
+    Overlap overlap;
+    overlap.exchange({output}, {input});
+    call.staging.set_apart_if(overlap.found());
     add_all_to_all_single(call, output, input, output_splits, input_splits, getSize());
     return start(std::move(call));
 }
@@ -181,6 +217,9 @@ RingBackend::WorkPtr RingBackend::alltoall_base(at::Tensor& output, at::Tensor& 
 RingBackend::WorkPtr RingBackend::alltoall(Tensors& outputs, Tensors& inputs,
                                            const c10d::AllToAllOptions& options) {
     RingWork::Call call = call_of(OpType::ALLTOALL, "ring:all_to_all", inputs, outputs, options);
+    Overlap overlap;
+    overlap.exchange(outputs, inputs);
+    call.staging.set_apart_if(overlap.found());
     add_all_to_all(call, outputs, inputs, getSize());
     return start(std::move(call));
 }
