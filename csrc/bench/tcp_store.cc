@@ -217,9 +217,7 @@ void TcpStoreServer::answer(Client& client, uint32_t what, const std::string& ke
 TcpStore::TcpStore(const std::string& host, uint16_t port, int rank, ring::Deadline deadline)
     : where_("the store of rank 0 at " + host + " port " + std::to_string(port)) {
     try {
-        const std::string address = resolve(host);
-        const std::string any = address.find(':') == std::string::npos ? "0.0.0.0" : "::";
-        socket_ = ring::tcp_connect(any, address, port, deadline);
+        socket_ = ring::tcp_connect(resolve(host), port, deadline);
     } catch (const ring::Error& error) {
         throw ring::Error("rank " + std::to_string(rank) + " cannot reach " + where_ + ": " + error.what());
     }

@@ -16,8 +16,8 @@ namespace ring::testing {
 inline std::pair<UniqueFd, UniqueFd> connected_sockets(const std::string& address) {
     const UniqueFd listener = tcp_listen(address);
     const Deadline deadline = Deadline::after(std::chrono::seconds(5));
-    auto client = std::async(std::launch::async,
-                             [&] { return tcp_connect(address, address, tcp_port(listener), deadline); });
+    auto client =
+        std::async(std::launch::async, [&] { return tcp_connect(address, tcp_port(listener), deadline); });
     int accepted = -1;
     while (accepted < 0 && !deadline.passed())
         accepted = ::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK);

@@ -27,7 +27,7 @@ std::unique_ptr<TcpStore> client(const TcpStoreServer& server, int rank, const s
 
 // Sends these bytes as a stranger would; true if the server then closes the connection.
 bool drops(const TcpStoreServer& server, const std::string& bytes) {
-    const ring::UniqueFd socket = ring::tcp_connect(kHere, kHere, server.port(), Deadline::after(5s));
+    const ring::UniqueFd socket = ring::tcp_connect(kHere, server.port(), Deadline::after(5s));
     ring::tcp_write_all(socket, bytes.data(), bytes.size(), Deadline::after(5s));
     char answer = 0;
     try {
@@ -145,7 +145,7 @@ TEST(TcpStore, DropsMalformedRequestsAndServesOn) {
 TEST(TcpStore, TakesRequestsInPiecesAndSeveralAtOnce) {
     const TcpStoreServer server(0, 1);
     const Deadline deadline = Deadline::after(5s);
-    const ring::UniqueFd socket = ring::tcp_connect(kHere, kHere, server.port(), deadline);
+    const ring::UniqueFd socket = ring::tcp_connect(kHere, server.port(), deadline);
     const std::string hello = request(0, 0, 4) + std::string(4, '\0');
     for (const char byte : hello) {
         ring::tcp_write_all(socket, &byte, 1, deadline);
@@ -163,7 +163,7 @@ TEST(TcpStore, StrangersDoNotKeepRanksOut) {
     const TcpStoreServer server(0, 1);
     std::vector<ring::UniqueFd> strangers;
     for (int i = 0; i < 40; ++i)
-        strangers.push_back(ring::tcp_connect(kHere, kHere, server.port(), Deadline::after(5s)));
+        strangers.push_back(ring::tcp_connect(kHere, server.port(), Deadline::after(5s)));
     const auto store = client(server, 0);
     store->set("key", "value");
     EXPECT_TRUE(store->has("key"));

@@ -102,6 +102,43 @@ Row word(const char* name, Scope scope, std::string Config::* field, const char*
             [=](const Config& config) { return config.*field; }};
 }
 
+Row port_range() {
+    const Parameter text = describe("TORCH_RING_PORT_RANGE", Scope::kProcess, "str",
+                                    "FIRST-LAST such as 40000-40015, or one port", "", "",
+                                    "the TCP ports to listen on, one per process, instead of any free one");
+    return {text,
+            [=](Config& config, const std::string& value) {
+                const size_t dash = value.find('-');
+                const auto first = parse_port(value.substr(0, dash));
+                const auto last = dash == std::string::npos ? first : parse_port(value.substr(dash + 1));
+                if (!first || !last || *last < *first) refuse(text, value);
+                config.port_range = {*first, *last};
+            },
+            [](const Config& config) {
+                const auto& [first, last] = config.port_range;
+                return first == 0 ? "" : std::to_string(first) + "-" + std::to_string(last);
+            }};
+}
+
+Row advertise() {
+    const Parameter text = describe(
+        "TORCH_RING_ADVERTISE", Scope::kProcess, "str", "HOST, HOST:PORT or [IPV6]:PORT", "", "",
+        "an address, and port, by which the other hosts shall call this process first, where they are not "
+        "those that it listens on: behind NAT, or a container's mapped port");
+    return {text,
+            [=](Config& config, const std::string& value) {
+                const auto endpoint = parse_endpoint(value);
+                if (!endpoint) refuse(text, value);
+                config.advertise = *endpoint;
+            },
+            [](const Config& config) {
+                const auto& [address, port] = config.advertise;
+                if (port == 0) return address;
+                const bool ipv6 = address.find(':') != std::string::npos;
+                return (ipv6 ? "[" + address + "]" : address) + ":" + std::to_string(port);
+            }};
+}
+
 Row secret_file() {
     const Parameter text = describe("TORCH_RING_SECRET_FILE", Scope::kProcess, "str",
                                     "the path of a readable file that is not empty", "", "",
@@ -179,8 +216,10 @@ const std::vector<Row>& table() {
              "ranks with equal values count as one host, instead of those that can share memory"),
         word("TORCH_RING_IFNAME", Scope::kProcess, &Config::ifname,
              "prefixes (eth,ib), exact names (=eth0) or exclusions (^lo,docker)",
-             "the network interface for traffic between hosts, instead of the one by which the store is "
-             "reached"),
+             "the network interfaces for traffic between hosts, instead of all that there are; unset: what "
+             "GLOO_SOCKET_IFNAME says or else NCCL_SOCKET_IFNAME, each in its own syntax"),
+        port_range(),
+        advertise(),
         word("TORCH_RING_SECRET", Scope::kProcess, &Config::secret, "any text, the same on every rank",
              "what connections prove knowledge of, instead of a random secret that rank 0 shares through the "
              "store"),

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "ring/base/endpoint.h"
 #include "ring/base/log.h"
 
 namespace ring {
@@ -14,6 +15,12 @@ namespace ring {
 enum class Algorithm { kHierarchical, kRing };
 // Whose large messages a rank reads from the sender's memory, inside a host.
 enum class SingleCopy { kNone, kAuto, kAll };
+
+// From `first` to `last`, both included; 0: any that the kernel chooses.
+struct PortRange {
+    uint16_t first = 0;
+    uint16_t last = 0;
+};
 
 struct Config {
     Algorithm algorithm = Algorithm::kHierarchical;
@@ -29,7 +36,9 @@ struct Config {
     std::string congestion;  // "" = the system's, but not bbr between near hosts
     std::string isa;         // "" = the best one
     std::string host_id;     // "" = found out
-    std::string ifname;      // "" = the interface by which the store is reached
+    std::string ifname;      // "" = all; see topology/reach.h
+    PortRange port_range;    // to listen on
+    Endpoint advertise;      // tried first by the peers; address "" = unset, port 0 = that of the listener
     std::string secret;      // "" = a random one of rank 0
 };
 

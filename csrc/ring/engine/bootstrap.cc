@@ -78,7 +78,7 @@ Roster exchange_cards(Store& store, int rank, int size, const Config& settings, 
     Card mine{{"protocol", std::to_string(kProtocolVersion)},
               {"host_id", host_id.empty() ? host_identity() : host_id},
               {"host_name", host_id.empty() ? host_name() : host_id},
-              {"boot", boot_id()},
+              {"network", network_identity()},
               {"pid", std::to_string(::getpid())},
               {"doorbell", doorbell},
               {"membarrier", membarrier_supported() ? "1" : "0"},
@@ -114,25 +114,26 @@ Roster exchange_cards(Store& store, int rank, int size, const Config& settings, 
     for (const Card& card : cards) {
         roster.members.push_back({card.at("host_id"), card.at("host_name"), std::stoi(card.at("pid"))});
         roster.doorbells.push_back(card.at("doorbell"));
-        roster.boots.push_back(card.at("boot"));
+        roster.networks.push_back(card.at("network"));
         if (card.at("host_id") == mine.at("host_id") && card.at("membarrier") != "1") roster.barriers = false;
     }
     return roster;
 }
 
-void publish_address(Store& store, const Roster& roster, int rank, const std::string& address,
-                     uint16_t port) {
-    store.set(key_of(roster.keys, "address", rank),
-              encode(Card{{"address", address}, {"port", std::to_string(port)}}));
+void publish_addresses(Store& store, const Roster& roster, int rank, const std::vector<Endpoint>& endpoints) {
+    std::string text;
+    for (const auto& [address, port] : endpoints) text += address + " " + std::to_string(port) + "\n";
+    store.set(key_of(roster.keys, "address", rank), text);
 }
 
-std::vector<Endpoint> addresses(Store& store, const Roster& roster, Deadline deadline) {
+std::vector<std::vector<Endpoint>> addresses(Store& store, const Roster& roster, Deadline deadline) {
     const int size = static_cast<int>(roster.members.size());
-    std::vector<Endpoint> all;
+    std::vector<std::vector<Endpoint>> all;
     try {
         for (const std::string& text : store.get_all(keys_of(roster.keys, "address", size), deadline)) {
-            const Card card = decode(text);
-            all.push_back({card.at("address"), static_cast<uint16_t>(std::stoi(card.at("port")))});
+            std::istringstream lines(text);
+            all.emplace_back();
+            for (Endpoint one; lines >> one.address >> one.port;) all.back().push_back(one);
         }
     } catch (const TimeoutError&) {
         throw TimeoutError("these ranks have not published their addresses in time; they failed to start: " +

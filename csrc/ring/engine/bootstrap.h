@@ -8,6 +8,7 @@
 
 #include "ring/base/clock.h"
 #include "ring/base/config.h"
+#include "ring/base/endpoint.h"
 #include "ring/topology/layout.h"
 #include "ring/topology/store.h"
 
@@ -19,7 +20,7 @@ struct Roster {
     std::string secret;  // what connections prove knowledge of
     std::vector<Member> members;
     std::vector<std::string> doorbells;  // by rank
-    std::vector<std::string> boots;      // boot id of the machine, by rank
+    std::vector<std::string> networks;   // network_identity(), by rank
     bool barriers = true;                // every rank of the host has membarrier_supported()
 };
 
@@ -32,13 +33,9 @@ struct Roster {
 Roster exchange_cards(Store& store, int rank, int size, const Config& settings, const std::string& host_id,
                       const std::string& doorbell, Deadline deadline);
 
-// The second round, only where ranks must connect over the network.
-void publish_address(Store& store, const Roster& roster, int rank, const std::string& address, uint16_t port);
-struct Endpoint {
-    std::string address;
-    uint16_t port;
-};
-// Of all ranks. Throws TimeoutError that names those which have not published theirs.
-std::vector<Endpoint> addresses(Store& store, const Roster& roster, Deadline deadline);
+// The second round, only where ranks must connect over the network: where this rank can be called.
+void publish_addresses(Store& store, const Roster& roster, int rank, const std::vector<Endpoint>& endpoints);
+// Of all ranks, best first. Throws TimeoutError that names those which have not published theirs.
+std::vector<std::vector<Endpoint>> addresses(Store& store, const Roster& roster, Deadline deadline);
 
 }  // namespace ring

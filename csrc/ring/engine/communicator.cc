@@ -15,7 +15,6 @@
 #include "ring/engine/engine.h"
 #include "ring/engine/measure.h"
 #include "ring/topology/identity.h"
-#include "ring/topology/interface.h"
 
 namespace ring {
 namespace {
@@ -51,14 +50,14 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
     Layout layout(settings.rank, roster.members, settings.config.algorithm == Algorithm::kRing);
     Acceptor* acceptor = nullptr;
     if (layout.hosts() > 1) {
-        acceptor = &engine.acceptor(choose_address(settings.store_host));
+        acceptor = &engine.acceptor();
         acceptor->expect(roster.group, settings.rank, roster.secret);
     }
     Connections connections;
     Machine machine;
     try {
-        connections =
-            connect_group(store, layout, roster, *doorbell, acceptor, settings.config.streams, deadline);
+        connections = connect_group(store, layout, roster, *doorbell, acceptor, settings.store_host,
+                                    settings.config.streams, deadline);
         machine = measure_machine(store, settings.config.link, layout, roster, connections, deadline);
     } catch (...) {
         if (acceptor != nullptr) acceptor->forget(roster.group, settings.rank);

@@ -3,36 +3,14 @@
 
 #include <algorithm>
 #include <set>
-#include <thread>
 
 #include "ring/base/error.h"
 #include "ring/collectives/hypercube.h"
-#include "ring/topology/interface.h"
 #include "ring/transport/shm/pipe.h"
-#include "ring/transport/tcp/handshake.h"
 #include "ring/transport/tcp/pipe.h"
-#include "ring/transport/tcp/socket.h"
 
 namespace ring {
 namespace {
-
-constexpr milliseconds kRetry{50};
-
-// Connects and proves itself, again while the peer drops it (it may be flooded by strangers) and time is
-// left.
-UniqueFd call(const Endpoint& peer, const std::string& source, const Hello& hello, const std::string& secret,
-              Deadline deadline) {
-    while (true) {
-        UniqueFd socket = tcp_connect(source, peer.address, peer.port, deadline);
-        try {
-            introduce(socket, hello, secret, deadline);
-            return socket;
-        } catch (const PeerError&) {
-            if (deadline.passed()) throw;
-        }
-        std::this_thread::sleep_for(kRetry);
-    }
-}
 
 class Connector {
   public:
@@ -53,25 +31,12 @@ class Connector {
 
   private:
     std::unique_ptr<Link> call_peer(int peer) {
-        const Endpoint& there = made_.addresses[peer];
-        if (is_loopback(there.address) && roster_.boots[peer] != roster_.boots[layout_.rank()])
-            throw ConfigError(
-                layout_.describe(peer) + " can only be reached at " + there.address +
-                ", which means another machine here; set TORCH_RING_IFNAME on it, and give the store "
-                "(MASTER_ADDR) an address that all machines can reach");
-        Hello hello{.group = roster_.group, .from = layout_.rank(), .to = peer};
-        const auto connect = [&](Purpose purpose, int stream) {
-            hello.purpose = purpose;
-            hello.stream = static_cast<uint8_t>(stream);
-            return call(there, acceptor_->address(), hello, roster_.secret, deadline_);
-        };
-        try {
-            return over_tcp(peer, connect);
-        } catch (const PeerError& error) {
-            throw PeerError("cannot reach " + layout_.describe(peer) + ": " + error.what());
-        } catch (const TimeoutError& error) {
-            throw TimeoutError("cannot reach " + layout_.describe(peer) + ": " + error.what());
-        }
+        return over_tcp(peer, [&](Purpose purpose, int stream) {
+            Call call = made_.dialer.call(layout_, roster_, peer, purpose, stream, deadline_, [](int) {});
+            while (!call.advance()) call.wait(deadline_.at());
+            made_.dialer.remember(peer, call);
+            return call.take();
+        });
     }
 
     std::unique_ptr<Link> take_peer(int peer) {
@@ -114,10 +79,16 @@ class Connector {
 }  // namespace
 
 Connections connect_group(Store& store, const Layout& layout, const Roster& roster, const Doorbell& doorbell,
-                          Acceptor* acceptor, int streams, Deadline deadline) {
+                          Acceptor* acceptor, const std::string& store_host, int streams, Deadline deadline) {
     Connections made;
-    if (acceptor != nullptr)
-        publish_address(store, roster, layout.rank(), acceptor->address(), acceptor->port());
+    Reach reach;
+    if (acceptor != nullptr) {
+        const auto& networks = roster.networks;
+        const bool one_machine =
+            std::count(networks.begin(), networks.end(), networks.front()) == layout.size();
+        reach = reach_of_this_host(store_host, one_machine);
+        publish_addresses(store, roster, layout.rank(), open_to_others(*acceptor, reach));
+    }
     const auto& local = layout.host_ranks();
     if (local.size() > 1) {
         std::vector<std::string> names;
@@ -126,7 +97,8 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
             std::make_unique<Segment>(layout.local_index(layout.rank()), local, layout.size(), doorbell,
                                       names, std::to_string(roster.group), roster.barriers, deadline);
     }
-    if (acceptor != nullptr) made.addresses = addresses(store, roster, deadline);
+    if (acceptor != nullptr)
+        made.dialer = Dialer(std::move(reach), addresses(store, roster, deadline), roster);
     if (layout.cells() > 1 && layout.on_rail()) {
         const int me = layout.my_cell_index();
         const int n = layout.cells();

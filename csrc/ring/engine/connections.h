@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ring/engine/bootstrap.h"
+#include "ring/engine/dialer.h"
 #include "ring/fault/control.h"
 #include "ring/topology/layout.h"
 #include "ring/transport/link.h"
@@ -22,13 +23,14 @@ struct Connections {
     std::map<int, std::unique_ptr<Link>> links;  // by position on the rail: those that the algorithms need
     std::vector<int> data_fds;                   // of the links that have some, to be watched
     std::vector<std::unique_ptr<Control>> controls;  // to the neighbours on other hosts
-    std::vector<Endpoint> addresses;  // of all ranks, for connections to others; empty on one host
+    Dialer dialer;  // for connections to others; knows nobody where all are on one host
 };
 
 // `acceptor` is this process's, already expecting the group; null where all ranks are on one host.
+// `store_host`: see Communicator::Settings.
 // `streams`: TCP connections for data per edge. Throws PeerError, TimeoutError or ConfigError that name the
 // rank that could not be reached.
 Connections connect_group(Store& store, const Layout& layout, const Roster& roster, const Doorbell& doorbell,
-                          Acceptor* acceptor, int streams, Deadline deadline);
+                          Acceptor* acceptor, const std::string& store_host, int streams, Deadline deadline);
 
 }  // namespace ring

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "ring/base/clock.h"
+#include "ring/base/config.h"
 #include "ring/base/error.h"
 #include "ring/base/fork.h"
 #include "ring/base/log.h"
@@ -133,15 +134,19 @@ void Engine::look_soon() {
     kick();
 }
 
-Acceptor& Engine::acceptor(const std::string& address) {
+Acceptor& Engine::acceptor() {
     const std::lock_guard lock(mutex_);
-    std::unique_ptr<Acceptor>& acceptor = acceptors_[address];
-    if (acceptor == nullptr) {
-        acceptor = std::make_unique<Acceptor>(address);
+    if (acceptor_ == nullptr) {
+        auto acceptor = std::make_unique<Acceptor>(config().port_range);
         control(epoll_, EPOLL_CTL_ADD, acceptor->fd(), EPOLLIN, tagged(Source::kAcceptor, 0));
-        log(LogLevel::kInfo, "listening on " + address + " port " + std::to_string(acceptor->port()));
+        acceptor_ = std::move(acceptor);
     }
-    return *acceptor;
+    return *acceptor_;
+}
+
+Acceptor* Engine::existing_acceptor() {
+    const std::lock_guard lock(mutex_);
+    return acceptor_.get();
 }
 
 void Engine::add(const std::shared_ptr<Communicator>& group, const std::map<int, int>& pid_of_rank) {
@@ -344,16 +349,9 @@ void Engine::lead() {
             }
         }
         Clock::time_point next = Clock::time_point::max();
-        {
-            std::vector<Acceptor*> acceptors;
-            {
-                const std::lock_guard lock(mutex_);
-                for (const auto& [_, acceptor] : acceptors_) acceptors.push_back(acceptor.get());
-            }
-            for (Acceptor* acceptor : acceptors) {
-                if (knocking || acceptor->next_deadline() <= Clock::now()) acceptor->handle();
-                next = std::min(next, acceptor->next_deadline());
-            }
+        if (Acceptor* acceptor = existing_acceptor()) {
+            if (knocking || acceptor->next_deadline() <= Clock::now()) acceptor->handle();
+            next = std::min(next, acceptor->next_deadline());
         }
         for (const auto& group : groups()) {
             if (!leads()) return;

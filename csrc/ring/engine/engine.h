@@ -43,8 +43,8 @@ class Engine {
     // The same, a moment later: for what the caller may be about to wait for itself.
     void look_soon();
 
-    // The listener on this address, made when first asked for.
-    Acceptor& acceptor(const std::string& address);
+    // Who takes connections from other hosts, made when first asked for; it does not listen anywhere yet.
+    Acceptor& acceptor();
 
     // The communicator is served, and failed when the process of one of its ranks on this host ends, until it
     // is removed.
@@ -75,6 +75,7 @@ class Engine {
     enum class Role { kLeads, kStandsBy };
     void start_thread(Role role);  // throws Error where the system has no thread left
     void report_death(int pid);
+    Acceptor* existing_acceptor();  // null until somebody has asked for it
     std::vector<std::shared_ptr<Communicator>> groups();
 
     const int forks_ = fork_count();  // of the process that it belongs to: a child has none of its threads
@@ -84,7 +85,7 @@ class Engine {
     std::atomic<bool> timer_runs_{false};
     std::mutex mutex_;  // guards what follows
     std::map<Communicator*, Group> groups_;
-    std::map<std::string, std::unique_ptr<Acceptor>> acceptors_;
+    std::unique_ptr<Acceptor> acceptor_;
     std::map<int, UniqueFd> pidfds_;  // by pid
     std::atomic<bool> stop_{false};
     std::atomic<uint64_t> turns_{0};  // of the progress thread's loop

@@ -29,15 +29,9 @@ void Communicator::open_mailbox() {
 }
 
 void Communicator::dial(int rank) {
-    const Endpoint& there = connections_.addresses[rank];
-    const Hello hello{
-        .purpose = Purpose::kMessages, .group = roster_.group, .from = layout_.rank(), .to = rank};
-    try {
-        calls_.emplace(rank, Call(acceptor_->address(), there.address, there.port, hello, roster_.secret,
-                                  Deadline::after(group_timeout()), [this](int fd) { watch(fd); }));
-    } catch (const PeerError& error) {
-        throw PeerError("cannot reach " + layout_.describe(rank) + ": " + error.what());
-    }
+    calls_.emplace(rank,
+                   connections_.dialer.call(layout_, roster_, rank, Purpose::kMessages, 0,
+                                            Deadline::after(group_timeout()), [this](int fd) { watch(fd); }));
 }
 
 bool Communicator::progress_messages() {
@@ -116,16 +110,11 @@ bool Communicator::advance_calls() {
     bool any = false;
     for (auto at = calls_.begin(); at != calls_.end();) {
         const int rank = at->first;
-        try {
-            if (!at->second.advance()) {
-                ++at;
-                continue;
-            }
-        } catch (const PeerError& error) {
-            throw PeerError("cannot reach " + layout_.describe(rank) + ": " + error.what());
-        } catch (const TimeoutError& error) {
-            throw TimeoutError("cannot reach " + layout_.describe(rank) + ": " + error.what());
+        if (!at->second.advance()) {
+            ++at;
+            continue;
         }
+        connections_.dialer.remember(rank, at->second);
         UniqueFd socket = at->second.take();
         at = calls_.erase(at);
         message_peers_[socket.get()] = rank;

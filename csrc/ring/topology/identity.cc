@@ -35,6 +35,10 @@ std::string host_identity() {
     return boot + ":" + namespace_of("net") + ":" + namespace_of("pid");
 }
 
+std::string network_identity() {
+    return boot_id() + ":" + namespace_of("net");
+}
+
 std::string host_name() {
     if (!config().host_id.empty()) return config().host_id;
     char name[256] = {};

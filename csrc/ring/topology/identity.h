@@ -13,6 +13,9 @@ std::string host_identity();
 // The kernel's random id of this boot of this machine, whatever TORCH_RING_HOST_ID says; "" if it has none.
 std::string boot_id();
 
+// Equal for two processes that have their network interfaces, loopback too, in common.
+std::string network_identity();
+
 // What to call this host in messages: TORCH_RING_HOST_ID or the host's name.
 std::string host_name();
 

@@ -3,28 +3,24 @@
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netdb.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include <algorithm>
+#include <cstring>
+#include <map>
 #include <memory>
-#include <optional>
 #include <sstream>
-#include <vector>
+#include <string_view>
 
-#include "ring/base/config.h"
 #include "ring/base/error.h"
 #include "ring/base/fd.h"
 
 namespace ring {
 namespace {
-
-struct Interface {
-    std::string name;
-    std::string address;
-    bool loopback;
-};
 
 std::string numeric(const sockaddr* address, socklen_t length) {
     char host[NI_MAXHOST];
@@ -32,33 +28,73 @@ std::string numeric(const sockaddr* address, socklen_t length) {
     return host;
 }
 
+// Asks the driver, which also works where /sys is another namespace's.
+bool is_bridge(const UniqueFd& socket, const std::string& name) {
+    ethtool_drvinfo driver{};
+    driver.cmd = ETHTOOL_GDRVINFO;
+    ifreq request{};
+    std::strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
+    request.ifr_data = reinterpret_cast<char*>(&driver);
+    return ::ioctl(socket.get(), SIOCETHTOOL, &request) == 0 && std::string_view(driver.driver) == "bridge";
+}
+
+std::optional<size_t> match_words(const std::string& words, const std::string& name, bool exact) {
+    std::istringstream list(words);
+    size_t position = 0;
+    for (std::string word; std::getline(list, word, ','); ++position) {
+        const bool whole = exact || word.starts_with('=');
+        if (word.starts_with('=')) word.erase(0, 1);
+        if (word.empty()) continue;
+        if (whole ? name == word : name.starts_with(word)) return position;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
 std::vector<Interface> interfaces() {
     ifaddrs* list = nullptr;
     if (::getifaddrs(&list) != 0) throw_errno("getifaddrs");
     const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> owner(list, ::freeifaddrs);
+    const UniqueFd socket = checked_fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
+    std::map<std::string, bool> bridges;
     std::vector<Interface> found;
-    // IPv4 before IPv6, so that a host with both uses the family that peers are likelier to have.
     for (const int family : {AF_INET, AF_INET6})
         for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
             if (entry->ifa_addr == nullptr || entry->ifa_addr->sa_family != family) continue;
             if ((entry->ifa_flags & IFF_UP) == 0) continue;
             const socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-            found.push_back(
-                {entry->ifa_name, numeric(entry->ifa_addr, length), (entry->ifa_flags & IFF_LOOPBACK) != 0});
+            Interface one;
+            // An alias of old, "eth0:1", is a second address of eth0.
+            one.name = entry->ifa_name;
+            one.address = numeric(entry->ifa_addr, length);
+            one.loopback = (entry->ifa_flags & IFF_LOOPBACK) != 0;
+            one.carrier = (entry->ifa_flags & IFF_RUNNING) != 0;
+            const std::string device = one.name.substr(0, one.name.find(':'));
+            if (bridges.count(device) == 0) bridges[device] = is_bridge(socket, device);
+            one.indirect = bridges[device] || (entry->ifa_flags & IFF_POINTOPOINT) != 0;
+            one.link_local = is_link_local(one.address);
+            found.push_back(std::move(one));
         }
     return found;
 }
 
-bool matches(std::string pattern, const std::string& name) {
-    const bool exclude = pattern.starts_with('^');
+std::optional<size_t> match_prefixes(std::string pattern, const std::string& name) {
+    const bool exclude = is_exclusion(pattern);
     if (exclude) pattern.erase(0, 1);
-    bool hit = false;
-    std::stringstream words(pattern);
-    for (std::string word; std::getline(words, word, ',');) {
-        if (word.empty()) continue;
-        hit = hit || (word.starts_with('=') ? name == word.substr(1) : name.starts_with(word));
-    }
-    return hit != exclude;
+    // As NCCL reads it: an = in front is for all of them.
+    const bool exact = pattern.starts_with('=');
+    const auto position = match_words(pattern, name, exact);
+    if (exclude) return position ? std::nullopt : std::optional<size_t>(0);
+    return position;
+}
+
+std::optional<size_t> match_names(const std::string& names, const std::string& name) {
+    return match_words(names, name, true);
+}
+
+bool is_exclusion(const std::string& pattern) {
+    return pattern.starts_with('^');
 }
 
 std::optional<std::string> source_address_towards(const std::string& host) {
@@ -79,31 +115,19 @@ std::optional<std::string> source_address_towards(const std::string& host) {
     return std::nullopt;
 }
 
-}  // namespace
-
-std::string choose_address(const std::string& store_host) {
-    const std::vector<Interface> all = interfaces();
-    const std::string& wanted = config().ifname;
-    if (!wanted.empty()) {
-        for (const Interface& one : all)
-            if (matches(wanted, one.name)) return one.address;
-        std::string names;
-        for (const Interface& one : all)
-            names += (names.empty() ? "" : ", ") + one.name + " (" + one.address + ")";
-        throw ConfigError("TORCH_RING_IFNAME='" + wanted +
-                          "' matches no interface that is up; there are: " + names);
-    }
-    if (!store_host.empty())
-        if (auto address = source_address_towards(store_host)) return *address;
-    const auto outside =
-        std::find_if(all.begin(), all.end(), [](const Interface& one) { return !one.loopback; });
-    if (outside != all.end()) return outside->address;
-    if (!all.empty()) return all.front().address;
-    throw Error("this host has no network interface that is up");
-}
-
 bool is_loopback(const std::string& address) {
     return address.starts_with("127.") || address == "::1";
+}
+
+bool is_link_local(const std::string& address) {
+    in6_addr parsed;
+    if (::inet_pton(AF_INET6, without_zone(address).c_str(), &parsed) == 1)
+        return IN6_IS_ADDR_LINKLOCAL(&parsed);
+    return address.starts_with("169.254.");
+}
+
+std::string without_zone(const std::string& address) {
+    return address.substr(0, address.find('%'));
 }
 
 }  // namespace ring

@@ -57,16 +57,24 @@ struct Acceptor::Visitor {
     }
 };
 
-Acceptor::Acceptor(const std::string& address)
-    : address_(address),
-      listener_(tcp_listen(address)),
-      epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")) {
-    port_ = tcp_port(listener_);
-    epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), &event) != 0) throw_errno("epoll_ctl");
-}
+Acceptor::Acceptor(const PortRange& ports)
+    : epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")), listeners_(ports) {}
 
 Acceptor::~Acceptor() = default;
+
+std::vector<Endpoint> Acceptor::listen(const std::vector<std::string>& addresses) {
+    const std::lock_guard lock(mutex_);
+    for (const Listeners::Listener* listener : listeners_.add(addresses)) {
+        epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
+        if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener->socket.get(), &event) != 0)
+            throw_errno("epoll_ctl");
+        log(LogLevel::kInfo, "listening on " + describe(listener->at));
+    }
+    std::vector<Endpoint> endpoints;
+    for (const std::string& address : addresses)
+        if (const auto* listener = listeners_.find(address)) endpoints.push_back(listener->at);
+    return endpoints;
+}
 
 void Acceptor::handle() {
     std::array<epoll_event, 64> events;
@@ -97,8 +105,12 @@ Clock::time_point Acceptor::next_deadline() const {
 }
 
 void Acceptor::accept_all() {
+    for (const Listeners::Listener& listener : listeners_.all()) accept_from(listener.socket);
+}
+
+void Acceptor::accept_from(const UniqueFd& listener) {
     while (true) {
-        UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        UniqueFd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (!socket) {
             // Out of descriptors: the oldest stranger makes room, so that a flood cannot lock the peers out.
             if ((errno == EMFILE || errno == ENFILE) && !visitors_.empty()) {
@@ -169,8 +181,7 @@ bool Acceptor::advance(Visitor& visitor) {
 
 void Acceptor::drop(Visitor& visitor, const char* why) {
     ++dropped_;
-    log(LogLevel::kInfo,
-        "dropped a connection to " + address_ + " port " + std::to_string(port_) + ": it " + why);
+    log(LogLevel::kInfo, "dropped a connection to " + describe(listeners_.endpoints()) + ": it " + why);
     visitor.socket.reset();
 }
 
@@ -229,8 +240,10 @@ UniqueFd Acceptor::take(uint64_t group, int from, int to, Purpose purpose, int s
     std::unique_lock lock(mutex_);
     const Key key{group, from, to, purpose, stream};
     if (!arrived_.wait_until(lock, deadline.at(), [&] { return ready_.count(key) != 0; }))
-        throw TimeoutError("rank " + std::to_string(from) + " has not connected to " + address_ + " port " +
-                           std::to_string(port_) + " in time; is it alive, and can it reach that address?");
+        throw TimeoutError(
+            "rank " + std::to_string(from) + " has not connected to " + describe(listeners_.endpoints()) +
+            " in time; is it alive, can it reach one of these, and does every firewall between "
+            "let it through? TORCH_RING_PORT_RANGE says which ports they may be");
     UniqueFd socket = std::move(ready_[key]);
     ready_.erase(key);
     tcp_configure(socket);

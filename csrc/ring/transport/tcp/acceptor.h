@@ -1,4 +1,4 @@
-// The listening socket of a process: takes connections, lets them prove themselves, hands them to the group
+// The listening sockets of a process: takes connections, lets them prove themselves, hands them to the group
 // they are for.
 //
 // Strangers cost little: nothing is allocated from what they say, a fixed number of bytes is read, each has a
@@ -18,16 +18,15 @@
 #include "ring/base/clock.h"
 #include "ring/base/fd.h"
 #include "ring/transport/tcp/handshake.h"
+#include "ring/transport/tcp/listeners.h"
 
 namespace ring {
 
 class Acceptor {
   public:
-    explicit Acceptor(const std::string& address);  // numeric; listens on a free port of it
+    // Listens on ports of this range.
+    explicit Acceptor(const PortRange& ports = {});
     ~Acceptor();
-
-    const std::string& address() const { return address_; }
-    uint16_t port() const { return port_; }
 
     // ---- for the progress thread ----
     int fd() const { return epoll_.get(); }  // readable when handle() has something to do
@@ -36,6 +35,9 @@ class Acceptor {
     Clock::time_point next_deadline() const;
 
     // ---- for any thread ----
+    // Listens on these numeric addresses from now on; returns those that it could (see Listeners), with the
+    // ports. Throws Error.
+    std::vector<Endpoint> listen(const std::vector<std::string>& addresses);
     // From now on connections for rank `to` of `group` may prove themselves with this secret.
     void expect(uint64_t group, int to, const std::string& secret);
     void forget(uint64_t group, int to);
@@ -54,16 +56,15 @@ class Acceptor {
     using Key = std::tuple<uint64_t, int, int, Purpose, int>;  // group, from, to, purpose, stream
 
     void accept_all();
+    void accept_from(const UniqueFd& listener);
     // Advances one handshake as far as its bytes allow; false when it is over, one way or the other.
     bool advance(Visitor& visitor);
     void drop(Visitor& visitor, const char* why);
     void erase(Visitor* visitor);
 
-    std::string address_;
-    uint16_t port_ = 0;
-    UniqueFd listener_;
     UniqueFd epoll_;
-    mutable std::mutex mutex_;
+    mutable std::mutex mutex_;  // guards what follows
+    Listeners listeners_;
     std::condition_variable arrived_;
     std::vector<std::unique_ptr<Visitor>> visitors_;  // oldest first
     std::map<std::pair<uint64_t, int>, std::string> secrets_;

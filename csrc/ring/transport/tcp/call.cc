@@ -1,130 +1,174 @@
 // See call.h.
 #include "ring/transport/tcp/call.h"
 
-#include <sys/socket.h>
+#include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "ring/base/error.h"
-#include "ring/transport/frame.h"
-#include "ring/transport/tcp/socket.h"
 
 namespace ring {
 namespace {
 
+// What RFC 8305 recommends.
+constexpr milliseconds kStagger{250};
+// Before an address is tried again: the peer may be flooded by strangers, and drop whom it does not know yet.
 constexpr milliseconds kRetry{50};
+constexpr milliseconds kLongestRetry{400};
+// A rank listens before it tells where: who finds all its doors closed for so long need not wait longer.
+constexpr milliseconds kClosed{5000};
+
+const char* const kAdvice =
+    ". If a firewall is between the two, it must let in the port that the rank listens on "
+    "(TORCH_RING_PORT_RANGE says which it may be); TORCH_RING_IFNAME chooses other interfaces, and "
+    "TORCH_RING_ADVERTISE says by which address a rank behind NAT can be called";
 
 }  // namespace
 
-Call::Call(std::string source, std::string address, uint16_t port, const Hello& hello, std::string secret,
-           Deadline deadline, std::function<void(int fd)> watch)
-    : source_(std::move(source)),
-      address_(std::move(address)),
-      port_(port),
+Call::Call(std::string whom, const std::vector<Route>& routes, const Hello& hello, std::string secret,
+           Deadline deadline, std::function<void(int)> watch)
+    : whom_(std::move(whom)),
       hello_(hello),
       secret_(std::move(secret)),
       deadline_(deadline),
       watch_(std::move(watch)) {
-    start();
+    auto start = Clock::now();
+    for (const Route& route : routes) {
+        if (route.obstacle.empty()) {
+            lines_.push_back({route, start, kRetry, std::nullopt, std::nullopt});
+            start += kStagger;
+        } else {
+            lines_.push_back({route, Clock::time_point::max(), kRetry, std::nullopt,
+                              Setback{Setback::Kind::kUnreachable, "not tried: " + route.obstacle}});
+        }
+    }
 }
 
-void Call::start() {
-    socket_ = tcp_start_connect(source_, address_, port_);
-    hello_.version = kProtocolVersion;
-    hello_.nonce = random_nonce();
-    state_ = State::kConnecting;
-    moved_ = 0;
-    pausing_ = false;
-    watch_(socket_.get());
+bool Call::start_due(Clock::time_point now) {
+    bool any = false;
+    for (Line& line : lines_)
+        if (!answered_ && !line.attempt && line.start <= now) {
+            line.attempt.emplace(line.route.from, line.route.to, hello_, secret_);
+            if (line.attempt->fd() >= 0) watch_(line.attempt->fd());
+            any = true;
+        }
+    return any;
 }
 
 bool Call::advance() {
-    if (pausing_) {
-        if (Clock::now() < resume_) return false;
-        start();
+    const auto now = Clock::now();
+    bool moved = true;
+    while (moved) {
+        moved = start_due(now);
+        for (Line& line : lines_)
+            if (line.attempt) moved = advance_line(line, now) || moved;
+        if (connection_) return true;
     }
-    try {
-        while (state_ != State::kDone && step()) {
-        }
-    } catch (const PeerError&) {
-        if (deadline_.passed()) throw;
-        // It may be flooded by strangers, and drop whom it does not know yet.
-        socket_.reset();
-        pausing_ = true;
-        resume_ = Clock::now() + kRetry;
-        return false;
-    }
-    if (state_ != State::kDone && deadline_.passed())
-        throw TimeoutError("no connection to " + address_ + " port " + std::to_string(port_) + " in time");
-    return state_ == State::kDone;
-}
-
-bool Call::step() {
-    switch (state_) {
-        case State::kConnecting:
-            if (!tcp_connected(socket_)) return false;
-            state_ = State::kHello;
-            return true;
-        case State::kHello:
-            if (!write(&hello_, sizeof(hello_))) return false;
-            state_ = State::kChallenge;
-            return true;
-        case State::kChallenge:
-            if (!read(&challenge_, sizeof(challenge_))) return false;
-            if (!equal_in_constant_time(challenge_.proof, server_proof(secret_, hello_, challenge_.nonce)))
-                throw PeerError("whoever listens there does not know the secret of this job");
-            answer_ = client_proof(secret_, hello_, challenge_.nonce);
-            state_ = State::kProof;
-            return true;
-        case State::kProof:
-            if (!write(answer_.data(), answer_.size())) return false;
-            state_ = State::kWelcome;
-            return true;
-        case State::kWelcome:
-            if (!read(&welcome_, sizeof(welcome_))) return false;
-            if (welcome_ != kWelcomeMagic)
-                throw PeerError("the peer answered something that is not torch_ring");
-            state_ = State::kDone;
-            return true;
-        case State::kDone:
-            break;
-    }
+    if (deadline_.passed()) throw TimeoutError("cannot reach " + whom_ + " in time: " + report());
+    give_up_where_hopeless(now);
     return false;
 }
 
-bool Call::write(const void* data, size_t bytes) {
-    while (moved_ < bytes) {
-        const ssize_t written = ::send(socket_.get(), static_cast<const char*>(data) + moved_, bytes - moved_,
-                                       MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (written > 0) {
-            moved_ += static_cast<size_t>(written);
-        } else if (errno == EAGAIN) {
+bool Call::advance_line(Line& line, Clock::time_point now) {
+    switch (line.attempt->advance()) {
+        case Attempt::Stage::kProven:
+            answer(line, now);
+            return true;
+        case Attempt::Stage::kDone:
+            connection_ = line.attempt->take();
+            reached_ = line.route.to;
+            line.attempt.reset();
             return false;
-        } else if (errno != EINTR) {
-            throw PeerError(std::string("the connection broke: ") + std::strerror(errno));
-        }
+        case Attempt::Stage::kFailed:
+            fail(line, now);
+            return true;
+        default:
+            return false;
     }
-    moved_ = 0;
-    return true;
 }
 
-bool Call::read(void* data, size_t bytes) {
-    while (moved_ < bytes) {
-        const ssize_t got =
-            ::recv(socket_.get(), static_cast<char*>(data) + moved_, bytes - moved_, MSG_DONTWAIT);
-        if (got > 0) {
-            moved_ += static_cast<size_t>(got);
-        } else if (got == 0) {
-            throw PeerError("the peer closed the connection");
-        } else if (errno == EAGAIN) {
-            return false;
-        } else if (errno != EINTR) {
-            throw PeerError(std::string("the connection broke: ") + std::strerror(errno));
+void Call::answer(Line& line, Clock::time_point now) {
+    answered_ = true;
+    for (Line& other : lines_)
+        if (&other != &line && other.attempt) {
+            other.attempt.reset();
+            other.start = now + kStagger;
         }
+    line.attempt->answer();
+}
+
+void Call::fail(Line& line, Clock::time_point now) {
+    line.setback = line.attempt->setback();
+    line.attempt.reset();
+    line.start = now + line.pause;
+    line.pause = std::min(2 * line.pause, kLongestRetry);
+    answered_ = false;  // if one had, this was it: no other is under way
+    // The next one need not wait for its turn.
+    const auto untried = [](const Line& one) { return !one.attempt && !one.setback; };
+    const auto next = std::find_if(lines_.begin(), lines_.end(), untried);
+    if (next == lines_.end() || next->start <= now) return;
+    const auto early = next->start - now;
+    for (Line& one : lines_)
+        if (untried(one)) one.start -= early;
+}
+
+void Call::give_up_where_hopeless(Clock::time_point now) {
+    const auto all = [&](auto holds) {
+        return std::all_of(lines_.begin(), lines_.end(), [&](const Line& one) {
+            const bool connected = one.attempt && one.attempt->setback().kind == Setback::Kind::kTransient;
+            return one.setback && !connected && holds(one.setback->kind);
+        });
+    };
+    const auto hopeless = [](Setback::Kind kind) {
+        return kind == Setback::Kind::kUnreachable || kind == Setback::Kind::kLocal;
+    };
+    const bool closed =
+        all([&](Setback::Kind kind) { return hopeless(kind) || kind == Setback::Kind::kRefused; });
+    if (!closed) {
+        closed_since_.reset();
+        return;
     }
-    moved_ = 0;
-    return true;
+    if (!closed_since_) closed_since_ = now;
+    if (all(hopeless) || now >= *closed_since_ + kClosed)
+        throw PeerError("cannot reach " + whom_ + ": " + report());
+}
+
+std::string Call::report() const {
+    std::string text;
+    bool advise = false;
+    for (const Line& line : lines_) {
+        Setback setback{Setback::Kind::kTransient, "not tried yet"};
+        if (line.setback)
+            setback = *line.setback;
+        else if (line.attempt)
+            setback = line.attempt->setback();
+        advise =
+            advise || (setback.kind != Setback::Kind::kTransient && setback.kind != Setback::Kind::kLocal);
+        text += (text.empty() ? "" : "; ") + describe(line.route.to);
+        if (!line.route.from.empty()) text += " from " + line.route.from;
+        if (!line.route.remark.empty()) text += " (" + line.route.remark + ")";
+        text += ": " + setback.text;
+    }
+    if (lines_.empty()) text = "it has published no address";
+    return text + (advise ? kAdvice : "");
+}
+
+Clock::time_point Call::next() const {
+    auto at = deadline_.at();
+    if (answered_) return at;
+    for (const Line& line : lines_)
+        if (!line.attempt) at = std::min(at, line.start);
+    return at;
+}
+
+void Call::wait(Clock::time_point until) const {
+    std::vector<pollfd> waiting;
+    for (const Line& line : lines_)
+        if (line.attempt) waiting.push_back({line.attempt->fd(), line.attempt->events(), 0});
+    if (::poll(waiting.data(), waiting.size(), Deadline(std::min(until, next())).poll_ms()) < 0 &&
+        errno != EINTR)
+        throw_errno("poll");
 }
 
 }  // namespace ring

@@ -10,8 +10,6 @@
 #include <string_view>
 
 #include "ring/base/error.h"
-#include "ring/transport/frame.h"
-#include "ring/transport/tcp/socket.h"
 
 namespace ring {
 namespace {
@@ -67,21 +65,6 @@ Digest client_proof(const std::string& secret, const Hello& hello, const Nonce& 
 
 bool equal_in_constant_time(const Digest& a, const Digest& b) {
     return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
-}
-
-void introduce(const UniqueFd& socket, Hello hello, const std::string& secret, Deadline deadline) {
-    hello.version = kProtocolVersion;
-    hello.nonce = random_nonce();
-    tcp_write_all(socket, &hello, sizeof(hello), deadline);
-    Challenge challenge;
-    tcp_read_all(socket, &challenge, sizeof(challenge), deadline);
-    if (!equal_in_constant_time(challenge.proof, server_proof(secret, hello, challenge.nonce)))
-        throw PeerError("whoever listens there does not know the secret of this job");
-    const Digest answer = client_proof(secret, hello, challenge.nonce);
-    tcp_write_all(socket, answer.data(), answer.size(), deadline);
-    uint32_t welcome = 0;
-    tcp_read_all(socket, &welcome, sizeof(welcome), deadline);
-    if (welcome != kWelcomeMagic) throw PeerError("the peer answered something that is not torch_ring");
 }
 
 }  // namespace ring

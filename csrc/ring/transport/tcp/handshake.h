@@ -13,9 +13,6 @@
 #include <cstdint>
 #include <string>
 
-#include "ring/base/clock.h"
-#include "ring/base/fd.h"
-
 namespace ring {
 
 using Nonce = std::array<uint8_t, 16>;
@@ -53,8 +50,5 @@ std::string fingerprint(const std::string& secret);
 Digest server_proof(const std::string& secret, const Hello& hello, const Nonce& nonce);
 Digest client_proof(const std::string& secret, const Hello& hello, const Nonce& nonce);
 bool equal_in_constant_time(const Digest& a, const Digest& b);
-
-// The client's side, in the calling thread. Throws PeerError, or TimeoutError.
-void introduce(const UniqueFd& socket, Hello hello, const std::string& secret, Deadline deadline);
 
 }  // namespace ring

@@ -23,14 +23,14 @@ constexpr milliseconds kConnectRetry{20};
 // together.
 constexpr int kBacklog = 1024;
 
-struct Endpoint {
+struct SocketAddress {
     sockaddr_storage storage{};
     socklen_t length = 0;
 
     const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
 };
 
-Endpoint endpoint(const std::string& address, uint16_t port) {
+SocketAddress socket_address(const std::string& address, uint16_t port) {
     addrinfo hints{};
     hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
     hints.ai_socktype = SOCK_STREAM;
@@ -38,7 +38,7 @@ Endpoint endpoint(const std::string& address, uint16_t port) {
     const int code = ::getaddrinfo(address.c_str(), std::to_string(port).c_str(), &hints, &list);
     if (code != 0) throw Error("'" + address + "' is not a numeric network address: " + ::gai_strerror(code));
     const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, ::freeaddrinfo);
-    Endpoint result;
+    SocketAddress result;
     std::memcpy(&result.storage, list->ai_addr, list->ai_addrlen);
     result.length = list->ai_addrlen;
     return result;
@@ -68,36 +68,28 @@ int outcome_of(const UniqueFd& socket) {
     return code;
 }
 
-// A socket of the chosen interface; its port is chosen at connect, when the kernel knows the peer.
-UniqueFd open_from(const std::string& source, const Endpoint& peer, const std::string& where) {
-    const Endpoint here = endpoint(source, 0);
-    UniqueFd socket = open_socket(peer.storage.ss_family);
-    if (here.storage.ss_family != peer.storage.ss_family)
-        throw PeerError("cannot connect from " + source + " to " + where +
-                        ": one is IPv4, the other IPv6; set TORCH_RING_IFNAME to interfaces of one family");
+}  // namespace
+
+UniqueFd tcp_try_listen(const Endpoint& at) {
+    const SocketAddress here = socket_address(at.address, at.port);
+    UniqueFd socket = open_socket(here.storage.ss_family);
     const int on = 1;
-    (void)::setsockopt(socket.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-    if (::bind(socket.get(), here.get(), here.length) != 0) throw_errno("bind to " + source);
+    // What an earlier process left in TIME_WAIT on a port that was asked for does not matter.
+    if (at.port != 0) (void)::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (::bind(socket.get(), here.get(), here.length) != 0 || ::listen(socket.get(), kBacklog) != 0) {
+        const int code = errno;
+        socket.reset();
+        errno = code;
+        return socket;
+    }
+    // A congestion control that is not allowed is found out here, on every rank, before anyone connects.
+    if (!config().congestion.empty()) choose_congestion_control(socket);
     return socket;
 }
 
-// One attempt; the error code of the kernel, 0 when connected.
-int try_connect(const UniqueFd& socket, const Endpoint& peer, Deadline deadline) {
-    if (::connect(socket.get(), peer.get(), peer.length) == 0) return 0;
-    if (errno != EINPROGRESS) return errno;
-    if (!wait_for(socket, POLLOUT, deadline)) return ETIMEDOUT;
-    return outcome_of(socket);
-}
-
-}  // namespace
-
-UniqueFd tcp_listen(const std::string& address) {
-    const Endpoint here = endpoint(address, 0);
-    UniqueFd socket = open_socket(here.storage.ss_family);
-    if (::bind(socket.get(), here.get(), here.length) != 0) throw_errno("bind to " + address);
-    if (::listen(socket.get(), kBacklog) != 0) throw_errno("listen on " + address);
-    // A congestion control that is not allowed is found out here, on every rank, before anyone connects.
-    if (!config().congestion.empty()) choose_congestion_control(socket);
+UniqueFd tcp_listen(const std::string& address, uint16_t port) {
+    UniqueFd socket = tcp_try_listen({address, port});
+    if (!socket) throw_errno("listen on " + describe(Endpoint{address, port}));
     return socket;
 }
 
@@ -111,43 +103,46 @@ uint16_t tcp_port(const UniqueFd& socket) {
     return ntohs(port);
 }
 
-UniqueFd tcp_connect(const std::string& source, const std::string& address, uint16_t port,
-                     Deadline deadline) {
-    const Endpoint peer = endpoint(address, port);
-    const std::string where = address + " port " + std::to_string(port);
+int tcp_start_connect(const std::string& from, const Endpoint& to, UniqueFd& socket) {
+    const SocketAddress peer = socket_address(to.address, to.port);
+    socket = UniqueFd(::socket(peer.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!socket) return errno;
+    if (!from.empty()) {
+        const SocketAddress here = socket_address(from, 0);
+        const int on = 1;
+        // The port is chosen at connect, when the kernel knows the peer.
+        (void)::setsockopt(socket.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+        if (::bind(socket.get(), here.get(), here.length) != 0) return errno;
+    }
+    if (::connect(socket.get(), peer.get(), peer.length) == 0 || errno == EINPROGRESS) return 0;
+    return errno;
+}
+
+bool tcp_connect_ended(const UniqueFd& socket, int& code) {
+    pollfd waiting{socket.get(), POLLOUT, 0};
+    if (::poll(&waiting, 1, 0) <= 0) return false;
+    code = outcome_of(socket);
+    return true;
+}
+
+UniqueFd tcp_connect(const std::string& address, uint16_t port, Deadline deadline) {
+    const Endpoint peer{address, port};
     while (true) {
-        UniqueFd socket = open_from(source, peer, where);
-        const int code = try_connect(socket, peer, deadline);
+        UniqueFd socket;
+        int code = tcp_start_connect("", peer, socket);
+        if (code == 0 && (!wait_for(socket, POLLOUT, deadline) || !tcp_connect_ended(socket, code)))
+            code = ETIMEDOUT;
         if (code == 0) {
             tcp_configure(socket);
             return socket;
         }
         if (deadline.passed())
-            throw TimeoutError("cannot connect to " + where + " in time: " + std::strerror(code));
+            throw TimeoutError("cannot connect to " + describe(peer) + " in time: " + std::strerror(code));
         if (code != ECONNREFUSED && code != ETIMEDOUT && code != EAGAIN && code != ECONNRESET &&
             code != EINTR)
-            throw PeerError("cannot connect from " + source + " to " + where + ": " + std::strerror(code) +
-                            "; if that is the wrong interface, set TORCH_RING_IFNAME");
+            throw PeerError("cannot connect to " + describe(peer) + ": " + std::strerror(code));
         std::this_thread::sleep_for(kConnectRetry);
     }
-}
-
-UniqueFd tcp_start_connect(const std::string& source, const std::string& address, uint16_t port) {
-    const Endpoint peer = endpoint(address, port);
-    UniqueFd socket = open_from(source, peer, address + " port " + std::to_string(port));
-    if (::connect(socket.get(), peer.get(), peer.length) != 0 && errno != EINPROGRESS)
-        throw PeerError("cannot connect from " + source + " to " + address + " port " + std::to_string(port) +
-                        ": " + std::strerror(errno));
-    return socket;
-}
-
-bool tcp_connected(const UniqueFd& socket) {
-    pollfd waiting{socket.get(), POLLOUT, 0};
-    if (::poll(&waiting, 1, 0) <= 0) return false;
-    if (const int code = outcome_of(socket); code != 0)
-        throw PeerError(std::string("it does not take a connection: ") + std::strerror(code));
-    tcp_configure(socket);
-    return true;
 }
 
 void tcp_configure(const UniqueFd& socket) {

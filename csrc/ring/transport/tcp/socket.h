@@ -8,24 +8,28 @@
 #include <string>
 
 #include "ring/base/clock.h"
+#include "ring/base/endpoint.h"
 #include "ring/base/fd.h"
 
 namespace ring {
 
-// Listens on a free port of this numeric address only. Throws Error.
-UniqueFd tcp_listen(const std::string& address);
+// Listens on this numeric address only, on this port; 0: on a free one. Throws Error.
+UniqueFd tcp_listen(const std::string& address, uint16_t port = 0);
+// The same; none, with errno, where the kernel refuses the address or the port.
+UniqueFd tcp_try_listen(const Endpoint& at);
 
 // The port that a socket is bound to.
 uint16_t tcp_port(const UniqueFd& socket);
 
-// Connects from the numeric address `source` to `address`, retrying until the deadline while the peer
-// refuses. The socket is non-blocking. Throws PeerError that says what the kernel said, or TimeoutError.
-UniqueFd tcp_connect(const std::string& source, const std::string& address, uint16_t port, Deadline deadline);
+// Connects to a numeric address, retrying until the deadline while the peer refuses. The socket is
+// non-blocking. Throws PeerError that says what the kernel said, or TimeoutError.
+UniqueFd tcp_connect(const std::string& address, uint16_t port, Deadline deadline);
 
-// The same without waiting: begins to connect, once. Throws PeerError.
-UniqueFd tcp_start_connect(const std::string& source, const std::string& address, uint16_t port);
-// Whether that has come to its end. Throws PeerError where it failed.
-bool tcp_connected(const UniqueFd& socket);
+// The same without waiting: begins to connect, once, from the numeric address `from` or, "", from any. The
+// code of the kernel's error; 0 where it has begun.
+int tcp_start_connect(const std::string& from, const Endpoint& to, UniqueFd& socket);
+// Whether that has come to its end; `code` is then the kernel's, 0 when connected.
+bool tcp_connect_ended(const UniqueFd& socket, int& code);
 
 // Options that every data and control socket has.
 void tcp_configure(const UniqueFd& socket);

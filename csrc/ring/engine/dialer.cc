@@ -1,0 +1,97 @@
+// See dialer.h.
+#include "ring/engine/dialer.h"
+
+#include <netdb.h>
+
+#include <algorithm>
+#include <memory>
+#include <unordered_map>
+
+#include "ring/base/config.h"
+#include "ring/base/error.h"
+
+namespace ring {
+namespace {
+
+std::string numeric_address_of(const std::string& host) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* list = nullptr;
+    const int code = ::getaddrinfo(host.c_str(), nullptr, &hints, &list);
+    if (code != 0)
+        throw ConfigError("TORCH_RING_ADVERTISE names '" + host +
+                          "', which this host cannot resolve: " + ::gai_strerror(code));
+    const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, ::freeaddrinfo);
+    char text[NI_MAXHOST];
+    if (::getnameinfo(list->ai_addr, list->ai_addrlen, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) != 0)
+        throw ConfigError("TORCH_RING_ADVERTISE names '" + host + "', which has no numeric address");
+    return text;
+}
+
+}  // namespace
+
+std::vector<Endpoint> open_to_others(Acceptor& acceptor, const Reach& reach) {
+    std::vector<Endpoint> endpoints = acceptor.listen(reach.addresses);
+    log(LogLevel::kInfo,
+        "other hosts may call " + describe(endpoints) +
+            (reach.chosen_by.empty() ? "" : ", the interfaces that " + reach.chosen_by + " chooses"));
+    for (Endpoint& one : endpoints)
+        one.address = without_zone(one.address);  // who calls has zones of its own
+    if (const auto& [host, port] = config().advertise; !host.empty()) {
+        const Endpoint outside{numeric_address_of(host), port != 0 ? port : endpoints.front().port};
+        std::erase(endpoints, outside);
+        endpoints.insert(endpoints.begin(), outside);
+    }
+    return endpoints;
+}
+
+Dialer::Dialer(Reach reach, std::vector<std::vector<Endpoint>> addresses, const Roster& roster)
+    : reach_(std::move(reach)), addresses_(std::move(addresses)) {
+    std::unordered_map<std::string, int> owners;
+    for (int rank = 0; rank < static_cast<int>(addresses_.size()); ++rank)
+        for (const auto& [address, _] : addresses_[rank]) {
+            const auto [owner, is_new] = owners.emplace(address, rank);
+            if (is_new || roster.networks[owner->second] == roster.networks[rank]) continue;
+            auto& ranks = shared_[address];
+            if (ranks.empty()) ranks.push_back(owner->second);
+            ranks.push_back(rank);
+        }
+}
+
+std::vector<Route> Dialer::routes(const Layout& layout, const Roster& roster, int peer) const {
+    const bool same_machine = roster.networks[peer] == roster.networks[layout.rank()];
+    std::vector<Route> routes;
+    for (const auto& [address, port] : addresses_[peer]) {
+        std::string remark;
+        if (const auto shared = shared_.find(address); shared != shared_.end()) {
+            const auto& ranks = shared->second;
+            const auto other = std::find_if(ranks.begin(), ranks.end(), [&](int rank) {
+                return roster.networks[rank] != roster.networks[peer];
+            });
+            if (other != ranks.end()) remark = "an address of " + layout.describe(*other) + " too";
+        }
+        for (Way& way : ways_to(reach_, address, same_machine))
+            routes.push_back(
+                {{std::move(way.to), port}, std::move(way.from), std::move(way.obstacle), remark});
+    }
+    return routes;
+}
+
+Call Dialer::call(const Layout& layout, const Roster& roster, int peer, Purpose purpose, int stream,
+                  Deadline deadline, std::function<void(int fd)> watch) const {
+    const Hello hello{.purpose = purpose,
+                      .stream = static_cast<uint8_t>(stream),
+                      .group = roster.group,
+                      .from = layout.rank(),
+                      .to = peer};
+    return Call(layout.describe(peer), routes(layout, roster, peer), hello, roster.secret, deadline,
+                std::move(watch));
+}
+
+void Dialer::remember(int peer, const Call& done) {
+    auto& known = addresses_[peer];
+    std::erase(known, done.reached());
+    known.insert(known.begin(), done.reached());
+}
+
+}  // namespace ring

@@ -1,0 +1,180 @@
+"""Ranks find each other whatever the names, families, interfaces and routes of their hosts are."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from harness import Job
+from harness.scene import Scene
+from harness.worker import init_group
+from torch._C._distributed_c10d import FileStore
+
+TIMEOUT = 10.0
+PROMPT = 5.0  # seconds for what needs no wait, on a busy machine
+
+
+def work() -> None:
+    """A collective, and messages, which are connected when they are first sent."""
+    rank, size = dist.get_rank(), dist.get_world_size()
+    tensor = torch.full((1000,), float(rank + 1))
+    dist.all_reduce(tensor)
+    assert tensor[0] == size * (size + 1) / 2
+    got = torch.empty(100_000)
+    to, source = (rank + 1) % size, (rank - 1) % size
+    sent = torch.full((100_000,), float(rank))
+    exchange = [dist.P2POp(dist.isend, sent, to), dist.P2POp(dist.irecv, got, source)]
+    for request in dist.batch_isend_irecv(exchange):
+        request.wait()
+    assert got[0] == source
+
+
+def meet(timeout: float = TIMEOUT) -> None:
+    init_group(timeout)
+    work()
+
+
+def meet_by_file(path: str, rank: int, size: int) -> None:
+    store = FileStore(path, size)
+    dist.init_process_group(
+        "ring", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=TIMEOUT)
+    )
+    work()
+
+
+def meet_in(scene: Scene, layout: str, masters: list[str], **options: str) -> str:
+    """Forms a group and uses it; what the ranks logged. `masters`: MASTER_ADDR by host."""
+    env = {"TORCH_RING_LOG_LEVEL": "info", **options}
+    job = Job(scene, layout, env=env, rank_env=by_rank(layout, masters))
+    with job:
+        started = time.monotonic()
+        job.run(meet)
+        assert time.monotonic() - started < PROMPT
+        return "".join(process.log.read_text() for process in job.processes)
+
+
+def by_rank(layout: str, masters: list[str]) -> dict[int, dict[str, str]]:
+    ranks_per_host = int(layout.partition("x")[2])
+    ranks = range(len(masters) * ranks_per_host)
+    return {rank: {"MASTER_ADDR": masters[rank // ranks_per_host]} for rank in ranks}
+
+
+@pytest.fixture(scope="module")
+def plain(namespaces: None) -> Iterator[Scene]:
+    """Two hosts of both families; each has a bridge for containers that is the same everywhere."""
+    with closing(Scene(2, "pytest-plain")) as scene:
+        for host in range(2):
+            scene.bridge(host, "docker0", "172.17.0.1/16")
+        scene.cable(0, "eth0", 1, "eth0")
+        for host in range(2):
+            scene.assign(host, "eth0", f"10.78.0.{host + 1}/24", f"fd78::{host + 1}/64")
+            scene.names(host, "127.0.1.1 node0\n" if host == 0 else "10.78.0.1 node0\n")
+        yield scene
+
+
+@pytest.mark.parametrize("master", ["localhost", "127.0.0.1", "0.0.0.0", "::1", "node0"])
+def test_the_stores_host_calls_it_by_a_name_of_its_own(plain: Scene, master: str) -> None:
+    """As Kubeflow's operators do; and Debian, where a host's own name is 127.0.1.1."""
+    meet_in(plain, "2x1", [master, "10.78.0.1"])
+
+
+def test_so_it_does_with_several_ranks_on_each_host(plain: Scene) -> None:
+    meet_in(plain, "2x2", ["localhost", "node0"])
+
+
+@pytest.mark.parametrize("ifname", ["", "eth0", "e,d", "d,e", "^lo"])
+def test_without_a_store_on_the_network(plain: Scene, ifname: str, tmp_path: Path) -> None:
+    with Job(plain, "2x1", env={"TORCH_RING_IFNAME": ifname}) as job:
+        started = time.monotonic()
+        path = str(tmp_path / "store")
+        calls = [job.submit(meet_by_file, path, rank, 2, ranks=[rank]) for rank in range(2)]
+        for call in calls:
+            call.values()
+        assert time.monotonic() - started < PROMPT
+
+
+@pytest.fixture
+def one_of_both_families(plain: Scene) -> Iterator[Scene]:
+    plain.names(0, "fd78::1 node0\n10.78.0.1 node0\n")
+    plain.sysctl(1, "ipv6.conf.all.disable_ipv6=1")
+    yield plain
+    plain.sysctl(1, "ipv6.conf.all.disable_ipv6=0")
+    plain.assign(1, "eth0", "fd78::2/64")
+
+
+def test_a_host_of_both_families_and_one_of_ipv4_alone(one_of_both_families: Scene) -> None:
+    meet_in(one_of_both_families, "2x1", ["node0", "10.78.0.1"])
+
+
+def test_by_link_local_addresses_alone(namespaces: None) -> None:
+    with closing(Scene(2, "pytest-links")) as scene:
+        scene.cable(0, "spare0", 1, "spare1")  # so that neither the names nor the numbers of the zones agree
+        scene.cable(0, "eth0", 1, "net7")
+        store = scene.link_local(0, "eth0")
+        meet_in(scene, "2x1", ["::1", f"{store}%net7"])
+        meet_in(scene, "2x1", [f"{store}%eth0", f"{store}%net7"], TORCH_RING_IFNAME="=eth0,=net7")
+
+
+def test_the_way_to_the_store_is_not_the_way_to_the_peer(namespaces: None) -> None:
+    with closing(Scene(3, "pytest-routes")) as scene:
+        for host in (1, 2):
+            scene.cable(0, f"mgmt{host}", host, "mgmt0")
+            scene.assign(0, f"mgmt{host}", f"10.79.{host}.1/24")
+            scene.assign(host, "mgmt0", f"10.79.{host}.2/24")
+        scene.cable(1, "eth0", 2, "eth0")
+        for host in (1, 2):
+            scene.assign(host, "eth0", f"10.78.0.{host}/24")
+        # What is sent to the network of the other's store is lost, without a word.
+        scene.ip(1, "route", "add", "10.79.2.0/24", "via", "10.79.1.1")
+        scene.ip(2, "route", "add", "10.79.1.0/24", "via", "10.79.2.1")
+        meet_in(scene, "3x1", ["localhost", "10.79.1.1", "10.79.2.1"])
+
+
+@pytest.fixture(scope="module")
+def two_networks(namespaces: None) -> Iterator[Scene]:
+    """The store is reached by the first, which is for management."""
+    with closing(Scene(2, "pytest-networks")) as scene:
+        scene.cable(0, "mgmt0", 1, "mgmt0")
+        scene.cable(0, "eth0", 1, "eth0")
+        for host in range(2):
+            scene.assign(host, "mgmt0", f"10.79.0.{host + 1}/24")
+            scene.assign(host, "eth0", f"10.78.0.{host + 1}/24")
+        yield scene
+
+
+@pytest.mark.parametrize(
+    ("options", "offered"),
+    [
+        ({}, "10.79 10.78"),
+        ({"GLOO_SOCKET_IFNAME": "eth0"}, "10.78"),
+        ({"GLOO_SOCKET_IFNAME": "eth0,mgmt0"}, "10.78 10.79"),
+        ({"NCCL_SOCKET_IFNAME": "^lo,mgmt"}, "10.78"),
+        ({"NCCL_SOCKET_IFNAME": "=mgmt0", "GLOO_SOCKET_IFNAME": "eth0"}, "10.78"),
+        ({"GLOO_SOCKET_IFNAME": "mgmt0", "TORCH_RING_IFNAME": "eth0"}, "10.78"),
+    ],
+)
+def test_interfaces_chosen_for_other_libraries(
+    two_networks: Scene, options: dict[str, str], offered: str
+) -> None:
+    log = meet_in(two_networks, "2x1", ["10.79.0.1"] * 2, **options)
+    lines = re.findall(r"other hosts may call .*", log)
+    assert len(lines) == 2
+    for line in lines:
+        assert " ".join(re.findall(r"(10\.7\d)\.0\.\d port", line)) == offered
+        chosen = [f"{name}='{value}'" for name, value in options.items() if name in line]
+        assert bool(chosen) == bool(options) and all(one in line for one in chosen), line
+    assert "warning" not in log
+
+
+@pytest.mark.parametrize("name", ["GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"])
+@pytest.mark.parametrize("value", ["lo", "nope"])
+def test_a_choice_for_another_library_that_is_of_no_use(two_networks: Scene, name: str, value: str) -> None:
+    log = meet_in(two_networks, "2x1", ["10.79.0.1"] * 2, **{name: value})
+    assert log.count(f"warning: {name}='{value}'") == 2
