@@ -55,6 +55,16 @@ def reduce_every_senseless_pair() -> list[str]:
     return messages
 
 
+def average_the_largest() -> None:
+    """The sum of all ranks' does not fit the type, the average does."""
+    for dtype in (torch.float16, torch.float8_e4m3fn, torch.float8_e5m2):
+        for numel in (3, 100_003):
+            tensor = torch.full((numel,), torch.finfo(dtype).max).to(dtype)
+            expected = tensor.clone()
+            dist.all_reduce(tensor, op=dist.ReduceOp.AVG)
+            assert tensor.view(torch.uint8).equal(expected.view(torch.uint8)), f"{dtype}: {tensor[0]}"
+
+
 def _reduce(inputs: list[torch.Tensor], op: str, case: Case) -> str:
     held = hold(inputs[dist.get_rank()], case.form)
     dist.all_reduce(held.tensor, op=getattr(dist.ReduceOp, op))
@@ -67,6 +77,11 @@ def _reduce(inputs: list[torch.Tensor], op: str, case: Case) -> str:
 def test_every_dtype_and_op(pools: Pools, layout: str) -> None:
     digests = pools.get(layout).run(reduce_every_pair, layout)
     assert all(each == digests[0] for each in digests)
+
+
+@pytest.mark.parametrize("layout", ["1x3", "3x1", "2x2", "2+1"])
+def test_averages_that_fit_do_not_overflow(pools: Pools, layout: str) -> None:
+    pools.get(layout).run(average_the_largest)
 
 
 @settings(max_examples=400)

@@ -120,7 +120,7 @@ def check_reduction(result: torch.Tensor, inputs: Sequence[torch.Tensor], op: st
     if dtype in FLOATS and op in ("SUM", "AVG", "PRODUCT"):
         expected = _exact_reals(operands, op)
         error = np.abs(got - expected)
-        wrong = ~(error <= _bound(operands, expected, dtype, op, layout))
+        wrong = ~(error <= _bound(operands, expected, dtype, op))
     else:
         expected = _exact(operands, op)
         wrong = (got != expected) & ~((got != got) & (expected != expected))
@@ -173,14 +173,13 @@ def _fold(function: np.ufunc, operands: list[Array]) -> Array:
     return np.asarray(total)
 
 
-def _bound(operands: list[Array], exact: Array, dtype: str, op: str, layout: Layout) -> Array:
+def _bound(operands: list[Array], exact: Array, dtype: str, op: str) -> Array:
     """How far from `exact` a correct result may lie, in whatever order the ranks were added.
 
     Each input passes through at most n - 1 operations, one more for AVG's division, and each of them
     multiplies its share of the result by some 1 + d, |d| <= u. So a sum is off by at most ((1 + u)^n - 1) *
-    sum |x|, and a product by the same factor of itself. 16-bit types compute in float32 and also round to
-    16 bits whenever a partial result is stored: once at the end where there is one host; otherwise at most
-    once for each host's own part and once for each of the H - 1 hops between hosts.
+    sum |x|, and a product by the same factor of itself. 16-bit types compute in float32 and round to 16 bits
+    once, at the end, on any layout.
     """
     n = len(operands)
     if n == 1:
@@ -193,16 +192,10 @@ def _bound(operands: list[Array], exact: Array, dtype: str, op: str, layout: Lay
         size = np.abs(exact)
     else:
         size = np.sum(np.abs(np.stack(operands)), axis=0) / (n if op == "AVG" else 1)
-    if sixteen_bit and layout.hosts == 1:
-        computed = (computing - 1) * size
-        bound = computed + ROUNDOFF[dtype] * (np.abs(exact) + computed) + UNDERFLOW[dtype]
-    else:
-        parts = sum(ranks > 1 for ranks in layout.ranks_per_host)
-        if op != "PRODUCT":  # of one host's part only the share of that host is rounded
-            parts = min(parts, 1)
-        roundings = parts + layout.hosts - 1 if sixteen_bit else 0
-        storing = (1 + np.longdouble(ROUNDOFF[dtype])) ** roundings
-        bound = (computing * storing - 1) * size + (layout.world_size + roundings) * UNDERFLOW[dtype]
+    computed = (computing - 1) * size
+    bound = computed + n * UNDERFLOW["float32" if sixteen_bit else dtype]
+    if sixteen_bit:
+        bound = bound + ROUNDOFF[dtype] * (np.abs(exact) + computed) + UNDERFLOW[dtype]
     # The reference itself was computed in a type with some 2^-53 of roundoff or less.
     slack = n * size * np.finfo(exact.dtype).eps
     return np.asarray(bound + slack)
