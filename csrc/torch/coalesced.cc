@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "torch/interrupts.h"
+
 namespace torch_ring {
 
 bool CoalescedWork::wait(std::chrono::milliseconds timeout) {
@@ -10,6 +12,8 @@ bool CoalescedWork::wait(std::chrono::milliseconds timeout) {
     for (const auto& work : works_) {
         try {
             work->wait(timeout);
+        } catch (const Interrupted&) {
+            throw;
         } catch (...) {
             if (first == nullptr) first = std::current_exception();
         }

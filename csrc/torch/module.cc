@@ -8,6 +8,7 @@
 #include "ring/topology/ping_pong.h"
 #include "torch/backend.h"
 #include "torch/errors.h"
+#include "torch/interrupts.h"
 #include "torch/options.h"
 #include "torch/plan.h"
 
@@ -18,6 +19,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
     // Their bindings must be there before classes that derive from c10d's are bound.
     py::module_::import("torch.distributed");
     torch_ring::register_translators();
+    torch_ring::register_interrupts();
     torch_ring::register_plan(module);
     torch_ring::register_options(module);
 

@@ -2,6 +2,8 @@
 #include "torch/store.h"
 
 #include <c10/util/Exception.h>
+#include <torch/csrc/distributed/c10d/FileStore.hpp>
+#include <torch/csrc/distributed/c10d/HashStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
@@ -9,11 +11,31 @@
 #include <atomic>
 
 #include "ring/base/error.h"
+#include "ring/base/interrupt.h"
 
 namespace torch_ring {
 namespace {
 
+using std::chrono::milliseconds;
+
 std::atomic<int> in_use{0};
+
+constexpr milliseconds kWhole{24 * 3600 * 1000};
+// Of a wait that can be interrupted; each costs the store a round trip.
+constexpr milliseconds kSlice{500};
+
+const c10d::Store& innermost(const c10d::Store& store) {
+    const auto* prefix = dynamic_cast<const c10d::PrefixStore*>(&store);
+    return prefix == nullptr ? store
+                             : innermost(*const_cast<c10d::PrefixStore*>(prefix)->getUnderlyingStore());
+}
+
+bool is_c10d_own(const c10d::Store& store) {
+    const c10d::Store* const inner = &innermost(store);
+    return dynamic_cast<const c10d::TCPStore*>(inner) != nullptr ||
+           dynamic_cast<const c10d::FileStore*>(inner) != nullptr ||
+           dynamic_cast<const c10d::HashStore*>(inner) != nullptr;
+}
 
 }  // namespace
 
@@ -31,12 +53,20 @@ void TorchStore::set(const std::string& key, const std::string& value) {
 }
 
 void TorchStore::wait(const std::vector<std::string>& keys, ring::Deadline deadline) {
-    try {
-        // At least a millisecond: c10d takes 0 for "no limit".
-        store_->wait(keys, std::chrono::milliseconds(std::max(1, deadline.poll_ms(24 * 3600 * 1000))));
-    } catch (const c10::DistStoreError& error) {
-        if (deadline.passed()) throw ring::TimeoutError(error.what_without_backtrace());
-        throw;
+    // In slices, since nothing but its timeout ends a wait of c10d's own stores. One that is written in
+    // Python runs the handlers itself, and has errors of its own.
+    const milliseconds longest = ring::is_interruptible() && is_c10d_own(*store_) ? kSlice : kWhole;
+    while (true) {
+        ring::check_interrupt();
+        const auto slice = ring::Deadline::after(longest);
+        try {
+            // At least a millisecond: c10d takes 0 for "no limit".
+            const int left = deadline.poll_ms(static_cast<int>(longest.count()));
+            return store_->wait(keys, milliseconds(std::max(1, left)));
+        } catch (const c10::DistStoreError& error) {
+            if (deadline.passed()) throw ring::TimeoutError(error.what_without_backtrace());
+            if (!slice.passed()) throw;
+        }
     }
 }
 
@@ -63,10 +93,7 @@ bool TorchStore::has(const std::string& key) {
 }
 
 std::string TorchStore::host() const {
-    const c10d::Store* store = store_.get();
-    while (const auto* prefix = dynamic_cast<const c10d::PrefixStore*>(store))
-        store = const_cast<c10d::PrefixStore*>(prefix)->getUnderlyingStore().get();
-    const auto* tcp = dynamic_cast<const c10d::TCPStore*>(store);
+    const auto* const tcp = dynamic_cast<const c10d::TCPStore*>(&innermost(*store_));
     return tcp == nullptr ? "" : tcp->getHost();
 }
 

@@ -2,6 +2,7 @@
 #include "torch/work.h"
 
 #include "torch/errors.h"
+#include "torch/interrupts.h"
 
 namespace torch_ring {
 
@@ -68,6 +69,8 @@ bool RingWork::wait(std::chrono::milliseconds timeout) {
             for (const auto& operation : operations_) {
                 try {
                     group_->wait(operation, limit);
+                } catch (const Interrupted&) {
+                    throw;
                 } catch (...) {
                     // What the operation failed with comes from complete(), below; this is the limit of this
                     // wait.

@@ -33,7 +33,8 @@ class RingWork : public c10d::Work {
 
     RingWork(std::shared_ptr<ring::Communicator> group, const Call& call);
 
-    // kNoTimeout waits until the operations' own deadline.
+    // kNoTimeout waits until the operations' own deadline. What a signal's handler raises leaves it, and the
+    // operations go on.
     bool wait(std::chrono::milliseconds timeout = kNoTimeout) override;
     void synchronize() override { wait(); }
     void abort() override;

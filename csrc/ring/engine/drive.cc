@@ -13,6 +13,7 @@
 #include "ring/base/config.h"
 #include "ring/base/error.h"
 #include "ring/base/float_environment.h"
+#include "ring/base/interrupt.h"
 #include "ring/collectives/collectives.h"
 #include "ring/engine/communicator.h"
 #include "ring/engine/engine.h"
@@ -38,6 +39,7 @@ thread_local const Communicator* waits_in = nullptr;
 // ---- drivers ----
 
 void Communicator::wait(const std::shared_ptr<Operation>& operation, std::optional<milliseconds> timeout) {
+    std::exception_ptr interruption;
     if (!operation->done()) {
         if (inherited()) check_process(operation->describe());
         const auto limit = timeout ? Clock::now() + *timeout : Clock::time_point::max();
@@ -47,10 +49,22 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
         const Communicator* const outer = std::exchange(waits_in, this);
         Lock lock(drive_mutex_, std::defer_lock);
         Spinner spinner(spin_us_, pauses_);
-        while (!operation->done() && Clock::now() < limit) {
+        Interrupts interrupts;
+        for (auto now = Clock::now(); !operation->done() && now < limit; now = Clock::now()) {
+            const auto until = std::min(limit, interrupts.next(now));
+            if (now >= until) {
+                if (lock.owns_lock()) release(lock);
+                const Foreign foreign(*this);  // a signal's handler, which may use the group
+                try {
+                    interrupts.check();
+                } catch (...) {
+                    interruption = std::current_exception();
+                    break;
+                }
+            }
             if (!lock.owns_lock()) {
-                follow(*operation, lock, limit);
-                if (!lock.owns_lock()) break;
+                follow(*operation, lock, until);
+                if (!lock.owns_lock()) continue;
                 if (connections_.segment != nullptr)
                     connections_.segment->sleep_end();  // the progress thread may have slept
                 spinner.reset();
@@ -59,7 +73,7 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
                 spinner.reset();
             } else if (finished_.empty() && (network_is_slow() || !spinner.again())) {
                 check_deadline();
-                sleep(limit);
+                sleep(until);
             }
             if (!finished_.empty()) run_callbacks(lock);
             if (inherited()) check_process(operation->describe());  // a callback has forked this process
@@ -75,6 +89,7 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
         }
         if (more || has_work()) leave_to_engine(small);
     }
+    if (interruption) std::rethrow_exception(interruption);
     if (!operation->done())
         throw TimeoutError("waited in vain for " + operation->describe() + ", which goes on");
     if (operation->error()) std::rethrow_exception(operation->error());

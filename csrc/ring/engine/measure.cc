@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "ring/base/error.h"
+#include "ring/base/interrupt.h"
 
 namespace ring {
 namespace {
@@ -62,6 +63,7 @@ class Prober {
         const auto start = Clock::now();
         const uint64_t sent = next_.post_send(header, out_.data());
         const uint64_t received = prev_.post_recv(header, in_.data());
+        Interrupts interrupts;
         for (int polls = 0; next_.sent() < sent || prev_.received() < received; ++polls) {
             bool moved = progress(next_);
             if (&prev_ != &next_) moved = progress(prev_) || moved;
@@ -72,6 +74,7 @@ class Prober {
                                    " did not answer in time while the links were measured");
             } else if (polls > kPolls) {
                 std::this_thread::sleep_for(std::chrono::microseconds(50));
+                if (const auto now = Clock::now(); now >= interrupts.next(now)) interrupts.check();
             } else {
                 ::sched_yield();
             }

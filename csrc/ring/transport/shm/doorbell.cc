@@ -13,6 +13,7 @@
 
 #include "ring/base/error.h"
 #include "ring/base/hex.h"
+#include "ring/base/interrupt.h"
 
 namespace ring {
 namespace {
@@ -94,7 +95,8 @@ UniqueFd Doorbell::receive_fd(const std::string& token, Deadline deadline) const
     std::memcpy(wanted, token.data(), std::min(token.size(), sizeof(wanted)));
     while (true) {
         pollfd waiting{socket_.get(), POLLIN, 0};
-        const int ready = ::poll(&waiting, 1, deadline.poll_ms());
+        check_interrupt();
+        const int ready = ::poll(&waiting, 1, deadline.poll_ms(kInterruptEvery.count()));
         if (ready < 0 && errno != EINTR) throw_errno("poll");
         if (ready <= 0) {
             if (deadline.passed())

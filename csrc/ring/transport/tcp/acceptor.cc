@@ -11,6 +11,7 @@
 
 #include "ring/base/config.h"
 #include "ring/base/error.h"
+#include "ring/base/interrupt.h"
 #include "ring/base/log.h"
 #include "ring/transport/frame.h"
 #include "ring/transport/tcp/socket.h"
@@ -239,11 +240,17 @@ std::vector<std::pair<int, UniqueFd>> Acceptor::collect(uint64_t group, int to) 
 UniqueFd Acceptor::take(uint64_t group, int from, int to, Purpose purpose, int stream, Deadline deadline) {
     std::unique_lock lock(mutex_);
     const Key key{group, from, to, purpose, stream};
-    if (!arrived_.wait_until(lock, deadline.at(), [&] { return ready_.count(key) != 0; }))
+    while (!arrived_.wait_until(lock, std::min(deadline.at(), Clock::now() + kInterruptEvery),
+                                [&] { return ready_.count(key) != 0; })) {
+        lock.unlock();
+        check_interrupt();
+        lock.lock();
+        if (!deadline.passed()) continue;
         throw TimeoutError(
             "rank " + std::to_string(from) + " has not connected to " + describe(listeners_.endpoints()) +
             " in time; is it alive, can it reach one of these, and does every firewall between "
             "let it through? TORCH_RING_PORT_RANGE says which ports they may be");
+    }
     UniqueFd socket = std::move(ready_[key]);
     ready_.erase(key);
     tcp_configure(socket);

@@ -13,6 +13,7 @@
 
 #include "ring/base/config.h"
 #include "ring/base/error.h"
+#include "ring/base/interrupt.h"
 #include "ring/transport/tcp/congestion.h"
 
 namespace ring {
@@ -52,7 +53,8 @@ UniqueFd open_socket(int family) {
 bool wait_for(const UniqueFd& socket, short events, Deadline deadline) {
     while (!deadline.passed()) {
         pollfd waiting{socket.get(), events, 0};
-        const int ready = ::poll(&waiting, 1, deadline.poll_ms());
+        check_interrupt();
+        const int ready = ::poll(&waiting, 1, deadline.poll_ms(kInterruptEvery.count()));
         if (ready > 0) return true;
         if (ready < 0 && errno != EINTR) throw_errno("poll");
     }
