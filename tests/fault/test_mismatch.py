@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -102,3 +103,30 @@ def test_everybody_learns_who_called_what(launch: Callable[..., Job], layout: st
         assert " called " in message and re.search(r"\boperation \d+", message), message
         # Where nothing passes between two that differ, they find out when they have waited for a second.
         assert outcome.finished - began < (2.5 if mismatch in ("exchange", "reduce", "gather") else 1)
+
+
+def call_from_two_threads(swapped: bool) -> None:
+    """What a checkpoint that is saved in the background does, in another order on one rank."""
+    with ThreadPoolExecutor(1) as thread:
+
+        def in_the_thread() -> None:
+            thread.submit(dist.all_reduce, torch.ones(12)).result()
+
+        dist.barrier()
+        in_the_thread()
+        calls: list[Callable[[], object]] = [in_the_thread, lambda: dist.all_reduce(torch.ones(10))]
+        for each in reversed(calls) if swapped and dist.get_rank() == 0 else calls:
+            each()
+
+
+@pytest.mark.parametrize("layout", ["1x2", "2x1"])
+def test_threads_that_share_a_group_are_told_so(launch: Callable[..., Job], layout: str) -> None:
+    launch(layout).init().run(call_from_two_threads, False)
+    for outcome in launch(layout).init().outcomes(call_from_two_threads, True).values():
+        message = error_of(outcome, "RingMismatchError").message
+        assert re.search(r"On rank \d several threads share this group.*a group of its own", message), message
+
+
+def test_one_thread_is_told_nothing_of_threads(launch: Callable[..., Job]) -> None:
+    for outcome in launch("1x2").init().outcomes(call, "float32[12]", "float32[10]", 1).values():
+        assert "thread" not in error_of(outcome, "RingMismatchError").message

@@ -24,6 +24,13 @@ constexpr milliseconds kGoodbye{200};
 // How long it stays for messages that its peers' kernels have not taken yet.
 constexpr milliseconds kDelivery{5000};
 
+// Its address tells threads apart.
+thread_local const char this_thread = 0;
+// Of a mismatch.
+constexpr const char* kSeveralCallers =
+    " several threads share this group, and other ranks may run theirs in another order: give each thread a "
+    "group of its own";
+
 // Where all that a rank waits for is made by the ranks that it yields to, a turn of each of them is worth
 // waiting for: going to sleep and being woken costs them more.
 constexpr int kYieldLonger = 4;
@@ -172,7 +179,11 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
         const std::lock_guard lock(queue_mutex_);
         operation = std::make_shared<Operation>(std::move(arguments), last_tick(), timeout.value_or(timeout_),
                                                 std::move(on_done));
-        if (!message) operation->number = ++posted_;
+        if (!message) {
+            operation->number = ++posted_;
+            if (caller_ != &this_thread && std::exchange(caller_, &this_thread) != nullptr)
+                several_callers_ = true;
+        }
         operation->small = is_small(*operation);
         if (closed_) {
             refused =
@@ -222,6 +233,9 @@ void Communicator::fail(Failure failure) {
         fails_from_.store(std::min(fails_from_.load(std::memory_order_relaxed), failure.operation),
                           std::memory_order_release);
         if (!failure_) {
+            if (failure.kind == FailureKind::kMismatch && several_callers_ &&
+                failure.text.find(kSeveralCallers) == std::string::npos)
+                failure.text += ". On rank " + std::to_string(layout_.rank()) + kSeveralCallers;
             // The first report on this host stays, so that its ranks tell the same story.
             if (connections_.segment != nullptr) {
                 connections_.segment->post_failure(failure);
