@@ -8,6 +8,8 @@ namespace {
 
 namespace py = pybind11;
 
+constexpr const char* kTimeout = "timeout_ms";  // no setting has that name
+
 // None stands for "unset".
 py::object get(const RingOptions& options, const ring::Parameter& parameter) {
     const std::string value = ring::get_parameter(options.config, parameter.name);
@@ -30,6 +32,23 @@ c10::intrusive_ptr<RingOptions> copy(const RingOptions& options) {
     return c10::make_intrusive<RingOptions>(options);
 }
 
+// For another process, such as a spawned one: every setting that a group may have, and the timeout.
+py::dict state_of(const RingOptions& options) {
+    py::dict state;
+    for (const ring::Parameter& parameter : ring::parameters())
+        if (parameter.per_group) state[py::str(parameter.field())] = get(options, parameter);
+    state[kTimeout] = options.timeout.count();
+    return state;
+}
+
+c10::intrusive_ptr<RingOptions> with_state(const py::dict& state) {
+    auto options = translated([] { return c10::make_intrusive<RingOptions>(); });
+    for (const ring::Parameter& parameter : ring::parameters())
+        if (parameter.per_group) set(*options, parameter, state[py::str(parameter.field())]);
+    options->timeout = std::chrono::milliseconds(state[kTimeout].cast<int64_t>());
+    return options;
+}
+
 }  // namespace
 
 void register_options(py::module_& module) {
@@ -46,6 +65,7 @@ void register_options(py::module_& module) {
             }
             return made;
         }))
+        .def(py::pickle(&state_of, &with_state))
         .def("__copy__", &copy)
         .def("__deepcopy__", [](const RingOptions& self, const py::dict&) { return copy(self); });
     for (const ring::Parameter& parameter : ring::parameters()) {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,6 +65,20 @@ def test_ranks_must_agree(launch: Callable[..., Job]) -> None:
             assert part in outcome.error.message
 
 
+def take_options(options: torch_ring.Options) -> int | None:
+    return options.chunk_bytes
+
+
+def test_they_can_be_sent_to_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As mp.spawn does; what the environment says there changes nothing."""
+    monkeypatch.setenv("TORCH_RING_CHUNK_BYTES", "16384")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        taken = pool.apply_async(take_options, (torch_ring.Options(chunk_bytes=8192),))
+        assert taken.get(timeout=60) == 8192
+        taken = pool.apply_async(take_options, (torch_ring.Options(chunk_bytes=None),))
+        assert taken.get(timeout=60) is None
+
+
 def test_options_of_others_are_refused(launch: Callable[..., Job]) -> None:
     for outcome in launch("1x2").init().outcomes(group_of_other_options).values():
         assert outcome.error and outcome.error.is_a("TypeError")
@@ -90,7 +106,11 @@ def test_values_are_checked() -> None:
 
 def test_none_is_the_default_and_copies_are_apart() -> None:
     options = torch_ring.Options(chunk_bytes=8192, streams=4)
-    for copied in (copy.copy(options), copy.deepcopy(options)):
+    options._timeout = timedelta(seconds=17)
+    pickled = pickle.loads(pickle.dumps(options))
+    assert pickled._timeout == timedelta(seconds=17) and pickled.algorithm == options.algorithm
+    for copied in (copy.copy(options), copy.deepcopy(options), pickled):
+        assert copied.chunk_bytes == 8192
         copied.chunk_bytes = None
         assert copied.chunk_bytes is None and copied.streams == 4
     assert options.chunk_bytes == 8192
