@@ -23,7 +23,8 @@ torch.distributed.new_group(ranks, backend="ring", pg_options=options)
 A value that is not allowed is refused by name, with what is allowed; an unknown `TORCH_RING_*` variable
 warns. `None`, or an empty variable, means the default. Settings that must be the same on every rank of a
 group are compared when it forms, and every rank is told who differs. The timeout is torch's own:
-`timeout=`, and `set_timeout`.
+`timeout=`, and later `group.set_timeout(timedelta)`. (`torch.distributed.distributed_c10d._set_pg_timeout`
+knows gloo and nccl by their types: for ring it warns, and changes nothing.)
 
 This page is made from the one table that declares and parses them all: `python -m torch_ring --markdown`.
 

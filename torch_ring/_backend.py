@@ -9,7 +9,9 @@ from __future__ import annotations
 import atexit
 import copy
 import functools
+import sys
 import warnings
+import weakref
 from datetime import timedelta
 from types import ModuleType
 from typing import Any
@@ -31,6 +33,12 @@ def register() -> None:
     # On a torch without CUDA, naming cuda would make some of torch's helpers prefer a missing device.
     devices = ["cpu", "cuda"] if torch.version.cuda or torch.version.hip else ["cpu"]
     dist.Backend.register_backend(NAME, _create, extended_api=True, devices=devices)
+    _see_to_the_end()
+    try:
+        from torch.distributed import _dist2
+    except ImportError:
+        return  # experimental, and may go again
+    _dist2.register_backend(NAME, _create_dist2)
 
 
 def check_torch_version(built: str, running: str) -> None:
@@ -47,10 +55,7 @@ def check_torch_version(built: str, running: str) -> None:
 
 @functools.cache
 def load() -> ModuleType:
-    """Load torch_ring._C, check the environment, and see to an orderly end.
-
-    Raises ImportError or RingConfigError.
-    """
+    """Load torch_ring._C and check the environment. Raises ImportError or RingConfigError."""
     import torch
 
     try:
@@ -68,9 +73,31 @@ def load() -> ModuleType:
         ) from error
     for warning in _C.check_environment():
         warnings.warn(warning, UserWarning, stacklevel=2)
-    # Peers that still wait for this rank learn that it left; without this they would learn that it died.
-    atexit.register(_C.shutdown_all)
     return _C
+
+
+_hooks_to_come: list[str] = []
+
+
+def _see_to_the_end() -> None:
+    """Have the groups left when the interpreter ends, after all clean-ups that may still use them.
+
+    What is registered first runs last, so this happens when torch is imported. There are two orders: that of
+    atexit, and that of weakref.finalize, which has one place in the other, known only at the end. Whichever
+    hook comes second leaves the groups. A clean-up from before `import torch` comes later still, and finds
+    them left: no place is behind it at which threads may still run Python's callbacks.
+    """
+    _hooks_to_come.extend(("atexit", "finalize"))
+    atexit.register(_end_hook)
+    weakref.finalize(_end_hook, _end_hook)
+
+
+def _end_hook() -> None:
+    _hooks_to_come.pop()
+    module = sys.modules.get("torch_ring._C")
+    if not _hooks_to_come and module is not None:
+        # Peers that still wait for this rank learn that it left; without this they would learn that it died.
+        module.shutdown_all()
 
 
 def _create(options: Any, pg_options: Any) -> Any:
@@ -87,3 +114,21 @@ def _create(options: Any, pg_options: Any) -> Any:
     # As with torch's own backends the `timeout` argument is what counts.
     settings._timeout = options.timeout
     return module.RingBackend(options.store, options.group_rank, options.group_size, settings)
+
+
+def _create_dist2(
+    store: Any, rank: int, world_size: int, timeout: timedelta, device: Any, **settings: Any
+) -> Any:
+    """Called by torch.distributed._dist2.new_group("ring", ...); `settings` are those of Options."""
+    import torch
+    from torch.distributed import ProcessGroup
+
+    module = load()
+    options = module.Options(**settings)
+    options._timeout = timeout
+    backend = module.RingBackend(store, rank, world_size, options)
+    group = ProcessGroup(store, rank, world_size)
+    group._set_default_backend(ProcessGroup.BackendType.CUSTOM)
+    for each in {device.type, "cpu"}:
+        group._register_backend(torch.device(each), ProcessGroup.BackendType.CUSTOM, backend)
+    return group

@@ -8,6 +8,7 @@ does that has reached the end of its program. Prints as JSON what became of each
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -15,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -105,12 +107,42 @@ def a_thread_waits(rank: int) -> None:
     time.sleep(0.1 if rank == 0 else 0.5)
 
 
+def cleans_up_at_exit(rank: int) -> None:
+    """See clean_up(), which was registered before the group was made."""
+    _at_the_end.append(lambda: _all_reduce())
+
+
+def cleans_up_by_a_finalizer(rank: int) -> None:
+    _at_the_finalizers.append(lambda: _all_reduce())
+
+
+class _Owner:
+    pass
+
+
+_owner = _Owner()
+_at_the_end: list[Callable[[], None]] = []
+_at_the_finalizers: list[Callable[[], None]] = []
+
+
+def clean_up(work: list[Callable[[], None]]) -> None:
+    for each in work:
+        each()
+
+
+def register_clean_ups() -> None:
+    """As checkpointers and trackers do, before there is a group."""
+    atexit.register(clean_up, _at_the_end)
+    weakref.finalize(_owner, clean_up, _at_the_finalizers)
+
+
 CASES: dict[str, Callable[[int], None]] = {
     case.__name__: case
     for case in (
         *(destroyed, not_destroyed, never_used, many_groups, raises, exits, raises_while_the_other_waits),
         *(never_waited, pending, pending_messages),
         *(pending_with_callback, pending_when_it_raises, a_thread_waits),
+        *(cleans_up_at_exit, cleans_up_by_a_finalizer),
     )
 }
 
@@ -119,6 +151,7 @@ def be_rank(rank: int, case: str, backend: str, folder: Path) -> None:
     output = os.open(folder / f"{rank}.stderr", os.O_WRONLY | os.O_CREAT)
     os.dup2(output, 2)
     os.dup2(output, 1)
+    register_clean_ups()
     dist.init_process_group(
         backend,
         init_method=f"file://{folder}/store",
