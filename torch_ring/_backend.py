@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import copy
 import functools
+import multiprocessing
 import sys
 import warnings
 import weakref
@@ -17,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 NAME = "ring"
+_leaves: Any = None  # what shuts all groups down when this child of multiprocessing ends
 _REBUILD = (
     "Rebuild it for the torch you use: "
     "pip install --no-build-isolation --no-deps --force-reinstall <torch_ring>"
@@ -100,9 +102,25 @@ def _end_hook() -> None:
         module.shutdown_all()
 
 
+def _leave_with_multiprocessing(module: ModuleType) -> None:
+    """See to an orderly end of a child of multiprocessing, which ends without atexit.
+
+    With every group: what was registered before a fork is forgotten in the child.
+    """
+    if multiprocessing.parent_process() is None:
+        return
+    from multiprocessing import util
+
+    global _leaves
+    if _leaves is None or not _leaves.still_active():
+        # The last of all: the feeders of queues, which end at -5, and whatever the user has there may communicate.
+        _leaves = util.Finalize(None, module.shutdown_all, exitpriority=-1_000_000)
+
+
 def _create(options: Any, pg_options: Any) -> Any:
     """Called by torch.distributed on every rank of a new group."""
     module = load()
+    _leave_with_multiprocessing(module)
     if not isinstance(options.timeout, timedelta):
         raise TypeError(f"ring: the timeout must be a timedelta, not {type(options.timeout).__name__}")
     if pg_options is None:

@@ -1,58 +1,13 @@
-// Processes as ranks, which end without a word: what they had done before counts, and who needs more fails soon.
-#include <sys/wait.h>
-
+// Processes as ranks, which end without a word: what they had done before counts, and who needs more fails
+// soon.
 #include <csignal>
-#include <map>
 
-#include "group.h"
+#include "processes.h"
 
 namespace ring {
 namespace {
 
 using namespace ring::testing;
-
-constexpr int kFine = 0;
-constexpr int kWrong = 1;
-
-// Runs `body` once per rank, each in a process that ends with what it returns, without leaving the group. The
-// codes by rank; a signal s is 1000 + s.
-std::vector<int> run_processes(const Hosts& hosts, const std::function<int(Communicator&)>& body,
-                               const Communicator::Settings& common = {}) {
-    const TemporaryFolder folder;
-    const int size = ranks_of(hosts);
-    std::vector<pid_t> pids;
-    for (int rank = 0; rank < size; ++rank) {
-        const pid_t pid = ::fork();
-        if (pid != 0) {
-            pids.push_back(pid);
-            continue;
-        }
-        ::alarm(30);
-        int code = 99;
-        try {
-            int host = 0;
-            for (int first = rank; first >= hosts[host]; ++host) first -= hosts[host];
-            Communicator::Settings settings = common;
-            settings.rank = rank;
-            settings.size = size;
-            settings.timeout = std::chrono::seconds(20);
-            settings.store_host = "127.0.0.1";
-            settings.host_id = "test-host-" + std::to_string(host);
-            FileStore store(folder.path());
-            code = body(*Communicator::create(Engine::of_process(), store, settings));
-        } catch (const std::exception& error) {
-            std::fprintf(stderr, "rank %d: %s\n", rank, error.what());
-        }
-        ::_exit(code);
-    }
-    std::vector<int> codes;
-    for (const pid_t pid : pids) {
-        int status = -1;
-        if (::waitpid(pid, &status, 0) != pid) return {};
-        codes.push_back(WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status));
-    }
-    return codes;
-}
 
 Arguments call_of(Collective kind, std::vector<float>& data, std::vector<float>& all, int rank, int size) {
     const size_t count = data.size();
@@ -72,21 +27,6 @@ Arguments call_of(Collective kind, std::vector<float>& data, std::vector<float>&
         if (kind == Collective::kGather && rank == 0) made.outputs.push_back(part);
     }
     return made;
-}
-
-// That the error says who died, and comes soon.
-int check_death(const std::function<void()>& call, int rank) {
-    const auto start = Clock::now();
-    try {
-        call();
-    } catch (const PeerError& error) {
-        const std::string text = error.what();
-        const bool named = text.find("rank " + std::to_string(rank) + " (host") != std::string::npos &&
-                           text.find("died: ") != std::string::npos;
-        if (named && Clock::now() - start < milliseconds(2500)) return kFine;
-        std::fprintf(stderr, "%s\n", text.c_str());
-    }
-    return kWrong;
 }
 
 class Deaths : public ::testing::TestWithParam<Hosts> {};

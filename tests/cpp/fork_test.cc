@@ -80,7 +80,8 @@ TEST(Forks, SharedMemoryIsNotThereInTheChild) {
 
 class Forks : public ::testing::TestWithParam<Hosts> {};
 
-// With an operation under way, one thread that drives and so holds the group's lock, and one that waits for it.
+// With an operation under way, one thread that drives and so holds the group's lock, and one that waits for
+// it.
 TEST_P(Forks, TheChildReachesNothingOfTheGroup) {
     const TemporaryFolder folder;
     std::latch forked(1);
@@ -131,12 +132,12 @@ TEST(Forks, InACallbackLeaveTheGroupAlone) {
     run_group({2}, [](Communicator& group) {
         std::vector<float> data(10, 1.0f);
         pid_t child = -1;
-        const auto operation = group.post(all_reduce_of(data, DType::kFloat32), std::nullopt,
-                                          [&](std::exception_ptr) {
-                                              const Communicator::Foreign foreign(group);
-                                              if (group.layout().rank() == 0) child = ::fork();
-                                              if (child == 0) ::alarm(10);
-                                          });
+        const auto operation =
+            group.post(all_reduce_of(data, DType::kFloat32), std::nullopt, [&](std::exception_ptr) {
+                const Communicator::Foreign foreign(group);
+                if (group.layout().rank() == 0) child = ::fork();
+                if (child == 0) ::alarm(10);
+            });
         const auto again = group.post(all_reduce_of(data, DType::kFloat32));
         if (group.layout().rank() != 0) {
             group.wait(operation);

@@ -24,7 +24,7 @@ std::atomic<int> registered_in{-1};
 
 bool membarrier_supported() {
     constexpr long kNeeded = MEMBARRIER_CMD_GLOBAL_EXPEDITED | MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED;
-    static const long commands = call(MEMBARRIER_CMD_QUERY);
+    const long commands = call(MEMBARRIER_CMD_QUERY);
     return commands > 0 && (commands & kNeeded) == kNeeded;
 }
 

@@ -67,10 +67,23 @@ void require_equal(const std::vector<Card>& cards, const char* field, const std:
             throw ConfigError("rank " + std::to_string(r) + " and rank 0 differ in " + meaning);
 }
 
+// Ranks of one host share memory, which is passed to the same user only.
+void require_one_user(const std::vector<Card>& cards) {
+    std::map<std::string, size_t> first;  // of each host
+    for (size_t r = 0; r < cards.size(); ++r) {
+        const size_t other = first.emplace(cards[r].at("host_id"), r).first->second;
+        if (cards[r].at("user") != cards[other].at("user"))
+            throw ConfigError("ranks " + std::to_string(other) + " and " + std::to_string(r) + " of host " +
+                              cards[r].at("host_name") + " run under different users (uid " +
+                              cards[other].at("user") + " and " + cards[r].at("user") +
+                              "), who share no memory: start all ranks of a host as one user");
+    }
+}
+
 }  // namespace
 
 Roster exchange_cards(Store& store, int rank, int size, const Config& settings, const std::string& host_id,
-                      const std::string& doorbell, Deadline deadline) {
+                      const std::string& doorbell, const std::string& lifeline, Deadline deadline) {
     // Nobody comes a second time before all have come a first, so this tells which start it is.
     const uint64_t start = (store.count("ring/starts") - 1) / static_cast<uint64_t>(size);
     const std::string keys = "ring/" + std::to_string(start) + "/";
@@ -81,6 +94,8 @@ Roster exchange_cards(Store& store, int rank, int size, const Config& settings, 
               {"network", network_identity()},
               {"pid", std::to_string(::getpid())},
               {"doorbell", doorbell},
+              {"lifeline", lifeline},
+              {"user", std::to_string(::geteuid())},
               {"membarrier", membarrier_supported() ? "1" : "0"},
               {"settings", settings_alike(settings)},
               {"secret", own_secret.empty() ? "shared" : hex(fingerprint(own_secret))}};
@@ -107,6 +122,8 @@ Roster exchange_cards(Store& store, int rank, int size, const Config& settings, 
             throw ConfigError("rank " + std::to_string(r) + " has " + cards[r].at("settings") +
                               ", rank 0 has " + cards[0].at("settings") + ": set them alike on every rank");
 
+    require_one_user(cards);
+
     Roster roster;
     roster.keys = keys;
     roster.group = std::stoull(cards[0].at("group"));
@@ -115,6 +132,7 @@ Roster exchange_cards(Store& store, int rank, int size, const Config& settings, 
         roster.members.push_back({card.at("host_id"), card.at("host_name"), std::stoi(card.at("pid"))});
         roster.doorbells.push_back(card.at("doorbell"));
         roster.networks.push_back(card.at("network"));
+        roster.lifelines.push_back(card.at("lifeline"));
         if (card.at("host_id") == mine.at("host_id") && card.at("membarrier") != "1") roster.barriers = false;
     }
     return roster;

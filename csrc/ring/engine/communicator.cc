@@ -53,7 +53,7 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
     const SizeTable table = parse_table(settings.config.size_table);
     auto doorbell = std::make_unique<Doorbell>();
     Roster roster = exchange_cards(store, settings.rank, settings.size, settings.config, settings.host_id,
-                                   doorbell->name(), deadline);
+                                   doorbell->name(), engine.lifeline(), deadline);
     Layout layout(settings.rank, roster.members, settings.config.algorithm == Algorithm::kRing);
     Acceptor* acceptor = nullptr;
     if (layout.hosts() > 1) {
@@ -87,10 +87,11 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
     if (settings.rank == 0 && group->layout_.cells() > 1)
         log(LogLevel::kInfo, "links between hosts: " + describe(machine.link) + "; what runs on them:\n" +
                                  group->tuning_.text());
-    std::map<int, int> pid_of_rank;
+    std::map<int, Engine::Process> processes;
     for (const int rank : group->layout_.host_ranks())
-        if (rank != settings.rank) pid_of_rank[rank] = group->layout_.member(rank).pid;
-    engine.add(group, pid_of_rank);
+        if (rank != settings.rank)
+            processes[rank] = {group->layout_.member(rank).pid, group->roster_.lifelines[rank]};
+    engine.add(group, processes);
     return group;
 }
 
@@ -147,8 +148,8 @@ void Communicator::watch(int fd) {
 
 void Communicator::check_process(const std::string& what) const {
     if (inherited())
-        throw ConfigError(what +
-                          ": the group belongs to the parent of this forked process; make a group of its own");
+        throw ConfigError(
+            what + ": the group belongs to the parent of this forked process; make a group of its own");
 }
 
 milliseconds Communicator::group_timeout() const {
@@ -281,6 +282,7 @@ void Communicator::shutdown() {
     doorbell_->ring(doorbell_->name());
     Lock lock(drive_mutex_);
     flood();
+    check_deaths();
     abandon_all();
     if (connections_.segment != nullptr) connections_.segment->depart();
     for (const auto& control : connections_.controls) {
@@ -306,6 +308,12 @@ void Communicator::shutdown() {
         if (lock.owns_lock()) break;
         lock.lock();  // a waiter has it, to find that all has ended
     }
+    // What the group took, while the object may live on for long.
+    for (Slot& slot : slots_) slot.context.scratch = {};
+    if (connections_.segment == nullptr) return;
+    std::vector<bool> dead;
+    for (const int rank : layout_.host_ranks()) dead.push_back(deaths_.contains(rank));
+    connections_.segment->give_back(dead);
 }
 
 }  // namespace ring

@@ -36,9 +36,9 @@ namespace ring {
 
 class Engine;
 
-// Thread-safe. A forked child must not reach what it inherits of its parent's groups: there no function touches
-// a lock, a descriptor or the shared memory of the group, and the object is never destroyed. Those that would
-// have to reach the group throw ConfigError, those that only let go of it do nothing.
+// Thread-safe. A forked child must not reach what it inherits of its parent's groups: there no function
+// touches a lock, a descriptor or the shared memory of the group, and the object is never destroyed. Those
+// that would have to reach the group throw ConfigError, those that only let go of it do nothing.
 class Communicator : public std::enable_shared_from_this<Communicator> {
   public:
     struct Settings {
@@ -182,7 +182,9 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     Clock::time_point first_beat() const;             // of the oldest operation, if it has not ended by then
     Clock::time_point wake_time() const;
 
-    bool inherited() const { return fork_count() != forks_; }  // this is a forked child, the group its parent's
+    bool inherited() const {
+        return fork_count() != forks_;
+    }  // this is a forked child, the group its parent's
     bool has_work() const;
     void arm();
     void watch(int fd);

@@ -1,9 +1,9 @@
 // What the death of a rank means for this one. See communicator.h.
 //
-// A rank may end without a word when it has done its part: what it had published in shared memory stays there,
-// and what it had sent over a connection is received before the connection's end. So a death fails nothing by
-// itself, but only what waits for something of that rank when all that it delivered has been looked at; the
-// failure then spreads to whoever waits for this rank.
+// A rank may end without a word when it has done its part: what it had published in shared memory stays
+// there, and what it had sent over a connection is received before the connection's end. So a death fails
+// nothing by itself, but only what waits for something of that rank when all that it delivered has been
+// looked at; the failure then spreads to whoever waits for this rank.
 #include <algorithm>
 
 #include "ring/engine/communicator.h"
@@ -12,8 +12,8 @@
 namespace ring {
 namespace {
 
-// After so long without any movement nothing of a dead rank is on its way between hosts any more: lost packets
-// are sent again sooner.
+// After so long without any movement nothing of a dead rank is on its way between hosts any more: lost
+// packets are sent again sooner.
 constexpr milliseconds kInFlightStill{1000};
 
 }  // namespace
@@ -72,8 +72,8 @@ std::optional<uint64_t> Communicator::needs(int rank) const {
         if (number >= from) break;
         const bool called = !layout_.same_host(rank, layout_.rank()) || progress_.called(rank) >= number;
         const auto awaited = one.strand->awaited();
-        if (!called || (!one.strand->ready() &&
-                        std::find(awaited.begin(), awaited.end(), rank) != awaited.end()))
+        if (!called ||
+            (!one.strand->ready() && std::find(awaited.begin(), awaited.end(), rank) != awaited.end()))
             from = number;
     }
     return from == kNone ? std::nullopt : std::optional(from);

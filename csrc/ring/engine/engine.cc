@@ -1,6 +1,7 @@
 // See engine.h.
 #include "ring/engine/engine.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -39,10 +40,10 @@ void control(const UniqueFd& epoll, int operation, int fd, uint32_t events, uint
     if (::epoll_ctl(epoll.get(), operation, fd, &event) != 0) throw_errno("epoll_ctl");
 }
 
-// Makes an eventfd or a timerfd unreadable.
+// Makes an eventfd or a timerfd unreadable, or a pipe that is used like one.
 void drain(const UniqueFd& fd) {
-    uint64_t number;
-    [[maybe_unused]] const ssize_t got = ::read(fd.get(), &number, sizeof(number));
+    uint64_t numbers[64];
+    [[maybe_unused]] const ssize_t got = ::read(fd.get(), numbers, sizeof(numbers));
 }
 
 // How long after look_soon() the thread looks, and again after each look that finds somebody at a group.
@@ -67,10 +68,16 @@ std::atomic<Engine*> of_this_process{nullptr};
 
 Engine::Engine()
     : epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
-      kick_(checked_fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd")),
-      timer_(checked_fd(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), "timerfd_create")) {
+      kick_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) {
+    if (!kick_) {
+        int ends[2];
+        if (::pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) throw_errno("eventfd2 is refused, and so is pipe2");
+        kick_ = UniqueFd(ends[0]);
+        kick_in_ = UniqueFd(ends[1]);
+    }
     control(epoll_, EPOLL_CTL_ADD, kick_.get(), EPOLLIN, tagged(Source::kKick, 0));
-    control(epoll_, EPOLL_CTL_ADD, timer_.get(), EPOLLIN, tagged(Source::kTimer, 0));
+    if (timer_) control(epoll_, EPOLL_CTL_ADD, timer_.get(), EPOLLIN, tagged(Source::kTimer, 0));
     {
         const std::lock_guard lock(lead_mutex_);
         start_thread(Role::kLeads);
@@ -121,11 +128,12 @@ void Engine::kick() {
         lead_changed_.notify_all();
     }
     const uint64_t one = 1;
-    // It can only fail where the counter is full, and then the thread is woken anyway.
-    [[maybe_unused]] const ssize_t written = ::write(kick_.get(), &one, sizeof(one));
+    // It can only fail where the counter, or the pipe, is full, and then the thread is woken anyway.
+    [[maybe_unused]] const ssize_t written = ::write((kick_in_ ? kick_in_ : kick_).get(), &one, sizeof(one));
 }
 
 void Engine::look_soon() {
+    if (!timer_) return kick();
     // Acquire and release: where it runs already, the thread that it wakes finds what this one has left.
     if (timer_runs_.exchange(true, std::memory_order_acq_rel)) return;
     const itimerspec soon{.it_interval = {}, .it_value = {0, std::chrono::nanoseconds(kSoon).count()}};
@@ -149,23 +157,25 @@ Acceptor* Engine::existing_acceptor() {
     return acceptor_.get();
 }
 
-void Engine::add(const std::shared_ptr<Communicator>& group, const std::map<int, int>& pid_of_rank) {
+void Engine::add(const std::shared_ptr<Communicator>& group, const std::map<int, Process>& processes) {
     std::set<int> dead;
     {
         const std::lock_guard lock(mutex_);
-        groups_[group.get()] = {group, pid_of_rank};
+        groups_[group.get()] = {group, processes};
         control(epoll_, EPOLL_CTL_ADD, group->epoll_fd(), EPOLLONESHOT,
                 tagged(Source::kGroup, reinterpret_cast<uint64_t>(group.get())));
-        for (const auto& [rank, pid] : pid_of_rank) {
-            if (pid == ::getpid() || pidfds_.count(pid) != 0) continue;
+        for (const auto& [rank, process] : processes) {
+            const int pid = process.pid;
+            if (pid == ::getpid() || watched_.count(pid) != 0) continue;
             UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+            // Containers refuse it with EPERM, old kernels and sandboxes with ENOSYS.
+            if (!fd && errno != ESRCH) fd = Lifeline::hold(process.lifeline);
             if (!fd) {
-                if (errno != ESRCH) throw_errno("pidfd_open");
                 dead.insert(pid);
                 continue;
             }
             control(epoll_, EPOLL_CTL_ADD, fd.get(), EPOLLIN, tagged(Source::kProcess, pid));
-            pidfds_[pid] = std::move(fd);
+            watched_[pid] = std::move(fd);
         }
     }
     for (const int pid : dead) report_death(pid);
@@ -177,11 +187,11 @@ void Engine::remove(Communicator* group) {
     if (groups_.erase(group) == 0) return;
     (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, group->epoll_fd(), nullptr);
     // Processes that no group has in it any more need no watching.
-    std::erase_if(pidfds_, [&](const auto& watched) {
+    std::erase_if(watched_, [&](const auto& watched) {
         return std::none_of(groups_.begin(), groups_.end(), [&](const auto& entry) {
-            const auto& pids = entry.second.pid_of_rank;
-            return std::any_of(pids.begin(), pids.end(),
-                               [&](const auto& one) { return one.second == watched.first; });
+            const auto& processes = entry.second.processes;
+            return std::any_of(processes.begin(), processes.end(),
+                               [&](const auto& one) { return one.second.pid == watched.first; });
         });
     });
 }
@@ -218,10 +228,10 @@ void Engine::report_death(int pid) {
     std::vector<std::pair<std::shared_ptr<Communicator>, int>> bereaved;
     {
         const std::lock_guard lock(mutex_);
-        pidfds_.erase(pid);
+        watched_.erase(pid);
         for (const auto& [_, group] : groups_)
-            for (const auto& [rank, rank_pid] : group.pid_of_rank)
-                if (rank_pid == pid)
+            for (const auto& [rank, process] : group.processes)
+                if (process.pid == pid)
                     if (auto communicator = group.communicator.lock())
                         bereaved.emplace_back(communicator, rank);
     }

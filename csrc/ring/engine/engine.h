@@ -2,9 +2,9 @@
 // watch over the other processes of the host.
 //
 // The progress thread sleeps in epoll. It drives what nobody waits for, takes incoming connections, and
-// notices at once when a process of this host dies, by its pidfd. It also runs callbacks of the user's, which
-// may wait for what only it would drive; so another thread stands by, and takes its place while it is held
-// up.
+// notices at once when a process of this host dies, by its pidfd or its lifeline. It also runs callbacks of
+// the user's, which may wait for what only it would drive; so another thread stands by, and takes its place
+// while it is held up.
 #pragma once
 
 #include <atomic>
@@ -19,6 +19,7 @@
 #include "ring/base/clock.h"
 #include "ring/base/fd.h"
 #include "ring/base/fork.h"
+#include "ring/transport/shm/lifeline.h"
 #include "ring/transport/tcp/acceptor.h"
 
 namespace ring {
@@ -48,7 +49,13 @@ class Engine {
 
     // The communicator is served, and failed when the process of one of its ranks on this host ends, until it
     // is removed.
-    void add(const std::shared_ptr<Communicator>& group, const std::map<int, int>& pid_of_rank);
+    struct Process {
+        int pid = 0;
+        std::string lifeline{};  // the name of its lifeline()
+    };
+    void add(const std::shared_ptr<Communicator>& group, const std::map<int, Process>& processes);
+    // By which other processes of this host may watch this one.
+    const std::string& lifeline() const { return lifeline_.name(); }
     void remove(Communicator* group);
     // Makes the group's descriptor wake the progress thread, once.
     void arm(Communicator* group);
@@ -66,7 +73,7 @@ class Engine {
   private:
     struct Group {
         std::weak_ptr<Communicator> communicator;
-        std::map<int, int> pid_of_rank;
+        std::map<int, Process> processes;  // of the other ranks on this host
     };
 
     void run();       // the life of a progress thread
@@ -80,13 +87,15 @@ class Engine {
 
     const int forks_ = fork_count();  // of the process that it belongs to: a child has none of its threads
     UniqueFd epoll_;
-    UniqueFd kick_;
-    UniqueFd timer_;  // of look_soon()
+    UniqueFd kick_;     // an eventfd, or the end of a pipe
+    UniqueFd kick_in_;  // the other end of that pipe
+    UniqueFd timer_;    // of look_soon(); empty where it is refused
+    const Lifeline lifeline_;
     std::atomic<bool> timer_runs_{false};
     std::mutex mutex_;  // guards what follows
     std::map<Communicator*, Group> groups_;
     std::unique_ptr<Acceptor> acceptor_;
-    std::map<int, UniqueFd> pidfds_;  // by pid
+    std::map<int, UniqueFd> watched_;  // by pid: a pidfd, or a connection to a lifeline
     std::atomic<bool> stop_{false};
     std::atomic<uint64_t> turns_{0};  // of the progress thread's loop
 

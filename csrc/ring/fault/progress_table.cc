@@ -92,7 +92,7 @@ CallProgress ProgressTable::known(int rank) const {
             .beats = seen.beats.load(std::memory_order_relaxed),
             .waits_in = waiting_[rank].operation,
             .called = waiting_[rank].called,
-            .departed = died_[rank]                                        ? CallProgress::kDied
+            .departed = died_[rank]                                   ? CallProgress::kDied
                         : departed_[rank] != Clock::time_point::max() ? CallProgress::kLeft
                                                                       : 0};
 }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "ring/base/config.h"
@@ -47,8 +48,9 @@ std::string host_name() {
 
 int usable_cpus() {
     cpu_set_t set;
-    if (::sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-    return CPU_COUNT(&set);
+    if (::sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
+    // Refused, or there are more than fit the set.
+    return static_cast<int>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
 }
 
 }  // namespace ring

@@ -2,9 +2,7 @@
 #include "ring/transport/shm/doorbell.h"
 
 #include <poll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,39 +10,21 @@
 #include <thread>
 
 #include "ring/base/error.h"
-#include "ring/base/hex.h"
 #include "ring/base/interrupt.h"
+#include "ring/transport/shm/abstract.h"
 
 namespace ring {
 namespace {
 
 constexpr size_t kTokenBytes = 64;
-
-struct Address {
-    sockaddr_un un{};
-    socklen_t length;
-
-    explicit Address(const std::string& name) {
-        un.sun_family = AF_UNIX;
-        // sun_path[0] stays 0: the abstract namespace.
-        std::memcpy(un.sun_path + 1, name.data(), std::min(name.size(), sizeof(un.sun_path) - 1));
-        length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-    }
-    const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&un); }
-};
-
-std::string random_name() {
-    char bytes[16];
-    if (::getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes)) throw_errno("getrandom");
-    return "torch_ring." + hex({bytes, sizeof(bytes)});
-}
+constexpr size_t kErrorBytes = 1000;
 
 }  // namespace
 
 Doorbell::Doorbell()
     : socket_(checked_fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket(AF_UNIX)")),
       name_(random_name()) {
-    const Address address(name_);
+    const AbstractAddress address(name_);
     if (::bind(socket_.get(), address.get(), address.length) != 0) throw_errno("bind of the doorbell");
     const int on = 1;
     if (::setsockopt(socket_.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0)
@@ -52,7 +32,7 @@ Doorbell::Doorbell()
 }
 
 void Doorbell::ring(const std::string& name) const {
-    const Address address(name);
+    const AbstractAddress address(name);
     const char wake = 1;
     // Failures need no handling: full means pending, refused means that the peer is gone, which its watchers
     // report.
@@ -65,11 +45,24 @@ void Doorbell::drain() const {
     }
 }
 
+std::string Doorbell::padded(const std::string& token) {
+    std::string text = token.substr(0, kTokenBytes);
+    text.resize(kTokenBytes);
+    return text;
+}
+
+void Doorbell::send_error(const std::string& name, const std::string& token, const std::string& error) const {
+    const AbstractAddress address(name);
+    const std::string text = padded(token) + error.substr(0, kErrorBytes);
+    // As in ring(): where it is refused, the peer is gone.
+    (void)::sendto(socket_.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL, address.get(),
+                   address.length);
+}
+
 void Doorbell::send_fd(const std::string& name, int fd, const std::string& token, Deadline deadline) const {
-    Address address(name);
-    char text[kTokenBytes] = {};
-    std::memcpy(text, token.data(), std::min(token.size(), sizeof(text)));
-    iovec piece{text, sizeof(text)};
+    AbstractAddress address(name);
+    std::string text = padded(token);
+    iovec piece{text.data(), text.size()};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
     msghdr message{};
     message.msg_name = &address.un;
@@ -91,8 +84,7 @@ void Doorbell::send_fd(const std::string& name, int fd, const std::string& token
 }
 
 UniqueFd Doorbell::receive_fd(const std::string& token, Deadline deadline) const {
-    char wanted[kTokenBytes] = {};
-    std::memcpy(wanted, token.data(), std::min(token.size(), sizeof(wanted)));
+    const std::string wanted = padded(token);
     while (true) {
         pollfd waiting{socket_.get(), POLLIN, 0};
         check_interrupt();
@@ -103,7 +95,7 @@ UniqueFd Doorbell::receive_fd(const std::string& token, Deadline deadline) const
                 throw TimeoutError("the first rank of this host has not passed its shared memory");
             continue;
         }
-        char text[kTokenBytes] = {};
+        char text[kTokenBytes + kErrorBytes] = {};
         iovec piece{text, sizeof(text)};
         alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(ucred))];
         msghdr message{};
@@ -131,8 +123,10 @@ UniqueFd Doorbell::receive_fd(const std::string& token, Deadline deadline) const
                 same_user = who.uid == ::geteuid() || who.uid == 0;
             }
         }
-        if (fd && same_user && length == sizeof(text) && std::memcmp(text, wanted, sizeof(text)) == 0)
-            return fd;
+        const std::string_view got(text, static_cast<size_t>(length));
+        if (!same_user || !got.starts_with(wanted)) continue;
+        if (got.size() > kTokenBytes) throw Error(std::string(got.substr(kTokenBytes)));
+        if (fd) return fd;
     }
 }
 

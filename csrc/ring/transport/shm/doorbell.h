@@ -28,11 +28,15 @@ class Doorbell {
 
     // Passes a descriptor to the owner of `name`; `token` tells the group. Throws Error, or TimeoutError.
     void send_fd(const std::string& name, int fd, const std::string& token, Deadline deadline) const;
+    // Tells the owner of `name`, who waits in receive_fd(), that there will be none.
+    void send_error(const std::string& name, const std::string& token, const std::string& error) const;
     // Waits for the descriptor with that token. What comes from another user or with another token is
-    // dropped.
+    // dropped. Throws TimeoutError, or Error with what the other side sent instead.
     UniqueFd receive_fd(const std::string& token, Deadline deadline) const;
 
   private:
+    static std::string padded(const std::string& token);  // to the length that it is sent in
+
     UniqueFd socket_;
     std::string name_;
 };

@@ -1,9 +1,7 @@
 // See segment.h.
 #include "ring/transport/shm/segment.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,7 +10,9 @@
 
 #include "ring/base/error.h"
 #include "ring/base/membarrier.h"
+#include "ring/base/random.h"
 #include "ring/kernels/copy.h"
+#include "ring/transport/shm/memory.h"
 
 namespace ring {
 namespace {
@@ -80,12 +80,15 @@ Segment::Segment(int local_rank, std::vector<int> ranks, int world, const Doorbe
 
     UniqueFd memory;
     if (local_rank_ == 0) {
-        memory = checked_fd(::memfd_create("torch_ring", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create");
-        if (::ftruncate(memory.get(), static_cast<off_t>(bytes)) != 0)
-            throw_errno("sizing the shared memory");
-        // Nobody can shrink it under the others' feet.
-        if (::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
-            throw_errno("sealing the shared memory");
+        try {
+            memory = make_shared_memory(bytes);
+        } catch (const Error& error) {
+            for (size_t l = 1; l < n; ++l)
+                doorbell_.send_error(
+                    names_[l], token,
+                    "rank " + std::to_string(ranks_[0]) + ", the first of this host: " + error.what());
+            throw;
+        }
         for (size_t l = 1; l < n; ++l) doorbell_.send_fd(names_[l], memory.get(), token, deadline);
     } else {
         memory = doorbell_.receive_fd(token, deadline);
@@ -101,9 +104,7 @@ Segment::Segment(int local_rank, std::vector<int> ranks, int world, const Doorbe
     // written by that rank alone, so the first touch places them on its own NUMA node.
     (void)::madvise(mapping_.data(), bytes, MADV_HUGEPAGE);
 
-    if (::getrandom(ticket_.proof.data(), ticket_.proof.size(), 0) !=
-        static_cast<ssize_t>(ticket_.proof.size()))
-        throw_errno("getrandom");
+    fill_random(ticket_.proof.data(), ticket_.proof.size());
     ticket_.pid = ::getpid();
     ticket_.address = reinterpret_cast<uint64_t>(ticket_.proof.data());
     block(local_rank_).ticket = ticket_;  // whatever this rank sends later comes after it
@@ -273,6 +274,12 @@ bool Segment::departed(int local) const {
 
 bool Segment::anyone_departed() const {
     return board().departures.load(std::memory_order_acquire) != 0;  // pairs with depart()
+}
+
+void Segment::give_back(const std::vector<bool>& dead) {
+    for (int l = 0; l < local_size(); ++l)
+        if (!departed(l) && !dead[static_cast<size_t>(l)]) return;
+    (void)::madvise(mapping_.data(), mapping_.size(), MADV_REMOVE);
 }
 
 bool AllLocal::ready() {

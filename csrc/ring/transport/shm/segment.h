@@ -1,7 +1,7 @@
 // The memory that the ranks of one host share for one group: flags, staging buffers, channels, a notice
 // board.
 //
-// The local leader makes it (an unnamed memfd: nothing in /dev/shm, nothing to leak), the others get it
+// The local leader makes it (without a name: nothing in /dev/shm, nothing to leak), the others get it
 // through their doorbells. Pages cost memory only once they are touched. The algorithms in
 // collectives/ work on it directly; ShmPipe makes a byte stream out of one channel.
 //
@@ -120,6 +120,9 @@ class Segment {
     void depart();
     bool departed(int local) const;
     bool anyone_departed() const;
+    // Once this rank has departed: gives the memory back to the system, if it was the last but the `dead`.
+    // Who looks at the segment nevertheless finds zeros.
+    void give_back(const std::vector<bool>& dead);
 
   private:
     struct Board;

@@ -111,7 +111,7 @@ void Acceptor::accept_all() {
 
 void Acceptor::accept_from(const UniqueFd& listener) {
     while (true) {
-        UniqueFd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        UniqueFd socket = tcp_accept(listener);
         if (!socket) {
             // Out of descriptors: the oldest stranger makes room, so that a flood cannot lock the peers out.
             if ((errno == EMFILE || errno == ENFILE) && !visitors_.empty()) {

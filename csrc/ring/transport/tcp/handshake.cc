@@ -4,19 +4,15 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/rand.h>
 
 #include <cstring>
 #include <string_view>
 
 #include "ring/base/error.h"
+#include "ring/base/random.h"
 
 namespace ring {
 namespace {
-
-void fill_random(uint8_t* bytes, size_t count) {
-    if (RAND_bytes(bytes, static_cast<int>(count)) != 1) throw Error("OpenSSL has no random numbers");
-}
 
 Digest hmac(const std::string& secret, const std::string& message) {
     Digest digest;
@@ -46,7 +42,7 @@ Nonce random_nonce() {
 
 std::string random_secret() {
     std::string secret(32, '\0');
-    fill_random(reinterpret_cast<uint8_t*>(secret.data()), secret.size());
+    fill_random(secret.data(), secret.size());
     return secret;
 }
 

@@ -1,10 +1,12 @@
 // See socket.h.
 #include "ring/transport/tcp/socket.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -93,6 +95,19 @@ UniqueFd tcp_listen(const std::string& address, uint16_t port) {
     UniqueFd socket = tcp_try_listen({address, port});
     if (!socket) throw_errno("listen on " + describe(Endpoint{address, port}));
     return socket;
+}
+
+UniqueFd tcp_accept(const UniqueFd& listener) {
+    int fd = ::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM)) {  // by a sandbox that knows accept() only
+        fd = ::accept(listener.get(), nullptr, nullptr);
+        if (fd >= 0 &&
+            (::fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) != 0 || ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)) {
+            ::close(fd);
+            fd = -1;
+        }
+    }
+    return UniqueFd(fd);
 }
 
 uint16_t tcp_port(const UniqueFd& socket) {

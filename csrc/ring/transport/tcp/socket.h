@@ -18,6 +18,9 @@ UniqueFd tcp_listen(const std::string& address, uint16_t port = 0);
 // The same; none, with errno, where the kernel refuses the address or the port.
 UniqueFd tcp_try_listen(const Endpoint& at);
 
+// The next connection, non-blocking; empty, with errno, where there is none.
+UniqueFd tcp_accept(const UniqueFd& listener);
+
 // The port that a socket is bound to.
 uint16_t tcp_port(const UniqueFd& socket);
 
