@@ -154,6 +154,51 @@ TEST_P(LinkOverStreams, RefusesAFrameOfAnotherOperation) {
     EXPECT_FALSE(near_->progress()) << "nothing more is received after that";
 }
 
+TEST_P(LinkOverStreams, RefusesWhatIsNoFrame) {
+    std::byte data[8] = {};
+    FrameHeader garbage = header(0, sizeof data);
+    garbage.magic = 0;
+    garbage.index = UINT64_MAX;  // must not be taken for a frame that is still to be posted
+    ASSERT_EQ(::send(descriptors_.back(), &garbage, sizeof garbage, 0), static_cast<ssize_t>(sizeof garbage));
+    near_->post_recv(header(0, sizeof data), data);
+    if (GetParam() == 1) {
+        ASSERT_EQ(::send(descriptors_.back(), data, sizeof data, 0), static_cast<ssize_t>(sizeof data));
+    }
+    EXPECT_THROW(near_->progress(), Error);
+}
+
+// A peer that called something else as operation 10 has sent operation 9 to its end.
+TEST_P(LinkOverStreams, ReceivesWhatCameBeforeAFrameOfAnotherOperation) {
+    constexpr size_t kBytes = 1000;
+    const std::vector<std::byte> payload(kBytes, std::byte{7});
+    std::vector<std::byte> nine(kBytes);
+    std::vector<std::byte> ten(kBytes);
+    near_->post_recv(header(9, kBytes), nine.data());
+    near_->post_recv(header(10, kBytes), ten.data());
+    FrameHeader right = header(9, kBytes);
+    right.index = 1;
+    FrameHeader wrong = header(11, kBytes);
+    wrong.index = 2;
+    const auto send = [&](int stream, const void* data, size_t bytes) {
+        ASSERT_EQ(::send(descriptors_[stream], data, bytes, 0), static_cast<ssize_t>(bytes));
+    };
+    // With one stream the two come behind one another, else the second overtakes the first.
+    const int first = GetParam() - 1;
+    send(first, &right, sizeof right);
+    send(first, payload.data(), GetParam() == 1 ? kBytes : 10);
+    send(0, &wrong, sizeof wrong);
+    send(0, payload.data(), kBytes);
+    EXPECT_THROW(near_->progress(), MismatchError);
+    if (GetParam() > 1) {
+        EXPECT_EQ(near_->received(), 0U);
+        send(first, payload.data() + 10, kBytes - 10);
+    }
+    drive([&] { return near_->received() == 1; });
+    EXPECT_EQ(nine, payload);
+    for (int i = 0; i < 5; ++i) EXPECT_FALSE(near_->progress()) << "nothing more is received after that";
+    EXPECT_EQ(near_->received(), 1U);
+}
+
 TEST_P(LinkOverStreams, ForgetsWhatWasPosted) {
     post_recvs(3);
     near_->abort();

@@ -109,5 +109,88 @@ TEST(Mailbox, AMessageBeyondItsCreditWaitsUntilItIsReceived) {
     }
 }
 
+// A mailbox that a test talks to as its peer, rank 1, whose bytes it makes by hand.
+class MailboxFromOutside : public ::testing::Test {
+  protected:
+    void SetUp() override {
+        int ends[2];
+        ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+        peer_ = UniqueFd(ends[0]);
+        mailbox_.attach_in(1, std::make_unique<TcpPipe>(UniqueFd(ends[1])));
+    }
+
+    static MessageHeader header(MessageType type, uint64_t id, uint64_t operation, size_t bytes) {
+        MessageHeader made;
+        made.type = type;
+        made.group = kGroup;
+        made.key = {.operation = operation, .tag = 0};
+        made.length = bytes;
+        made.id = id;
+        return made;
+    }
+    void write(const void* data, size_t bytes) {
+        ASSERT_EQ(::send(peer_.get(), data, bytes, 0), static_cast<ssize_t>(bytes));
+    }
+    bool progress() {
+        mailbox_.mark_readable(1);
+        return mailbox_.progress();
+    }
+
+    UniqueFd peer_;
+    Mailbox mailbox_{0, 2, kGroup, {}, [](int) {}, [](int rank) { return std::to_string(rank); }};
+};
+
+// What the peer calls as operation 10 is wrong; operation 9 can still end.
+TEST_F(MailboxFromOutside, AMismatchDropsThatMessageAlone) {
+    std::vector<std::byte> nine(20'000);
+    std::vector<std::byte> ten(100);
+    const TransferPtr ninth = mailbox_.receive(1, {.operation = 9, .tag = 0}, {}, nine.data(), nine.size());
+    const TransferPtr tenth = mailbox_.receive(1, {.operation = 10, .tag = 0}, {}, ten.data(), ten.size());
+    const std::vector<std::byte> wrong(30'000, std::byte{1});
+    const std::vector<std::byte> right(nine.size(), std::byte{2});
+    MessageHeader first = header(MessageType::kEager, 1, 10, wrong.size());
+    first.signature.count = 3;
+    const MessageHeader second = header(MessageType::kEager, 2, 9, right.size());
+    write(&first, sizeof(first));
+    write(wrong.data(), wrong.size());
+    write(&second, sizeof(second));
+    write(right.data(), right.size());
+    EXPECT_THROW(progress(), MismatchError);
+    for (int turn = 0; turn < 10; ++turn) progress();
+    EXPECT_TRUE(ninth->done);
+    EXPECT_EQ(nine, right);
+    EXPECT_FALSE(tenth->done);
+    EXPECT_EQ(ten, std::vector<std::byte>(100)) << "nothing of it is taken";
+}
+
+TEST_F(MailboxFromOutside, NumbersOfMessagesAreChecked) {
+    const MessageHeader twice = header(MessageType::kRequest, 1, 0, 1'000'000);
+    write(&twice, sizeof(twice));
+    write(&twice, sizeof(twice));
+    EXPECT_THROW(progress(), Error);
+}
+
+TEST_F(MailboxFromOutside, MoreThanItsCreditIsNotKept) {
+    const std::vector<std::byte> payload(kEagerBetweenHosts);
+    uint64_t id = 0;
+    const auto send = [&] {
+        const MessageHeader one = header(MessageType::kEager, ++id, 0, payload.size());
+        write(&one, sizeof(one));
+        for (size_t at = 0; at < payload.size(); at += 32 << 10) {
+            write(payload.data() + at, 32 << 10);
+            progress();
+        }
+    };
+    for (size_t i = 0; i < kCreditBytes / payload.size() - 1; ++i) send();
+    EXPECT_THROW(send(), Error);
+}
+
+// A connection of the peer's comes first, and then one is opened to it.
+TEST_F(MailboxFromOutside, EachPeerIsDrivenOnce) {
+    const std::vector<std::byte> data(10);
+    mailbox_.send(1, {.operation = 0, .tag = 0}, {}, data.data(), data.size());
+    EXPECT_EQ(mailbox_.active(), std::vector<int>{1});
+}
+
 }  // namespace
 }  // namespace ring

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <utility>
 
 namespace ring {
 namespace {
@@ -75,8 +76,8 @@ void Link::abort() {
     for (Stream& stream : streams_) {
         stream.out.frames.clear();
         stream.in.frame = 0;
+        stream.refused = true;
     }
-    refused_ = true;
 }
 
 void Link::take_frames(Outgoing& out) {
@@ -138,10 +139,31 @@ bool Link::claim(Stream& stream) {
         in.frame = ++claimed_;
         return true;
     }
-    if (in.moved < kHeaderBytes || in.header.index > recvs_.pushed()) return false;
-    in.frame = std::max(in.header.index, recvs_.popped() + 1);  // an old number is refused by check()
-    check(in.header, recvs_.at(in.frame).header);
+    if (in.moved < kHeaderBytes) return false;
+    const uint64_t oldest = recvs_.popped() + 1;
+    // Of what does not look like ours the number means nothing: check() refuses it.
+    const bool ours = in.header.magic == kFrameMagic && in.header.version == kProtocolVersion;
+    if (ours && in.header.index > recvs_.pushed()) return false;
+    in.frame = ours ? std::max(in.header.index, oldest) : oldest;  // an old number is refused by check(), too
+    if (in.frame >= refused_from_) {
+        refuse(stream, in.frame);
+        return false;
+    }
+    Posted& posted = recvs_.at(in.frame);
+    check(stream, posted.header);
+    if (std::exchange(posted.begun, true)) {
+        const uint64_t twice = in.frame;
+        refuse(stream, twice);
+        throw Error("rank " + std::to_string(peer_) + " sent frame " + std::to_string(twice) +
+                    " twice: torch_ring is broken, please report it");
+    }
     return true;
+}
+
+void Link::refuse(Stream& stream, uint64_t frame) {
+    stream.refused = true;
+    stream.in.frame = 0;
+    refused_from_ = std::min(refused_from_, frame);
 }
 
 size_t Link::read(Stream& stream, const iovec* pieces, int count) {
@@ -152,7 +174,7 @@ size_t Link::read(Stream& stream, const iovec* pieces, int count) {
         stream.closed = true;
         // Frames are whole on one stream: those that are missing may be on another that is still open.
         const bool open =
-            std::any_of(streams_.begin(), streams_.end(), [](const Stream& one) { return !one.closed; });
+            std::any_of(streams_.begin(), streams_.end(), [](const Stream& one) { return one.receives(); });
         if (!open || stream.in.moved > 0) throw;
         return 0;
     }
@@ -161,7 +183,7 @@ size_t Link::read(Stream& stream, const iovec* pieces, int count) {
 bool Link::progress_recvs(Stream& stream) {
     Incoming& in = stream.in;
     bool moved_any = false;
-    while (!refused_ && !recvs_.empty()) {
+    while (!stream.refused && !recvs_.empty()) {
         const bool claimed = claim(stream);
         // Several streams: the header says which frame it is. One that nobody has posted yet has to wait.
         if (!claimed && (streams_.size() == 1 || in.moved >= kHeaderBytes)) return moved_any;
@@ -185,8 +207,7 @@ bool Link::progress_recvs(Stream& stream) {
             moved_any = true;
             const bool had_header = in.moved >= kHeaderBytes;
             in.moved += got;
-            if (!had_header && in.moved >= kHeaderBytes && claimed)
-                check(in.header, recvs_.at(in.frame).header);
+            if (!had_header && in.moved >= kHeaderBytes && claimed) check(stream, recvs_.at(in.frame).header);
         }
         if (!claimed || in.moved < total) continue;
         recvs_.at(in.frame).done = true;
@@ -197,9 +218,10 @@ bool Link::progress_recvs(Stream& stream) {
     return moved_any;
 }
 
-void Link::check(const FrameHeader& incoming, const FrameHeader& expected) {
+void Link::check(Stream& stream, const FrameHeader& expected) {
+    const FrameHeader& incoming = stream.in.header;
     if (incoming == expected) return;
-    refused_ = true;
+    refuse(stream, stream.in.frame);
     const std::string from = "rank " + std::to_string(peer_);
     if (incoming.magic != kFrameMagic)
         throw Error(from + " sent something that is not a frame of torch_ring");

@@ -45,7 +45,9 @@ class Link {
 
     // Moves what can be moved now; true if any byte moved.
     // Throws MismatchError (the peer called something else), Error (not our protocol), or PeerGone, but only
-    // when all that arrived before and is posted has been received.
+    // when all that arrived before and is posted has been received. After a MismatchError nothing from the
+    // frame that was wrong on is received any more, but those before it are: with several streams they may
+    // still be on their way.
     bool progress();
 
     // Forgets everything that is posted: its memory is not touched any more. The link is of no use
@@ -56,6 +58,7 @@ class Link {
     struct Posted {
         FrameHeader header;
         std::byte* data = nullptr;
+        bool begun = false;  // a stream fills it
         bool done = false;
     };
     // The frames that a stream is sending: consecutive in its own order, the first one partly sent.
@@ -73,7 +76,9 @@ class Link {
         std::unique_ptr<Pipe> pipe;
         Outgoing out;
         Incoming in;
-        bool closed = false;  // by the peer; what it sent before may still lie in the other streams
+        bool closed = false;   // by the peer; what it sent before may still lie in the other streams
+        bool refused = false;  // what came was wrong, or is behind what was: nothing more is received
+        bool receives() const { return !closed && !refused; }
     };
 
     bool progress_sends(Stream& stream);
@@ -83,16 +88,17 @@ class Link {
     void count_sent(Outgoing& out, size_t bytes);
     // Finds out which posted receive the frame is for; false while that is not posted.
     bool claim(Stream& stream);
-    void check(const FrameHeader& incoming, const FrameHeader& expected);
+    void check(Stream& stream, const FrameHeader& expected);
+    void refuse(Stream& stream, uint64_t frame);
 
     int self_;
     int peer_;
     std::vector<Stream> streams_;
     Fifo<Posted> sends_;
     Fifo<Posted> recvs_;
-    uint64_t taken_ = 0;    // sends up to this one belong to a stream
-    uint64_t claimed_ = 0;  // single stream: receives up to this one belong to it
-    bool refused_ = false;  // a frame was wrong: nothing more is received
+    uint64_t taken_ = 0;                  // sends up to this one belong to a stream
+    uint64_t claimed_ = 0;                // single stream: receives up to this one belong to it
+    uint64_t refused_from_ = UINT64_MAX;  // this frame was wrong
 };
 
 // Waits until a link has sent or received up to a ticket.

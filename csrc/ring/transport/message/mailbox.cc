@@ -22,8 +22,8 @@ TransferPtr Mailbox::send(int to, const MessageKey& key, const Signature& signat
                           size_t bytes, size_t credit) {
     Peer& peer = peers_[to];
     if (peer.out == nullptr) {
+        if (peer.in == nullptr) active_.push_back(to);
         peer.out = std::make_unique<MessageLink>(to, group_, *this);
-        active_.push_back(to);
         dial_(to);
     }
     // The payload is only ever read; one struct serves both directions.

@@ -64,6 +64,7 @@ class Mailbox : public MessageSorter {
     bool busy() const;   // transfers are under way, or something is still to be written
     bool ready() const;  // progress() could move something that the kernel does not tell of
     bool slow() const;
+    const std::vector<int>& active() const { return active_; }  // the ranks with a connection, each once
     // A connection that a transfer needs has ended.
     struct Lost {
         int rank;

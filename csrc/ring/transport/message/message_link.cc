@@ -125,6 +125,7 @@ void MessageLink::claimed(const MessageHeader& header) {
 void MessageLink::return_credit(const MessageHeader& header) {
     if (to_return_ == 0 || (to_return_ < kReturnBytes && !header.low_on_credit)) return;
     push(MessageType::kCredit, 0, to_return_);
+    unclaimed_ -= to_return_;
     to_return_ = 0;
 }
 
@@ -142,15 +143,21 @@ void MessageLink::open(const MessageHeader& header) {
     const auto unknown = [&] {
         return Error(from + " sent a message out of turn: torch_ring is broken, please report it");
     };
+    header_ = header;
     switch (header.type) {
         case MessageType::kEager:
-            if (header.length > eager_bytes()) throw unknown();
+            if (header.id != ++last_in_ || header.length > eager_bytes()) throw unknown();
+            unclaimed_ += kHeaderBytes + header.length;
+            if (unclaimed_ > kCreditBytes) throw unknown();
+            // Read in any case: what comes behind it may be for an operation that can still end.
+            reading_ = true;
+            left_ = header.length;
+            to_ = nullptr;
             place_ = sorter_.place(*this, header);
             to_ = place_.transfer != nullptr ? place_.transfer->data : place_.arrival->payload.get();
-            left_ = header.length;
-            reading_ = true;
             break;
         case MessageType::kRequest:
+            if (header.id != ++last_in_) throw unknown();
             sorter_.requested(*this, header);
             break;
         case MessageType::kData: {
@@ -187,7 +194,6 @@ void MessageLink::open(const MessageHeader& header) {
         default:
             throw unknown();
     }
-    header_ = header;
 }
 
 void MessageLink::payload_complete() {
@@ -201,7 +207,7 @@ void MessageLink::payload_complete() {
     } else if (transfer != nullptr) {
         transfer->done = true;
         claimed(header_);
-    } else {
+    } else if (arrival != nullptr) {
         arrival->complete = true;
     }
 }
@@ -209,9 +215,11 @@ void MessageLink::payload_complete() {
 bool MessageLink::digest() {
     if (reading_) {
         const size_t step = std::min(left_, end_ - begin_);
-        if (step > 0) std::memcpy(to_, ahead_.data() + begin_, step);
+        if (to_ != nullptr && step > 0) {
+            std::memcpy(to_, ahead_.data() + begin_, step);
+            to_ += step;
+        }
         begin_ += step;
-        to_ += step;
         left_ -= step;
         if (left_ > 0) return false;
         payload_complete();
@@ -237,13 +245,13 @@ bool MessageLink::read() {
         // The payload goes where it belongs; with its end may come the next headers.
         std::array<iovec, 2> pieces;
         int count = 0;
-        if (reading_ && left_ > 0) pieces[count++] = {to_, left_};
+        if (reading_ && to_ != nullptr && left_ > 0) pieces[count++] = {to_, left_};
         pieces[count++] = {ahead_.data() + end_, ahead_.size() - end_};
         const size_t got = pipe_->read(pieces.data(), count);
         if (got == 0) break;
         moved = true;
         const size_t direct = count == 2 ? std::min(got, left_) : 0;
-        to_ += direct;
+        if (direct > 0) to_ += direct;
         left_ -= direct;
         end_ += got - direct;
     }

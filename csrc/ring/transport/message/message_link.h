@@ -75,6 +75,7 @@ class MessageLink {
 
     // Moves what can be moved now; true if any byte moved.
     // Throws Error (not our protocol), or what the sorter throws; the end of the connection it only notes.
+    // After a MismatchError the message that was wrong is dropped, and the others go on.
     bool progress();
     // Something is to be written, or is awaited here.
     bool wants_write() const { return !frames_.empty() || !granted_.empty(); }
@@ -152,9 +153,11 @@ class MessageLink {
     size_t end_ = 0;
     bool reading_ = false;  // a payload
     MessageHeader header_;
-    std::byte* to_ = nullptr;
+    std::byte* to_ = nullptr;  // null for a payload that is dropped
     size_t left_ = 0;
     MessageSorter::Place place_;
+    uint64_t last_in_ = 0;                      // the message that came last
+    size_t unclaimed_ = 0;                      // of its credit, as its sender counts
     std::map<uint64_t, TransferPtr> incoming_;  // granted
     std::deque<Pull> pulls_;                    // to be read from the peer's memory
     size_t to_return_ = 0;                      // credit
