@@ -198,9 +198,9 @@ TEST(Listeners, KeepToTheRangeOnePortEach) {
 
 TEST(Listeners, LeaveOutWhatIsNoAddressOfThisHost) {
     Listeners listeners(PortRange{});
-    listeners.add({"192.0.2.1", "127.0.0.1"});
+    listeners.add({"198.51.100.1", "127.0.0.1"});
     EXPECT_EQ(listeners.all().size(), 1u);
-    EXPECT_THROW(listeners.add({"192.0.2.1"}), Error);
+    EXPECT_THROW(listeners.add({"198.51.100.1"}), Error);
 }
 
 }  // namespace

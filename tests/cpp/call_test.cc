@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "ring/base/error.h"
+#include "ring/engine/dialer.h"
 #include "ring/transport/tcp/acceptor.h"
 #include "ring/transport/tcp/socket.h"
 
@@ -206,15 +207,78 @@ TEST_F(CallTest, SaysWhatBecameOfEachAddress) {
 
 TEST_F(CallTest, GivesUpAtOnceWhereThereIsNoWay) {
     const auto start = Clock::now();
-    const std::string text = failure<PeerError>(
-        {{{"10.0.0.1", 9}, "", "this host has no IPv4 address", ""}, {{"192.0.2.1", 9}, "127.0.0.1", "", ""}},
-        seconds(60));
+    const std::string text = failure<PeerError>({{{"10.0.0.1", 9}, "", "this host has no IPv4 address", ""},
+                                                 {{"198.51.100.1", 9}, "127.0.0.1", "", ""}},
+                                                seconds(60));
     EXPECT_LT(Clock::now() - start, seconds(5));
     EXPECT_NE(
-        text.find("192.0.2.1 port 9 from 127.0.0.1: Invalid argument: it cannot be reached from 127.0.0.1, "
-                  "is that loopback?"),
+        text.find(
+            "198.51.100.1 port 9 from 127.0.0.1: Invalid argument: it cannot be reached from 127.0.0.1, "
+            "is that loopback?"),
         std::string::npos)
         << text;
+}
+
+// What rank 1 knows of rank 0, which is on another machine and has these addresses; the second rank on that
+// machine has them too, and rank 3 on a third one the first of them.
+class DialerTest : public ::testing::Test {
+  protected:
+    Call call(const Dialer& dialer) {
+        return dialer.call(layout_, roster_, 0, Purpose::kData, 0, Deadline::after(seconds(10)),
+                           [this](int) { ++begun_; });
+    }
+    void reach(Dialer& dialer) {
+        Call made = call(dialer);
+        while (!made.advance()) made.wait(Clock::time_point::max());
+        connection_ = made.take();
+        dialer.remember(roster_, 0, made);
+    }
+
+    const Layout layout_{
+        1, {{"a", "nodea", 1}, {"b", "nodeb", 2}, {"a", "nodea", 3}, {"c", "nodec", 4}}, false};
+    const Roster roster_{.keys = "",
+                         .group = kGroup,
+                         .secret = kSecret,
+                         .members = {},
+                         .doorbells = {},
+                         .networks = {"a", "b", "a", "c"}};
+    const Reach reach_ = choose_reach(
+        {{.name = "lo", .address = "127.0.0.1", .loopback = true}, {.name = "eth0", .address = "10.78.0.1"}},
+        {});
+    ReachedAddresses reached_;
+    int begun_ = 0;
+    UniqueFd connection_;
+};
+
+TEST_F(DialerTest, BeginsWithTheAddressThatHasWorkedInAnotherGroup) {
+    Peer peer;
+    const BlackHole hole;
+    const std::vector<std::vector<Endpoint>> addresses{{hole.at(), peer.at("127.0.0.4")}, {}, {}, {}};
+    for (const int expected : {2, 1}) {
+        Dialer dialer(reached_, reach_);
+        dialer.learn(addresses, roster_);
+        begun_ = 0;
+        reach(dialer);
+        EXPECT_EQ(begun_, expected);
+        EXPECT_TRUE(peer.has_taken());
+    }
+}
+
+TEST_F(DialerTest, NamesWhoHasTheSameAddressAndWhatThisHostHas) {
+    Dialer dialer(reached_, reach_);
+    dialer.learn({{{"127.0.0.1", 9}, {"198.51.100.7", 9}}, {}, {{"198.51.100.7", 9}}, {{"198.51.100.7", 9}}},
+                 roster_);
+    Call made = dialer.call(layout_, roster_, 0, Purpose::kData, 0, Deadline(Clock::now()), [](int) {});
+    try {
+        made.advance();
+        ADD_FAILURE() << "there is nobody";
+    } catch (const Error& error) {
+        const std::string text = error.what();
+        for (const char* part : {"cannot reach rank 0 (host nodea, pid 1)",
+                                 "127.0.0.1 port 9: not tried: this host has that address too",
+                                 "198.51.100.7 port 9 (an address of rank 3 (host nodec, pid 4) too)"})
+            EXPECT_NE(text.find(part), std::string::npos) << part << "\nis not in\n" << text;
+    }
 }
 
 }  // namespace

@@ -56,14 +56,19 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
                                    doorbell->name(), engine.lifeline(), deadline);
     Layout layout(settings.rank, roster.members, settings.config.algorithm == Algorithm::kRing);
     Acceptor* acceptor = nullptr;
+    Dialer dialer;
     if (layout.hosts() > 1) {
         acceptor = &engine.acceptor();
+        const auto& networks = roster.networks;
+        const bool one_machine =
+            std::count(networks.begin(), networks.end(), networks.front()) == layout.size();
+        dialer = Dialer(engine.reached(), reach_of_this_host(settings.store_host, one_machine));
         acceptor->expect(roster.group, settings.rank, roster.secret);
     }
     Connections connections;
     Machine machine;
     try {
-        connections = connect_group(store, layout, roster, *doorbell, acceptor, settings.store_host,
+        connections = connect_group(store, layout, roster, *doorbell, acceptor, std::move(dialer),
                                     settings.config.streams, deadline);
         machine = measure_machine(store, settings.config.link, layout, roster, connections, deadline);
     } catch (...) {

@@ -34,7 +34,7 @@ class Connector {
         return over_tcp(peer, [&](Purpose purpose, int stream) {
             Call call = made_.dialer.call(layout_, roster_, peer, purpose, stream, deadline_, [](int) {});
             while (!call.advance()) call.wait(deadline_.at());
-            made_.dialer.remember(peer, call);
+            made_.dialer.remember(roster_, peer, call);
             return call.take();
         });
     }
@@ -79,16 +79,10 @@ class Connector {
 }  // namespace
 
 Connections connect_group(Store& store, const Layout& layout, const Roster& roster, const Doorbell& doorbell,
-                          Acceptor* acceptor, const std::string& store_host, int streams, Deadline deadline) {
+                          Acceptor* acceptor, Dialer dialer, int streams, Deadline deadline) {
     Connections made;
-    Reach reach;
-    if (acceptor != nullptr) {
-        const auto& networks = roster.networks;
-        const bool one_machine =
-            std::count(networks.begin(), networks.end(), networks.front()) == layout.size();
-        reach = reach_of_this_host(store_host, one_machine);
-        publish_addresses(store, roster, layout.rank(), open_to_others(*acceptor, reach));
-    }
+    made.dialer = std::move(dialer);
+    if (acceptor != nullptr) publish_addresses(store, roster, layout.rank(), made.dialer.listen(*acceptor));
     const auto& local = layout.host_ranks();
     if (local.size() > 1) {
         std::vector<std::string> names;
@@ -97,8 +91,7 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
             std::make_unique<Segment>(layout.local_index(layout.rank()), local, layout.size(), doorbell,
                                       names, std::to_string(roster.group), roster.barriers, deadline);
     }
-    if (acceptor != nullptr)
-        made.dialer = Dialer(std::move(reach), addresses(store, roster, deadline), roster);
+    if (acceptor != nullptr) made.dialer.learn(addresses(store, roster, deadline), roster);
     if (layout.cells() > 1 && layout.on_rail()) {
         const int me = layout.my_cell_index();
         const int n = layout.cells();

@@ -27,10 +27,10 @@ struct Connections {
 };
 
 // `acceptor` is this process's, already expecting the group; null where all ranks are on one host.
-// `store_host`: see Communicator::Settings.
+// `dialer`: knows how this rank can be reached, and learns it of the others.
 // `streams`: TCP connections for data per edge. Throws PeerError, TimeoutError or ConfigError that name the
 // rank that could not be reached.
 Connections connect_group(Store& store, const Layout& layout, const Roster& roster, const Doorbell& doorbell,
-                          Acceptor* acceptor, const std::string& store_host, int streams, Deadline deadline);
+                          Acceptor* acceptor, Dialer dialer, int streams, Deadline deadline);
 
 }  // namespace ring

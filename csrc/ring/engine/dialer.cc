@@ -30,11 +30,21 @@ std::string numeric_address_of(const std::string& host) {
 
 }  // namespace
 
-std::vector<Endpoint> open_to_others(Acceptor& acceptor, const Reach& reach) {
-    std::vector<Endpoint> endpoints = acceptor.listen(reach.addresses);
+void ReachedAddresses::add(const std::string& network, const std::string& address) {
+    const std::lock_guard lock(mutex_);
+    known_.emplace(network, address);
+}
+
+bool ReachedAddresses::contains(const std::string& network, const std::string& address) const {
+    const std::lock_guard lock(mutex_);
+    return known_.count({network, address}) != 0;
+}
+
+std::vector<Endpoint> Dialer::listen(Acceptor& acceptor) const {
+    std::vector<Endpoint> endpoints = acceptor.listen(reach_.addresses);
     log(LogLevel::kInfo,
         "other hosts may call " + describe(endpoints) +
-            (reach.chosen_by.empty() ? "" : ", the interfaces that " + reach.chosen_by + " chooses"));
+            (reach_.chosen_by.empty() ? "" : ", the interfaces that " + reach_.chosen_by + " chooses"));
     for (Endpoint& one : endpoints)
         one.address = without_zone(one.address);  // who calls has zones of its own
     if (const auto& [host, port] = config().advertise; !host.empty()) {
@@ -45,8 +55,8 @@ std::vector<Endpoint> open_to_others(Acceptor& acceptor, const Reach& reach) {
     return endpoints;
 }
 
-Dialer::Dialer(Reach reach, std::vector<std::vector<Endpoint>> addresses, const Roster& roster)
-    : reach_(std::move(reach)), addresses_(std::move(addresses)) {
+void Dialer::learn(std::vector<std::vector<Endpoint>> addresses, const Roster& roster) {
+    addresses_ = std::move(addresses);
     std::unordered_map<std::string, int> owners;
     for (int rank = 0; rank < static_cast<int>(addresses_.size()); ++rank)
         for (const auto& [address, _] : addresses_[rank]) {
@@ -74,6 +84,9 @@ std::vector<Route> Dialer::routes(const Layout& layout, const Roster& roster, in
             routes.push_back(
                 {{std::move(way.to), port}, std::move(way.from), std::move(way.obstacle), remark});
     }
+    std::stable_partition(routes.begin(), routes.end(), [&](const Route& route) {
+        return reached_->contains(roster.networks[peer], route.to.address);
+    });
     return routes;
 }
 
@@ -88,10 +101,8 @@ Call Dialer::call(const Layout& layout, const Roster& roster, int peer, Purpose 
                 std::move(watch));
 }
 
-void Dialer::remember(int peer, const Call& done) {
-    auto& known = addresses_[peer];
-    std::erase(known, done.reached());
-    known.insert(known.begin(), done.reached());
+void Dialer::remember(const Roster& roster, int peer, const Call& done) {
+    reached_->add(roster.networks[peer], done.reached().address);
 }
 
 }  // namespace ring

@@ -19,6 +19,7 @@
 #include "ring/base/clock.h"
 #include "ring/base/fd.h"
 #include "ring/base/fork.h"
+#include "ring/engine/dialer.h"
 #include "ring/transport/shm/lifeline.h"
 #include "ring/transport/tcp/acceptor.h"
 
@@ -46,6 +47,7 @@ class Engine {
 
     // Who takes connections from other hosts, made when first asked for; it does not listen anywhere yet.
     Acceptor& acceptor();
+    ReachedAddresses& reached() { return reached_; }
 
     // The communicator is served, and failed when the process of one of its ranks on this host ends, until it
     // is removed.
@@ -92,6 +94,7 @@ class Engine {
     UniqueFd timer_;    // of look_soon(); empty where it is refused
     const Lifeline lifeline_;
     std::atomic<bool> timer_runs_{false};
+    ReachedAddresses reached_;
     std::mutex mutex_;  // guards what follows
     std::map<Communicator*, Group> groups_;
     std::unique_ptr<Acceptor> acceptor_;

@@ -114,7 +114,7 @@ bool Communicator::advance_calls() {
             ++at;
             continue;
         }
-        connections_.dialer.remember(rank, at->second);
+        connections_.dialer.remember(roster_, rank, at->second);
         UniqueFd socket = at->second.take();
         at = calls_.erase(at);
         message_peers_[socket.get()] = rank;

@@ -71,7 +71,7 @@ std::vector<Interface> interfaces() {
             one.loopback = (entry->ifa_flags & IFF_LOOPBACK) != 0;
             one.carrier = (entry->ifa_flags & IFF_RUNNING) != 0;
             const std::string device = one.name.substr(0, one.name.find(':'));
-            if (bridges.count(device) == 0) bridges[device] = is_bridge(socket, device);
+            if (bridges.count(device) == 0) bridges[device] = !one.loopback && is_bridge(socket, device);
             one.indirect = bridges[device] || (entry->ifa_flags & IFF_POINTOPOINT) != 0;
             one.link_local = is_link_local(one.address);
             found.push_back(std::move(one));

@@ -9,8 +9,8 @@ namespace ring {
 
 // One address of an interface that is up.
 struct Interface {
-    std::string name;
-    std::string address;  // numeric, with the zone where it needs one: "10.0.0.3", "fe80::1%eth0"
+    std::string name{};
+    std::string address{};  // numeric, with the zone where it needs one: "10.0.0.3", "fe80::1%eth0"
     bool loopback = false;
     bool carrier = true;    // somebody is at the other end of the cable
     bool indirect = false;  // a bridge or a tunnel: likelier to lead to containers than to the peers

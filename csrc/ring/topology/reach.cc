@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <mutex>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -60,6 +61,14 @@ std::string objection(const std::vector<Candidate>& chosen, const std::vector<In
     return "";
 }
 
+// Each group asks, and they all find the same.
+void warn_once(const std::string& text) {
+    static std::mutex mutex;
+    static std::set<std::string> said;
+    const std::lock_guard lock(mutex);
+    if (said.insert(text).second) log(LogLevel::kWarning, text);
+}
+
 std::pair<std::vector<Candidate>, std::string> choose_interfaces(const std::vector<Interface>& all,
                                                                  const Wishes& wishes) {
     struct Wish {
@@ -78,8 +87,7 @@ std::pair<std::vector<Candidate>, std::string> choose_interfaces(const std::vect
         const std::string why = objection(chosen, all, wishes.one_machine);
         if (why.empty()) return {std::move(chosen), who};
         if (binding) throw ConfigError(who + " " + why);
-        log(LogLevel::kWarning,
-            who + " " + why + ". Going on without it; TORCH_RING_IFNAME would count instead");
+        warn_once(who + " " + why + ". Going on without it; TORCH_RING_IFNAME would count instead");
     }
     return {matching(all, "", all_alike), ""};
 }
