@@ -7,6 +7,7 @@ The parts, from the bottom up:
 * zygote: a process with torch imported that forks workers in milliseconds; one per network namespace.
 * places: where ranks run: loopback with made-up host identities, or the namespaces of scripts/netlab.
 * scene: hosts in namespaces too, with the interfaces, addresses and names that a test gives them.
+* forward: connections to one port that end at another, as through a mapped port.
 * overtaking: a wire between two hosts of the lab on which some packets come late.
 * job: the ranks of one layout, seen from the test: submit, run, kill, stacks. Pools keep them between tests.
 * proc: what /proc says about a process: its CPU time, descriptors, listening ports, memory.

@@ -13,6 +13,9 @@ import pytest
 import torch
 import torch.distributed as dist
 from harness import Job
+from harness.faults import error_of
+from harness.forward import forward
+from harness.proc import listening_ports
 from harness.scene import Scene
 from harness.worker import init_group
 from torch._C._distributed_c10d import FileStore
@@ -21,12 +24,17 @@ TIMEOUT = 10.0
 PROMPT = 5.0  # seconds for what needs no wait, on a busy machine
 
 
-def work() -> None:
-    """A collective, and messages, which are connected when they are first sent."""
-    rank, size = dist.get_rank(), dist.get_world_size()
-    tensor = torch.full((1000,), float(rank + 1))
+def all_reduce() -> None:
+    size = dist.get_world_size()
+    tensor = torch.full((1000,), float(dist.get_rank() + 1))
     dist.all_reduce(tensor)
     assert tensor[0] == size * (size + 1) / 2
+
+
+def work() -> None:
+    """A collective, and messages, which are connected when they are first sent."""
+    all_reduce()
+    rank, size = dist.get_rank(), dist.get_world_size()
     got = torch.empty(100_000)
     to, source = (rank + 1) % size, (rank - 1) % size
     sent = torch.full((100_000,), float(rank))
@@ -178,3 +186,57 @@ def test_interfaces_chosen_for_other_libraries(
 def test_a_choice_for_another_library_that_is_of_no_use(two_networks: Scene, name: str, value: str) -> None:
     log = meet_in(two_networks, "2x1", ["10.79.0.1"] * 2, **{name: value})
     assert log.count(f"warning: {name}='{value}'") == 2
+
+
+def test_one_port_for_each_process_of_a_range(two_networks: Scene) -> None:
+    ports = range(40000, 40002)  # as many as each host has ranks
+    for _ in range(2):  # what the first job left behind does not stand in the way of the second
+        env = {"TORCH_RING_PORT_RANGE": "40000-40001"}
+        with Job(two_networks, "2x2", env=env, rank_env=by_rank("2x2", ["10.79.0.1"] * 2)) as job:
+            job.init(TIMEOUT)
+            job.run(work)
+            found = [listening_ports(process.pid) for process in job.processes]
+        assert sorted(found[:2]) == sorted(found[2:]) == [[port] for port in ports]
+
+
+def test_a_range_that_is_too_small(two_networks: Scene) -> None:
+    env = {"TORCH_RING_PORT_RANGE": "40000"}
+    with Job(two_networks, "2x2", env=env, rank_env=by_rank("2x2", ["10.79.0.1"] * 2)) as job:
+        outcomes = job.outcomes(init_group, 3.0)
+        texts = [outcome.error.message for outcome in outcomes.values() if outcome.error]
+    assert len(texts) == 4
+    assert sum("TORCH_RING_PORT_RANGE=40000-40000" in text for text in texts) >= 2, texts
+
+
+@pytest.fixture
+def silenced(two_networks: Scene) -> Iterator[Scene]:
+    """What host 1 would answer to host 0 on eth0 is lost: so a firewall looks that drops what comes in."""
+    two_networks.ip(1, "route", "add", "blackhole", "10.78.0.1/32")
+    yield two_networks
+    two_networks.ip(1, "route", "delete", "blackhole", "10.78.0.1/32")
+
+
+def test_both_sides_name_the_port_that_a_firewall_keeps_closed(silenced: Scene) -> None:
+    env = {"TORCH_RING_PORT_RANGE": "40000-40015", "TORCH_RING_IFNAME": "eth0"}
+    with Job(silenced, "2x1", env=env, rank_env=by_rank("2x1", ["10.79.0.1"] * 2)) as job:
+        outcomes = job.outcomes(init_group, 3.0)
+    for outcome in outcomes.values():
+        message = error_of(outcome, "DistBackendError").message
+        assert re.search(r"10\.78\.0\.2 port 400(0\d|1[0-5])", message), message
+        assert "firewall" in message and "TORCH_RING_PORT_RANGE" in message, message
+        assert outcome.seconds < 5
+
+
+def test_a_mapped_port(silenced: Scene) -> None:
+    mapped = {"TORCH_RING_IFNAME": "eth0", "TORCH_RING_PORT_RANGE": "40000"}
+    mapped["TORCH_RING_ADVERTISE"] = "10.79.0.2:45001"
+    env = by_rank("2x1", ["10.79.0.1"] * 2)
+    env[1] |= mapped
+    with (
+        forward(silenced, 1, "10.79.0.2", 45001, "10.78.0.2", 40000),
+        Job(silenced, "2x1", rank_env=env) as job,
+    ):
+        started = time.monotonic()
+        job.init(TIMEOUT)
+        job.run(all_reduce)
+        assert time.monotonic() - started < PROMPT
