@@ -208,7 +208,8 @@ RingBackend::WorkPtr RingBackend::alltoall_base(at::Tensor& output, at::Tensor& 
                                                 const c10d::AllToAllOptions& options) {
     RingWork::Call call = call_of(OpType::ALLTOALL_BASE, "ring:all_to_all", {input}, {output}, options);
     Overlap overlap;
-    overlap.exchange({output}, {input});
+    overlap.in_place(output);
+    overlap.apart(input);
     call.staging.set_apart_if(overlap.found());
     add_all_to_all_single(call, output, input, output_splits, input_splits, getSize());
     return start(std::move(call));

@@ -53,7 +53,7 @@ void Overlap::scatter_from(const at::Tensor& output, const at::Tensor& input, in
 
 void Overlap::exchange(const Tensors& outputs, const Tensors& inputs) {
     for (const at::Tensor& output : outputs) in_place(output);
-    for (const at::Tensor& input : inputs) read(range_of(input), {});
+    for (const at::Tensor& input : inputs) apart(input);
 }
 
 bool Overlap::found() {

@@ -17,8 +17,11 @@ class Overlap {
   public:
     using Tensors = std::vector<at::Tensor>;
 
-    // Each adds the tensors of one operation.
+    // What is written, from itself or from what it may share memory with.
     void in_place(const at::Tensor& tensor) { writes_.push_back(range_of(tensor)); }
+    // What is read, and must share no memory with what is written.
+    void apart(const at::Tensor& tensor) { read(range_of(tensor), {}); }
+    // Each adds the tensors of one operation.
     void gather(const Tensors& outputs, const at::Tensor& input, int rank);
     void gather_into(const at::Tensor& output, const at::Tensor& input, int rank, int ranks);
     void scatter(const at::Tensor& output, const Tensors& inputs, int rank);
