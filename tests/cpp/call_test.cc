@@ -241,6 +241,7 @@ class DialerTest : public ::testing::Test {
                          .secret = kSecret,
                          .members = {},
                          .doorbells = {},
+                         .lifelines = {},
                          .networks = {"a", "b", "a", "c"}};
     const Reach reach_ = choose_reach(
         {{.name = "lo", .address = "127.0.0.1", .loopback = true}, {.name = "eth0", .address = "10.78.0.1"}},

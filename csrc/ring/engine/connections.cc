@@ -5,6 +5,7 @@
 #include <set>
 
 #include "ring/base/error.h"
+#include "ring/base/interrupt.h"
 #include "ring/collectives/hypercube.h"
 #include "ring/transport/shm/pipe.h"
 #include "ring/transport/tcp/pipe.h"
@@ -33,7 +34,10 @@ class Connector {
     std::unique_ptr<Link> call_peer(int peer) {
         return over_tcp(peer, [&](Purpose purpose, int stream) {
             Call call = made_.dialer.call(layout_, roster_, peer, purpose, stream, deadline_, [](int) {});
-            while (!call.advance()) call.wait(deadline_.at());
+            while (!call.advance()) {
+                call.wait(std::min(deadline_.at(), Clock::now() + kInterruptEvery));
+                check_interrupt();
+            }
             made_.dialer.remember(roster_, peer, call);
             return call.take();
         });
