@@ -113,7 +113,7 @@ def _leave_with_multiprocessing(module: ModuleType) -> None:
 
     global _leaves
     if _leaves is None or not _leaves.still_active():
-        # The last of all: the feeders of queues, which end at -5, and whatever the user has there may communicate.
+        # The last of all: what the user has registered there may still communicate.
         _leaves = util.Finalize(None, module.shutdown_all, exitpriority=-1_000_000)
 
 

@@ -16,3 +16,18 @@ def work(rank: int, size: int, backend: str, store: str) -> None:
             dist.all_reduce(tensor, group=group)
             assert tensor[-1] == sum(range(size) if members is None else members)
     dist.destroy_process_group()
+
+
+def leave(rank: int, size: int, backend: str, store: str) -> None:
+    """Rank 0 just returns; the others, who call once more, are told that it left, and not that it died."""
+    dist.init_process_group(backend, init_method=f"file://{store}", rank=rank, world_size=size)
+    dist.all_reduce(torch.ones(1000))
+    if rank == 0:
+        return
+    try:
+        dist.all_reduce(torch.ones(1000))
+    except dist.DistBackendError as error:
+        if "rank 0" in str(error) and "left the group" in str(error):
+            return
+        raise
+    raise AssertionError("no error")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from groups.spawned import work
+from groups.spawned import leave, work
 from harness import BACKEND, Job, Pools
 from harness.program import run_program
 from torch.multiprocessing.spawn import start_processes
@@ -34,11 +34,11 @@ sys.stdout.write(f"rank {rank} is done in attempt {attempt}\\n")  # in one piece
 """.replace("BACKEND", BACKEND)
 
 
-def start_by_multiprocessing(method: str, size: int, store: str) -> None:
+def start_by_multiprocessing(method: str, size: int, store: str, leaves: bool = False) -> None:
     """The parent has used torch, but has no group. Raises what a child raises."""
     assert torch.ones(100, 100).matmul(torch.ones(100, 100))[0, 0] == 100
     spawn: Callable[..., object] = start_processes
-    spawn(work, args=(size, BACKEND, store), nprocs=size, start_method=method)
+    spawn(leave if leaves else work, args=(size, BACKEND, store), nprocs=size, start_method=method)
 
 
 def all_reduce_in(group: dist.ProcessGroup | None = None) -> None:
@@ -105,6 +105,11 @@ def test_torchrun_starts_again_after_a_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("method", "size"), [("spawn", 2), ("fork", 3)])
 def test_multiprocessing(launch: Callable[..., Job], tmp_path: Path, method: str, size: int) -> None:
     launch("1x1").run(start_by_multiprocessing, method, size, str(tmp_path / "store"))
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
+def test_a_child_that_returns_has_left(launch: Callable[..., Job], tmp_path: Path, method: str) -> None:
+    launch("1x1").run(start_by_multiprocessing, method, 3, str(tmp_path / "store"), leaves=True)
 
 
 @pytest.mark.parametrize("destroys", [False, True], ids=["just_ends", "destroys"])
