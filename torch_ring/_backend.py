@@ -10,6 +10,7 @@ import atexit
 import copy
 import functools
 import multiprocessing
+import os
 import sys
 import warnings
 import weakref
@@ -18,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 NAME = "ring"
+_IMPORTED_BY = os.getpid()
 _leaves: Any = None  # what shuts all groups down when this child of multiprocessing ends
 _REBUILD = (
     "Rebuild it for the torch you use: "
@@ -103,11 +105,11 @@ def _end_hook() -> None:
 
 
 def _leave_with_multiprocessing(module: ModuleType) -> None:
-    """See to an orderly end of a child of multiprocessing, which ends without atexit.
+    """See to an orderly end of a child of multiprocessing that was forked, which ends without atexit.
 
     With every group: what was registered before a fork is forgotten in the child.
     """
-    if multiprocessing.parent_process() is None:
+    if multiprocessing.parent_process() is None or _was_spawned():
         return
     from multiprocessing import util
 
@@ -115,6 +117,14 @@ def _leave_with_multiprocessing(module: ModuleType) -> None:
     if _leaves is None or not _leaves.still_active():
         # The last of all: what the user has registered there may still communicate.
         _leaves = util.Finalize(None, module.shutdown_all, exitpriority=-1_000_000)
+
+
+def _was_spawned() -> bool:
+    """Whether multiprocessing started this process as a new interpreter, which ends like any other.
+
+    Its children by fork have the same command line, but not the same number.
+    """
+    return "--multiprocessing-fork" in sys.orig_argv and os.getpid() == _IMPORTED_BY
 
 
 def _create(options: Any, pg_options: Any) -> Any:

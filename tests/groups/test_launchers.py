@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from groups.spawned import leave, work
+from groups.spawned import clean_up, leave, work
 from harness import BACKEND, Job, Pools
 from harness.program import run_program
 from torch.multiprocessing.spawn import start_processes
@@ -110,6 +110,16 @@ def test_multiprocessing(launch: Callable[..., Job], tmp_path: Path, method: str
 @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
 def test_a_child_that_returns_has_left(launch: Callable[..., Job], tmp_path: Path, method: str) -> None:
     launch("1x1").run(start_by_multiprocessing, method, 3, str(tmp_path / "store"), leaves=True)
+
+
+def spawn_clean_ups(store: str) -> None:
+    start_processes(clean_up, args=(2, BACKEND, store), nprocs=2, start_method="spawn")
+
+
+def test_a_spawned_child_may_communicate_at_its_end(launch: Callable[..., Job], tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    launch("1x1").run(spawn_clean_ups, str(store))
+    assert [Path(f"{store}.{rank}").read_text() for rank in range(2)] == ["[2.0, 2.0, 2.0]"] * 2
 
 
 @pytest.mark.parametrize("destroys", [False, True], ids=["just_ends", "destroys"])
