@@ -240,3 +240,21 @@ def test_a_mapped_port(silenced: Scene) -> None:
         job.init(TIMEOUT)
         job.run(all_reduce)
         assert time.monotonic() - started < PROMPT
+
+
+@pytest.fixture
+def few_ports(two_networks: Scene) -> Iterator[Scene]:
+    before = two_networks.execute(0, "sysctl", "-n", "net.ipv4.ip_local_port_range").split()
+    two_networks.sysctl(0, "ipv4.ip_local_port_range=50000 50003")
+    yield two_networks
+    two_networks.sysctl(0, f"ipv4.ip_local_port_range={' '.join(before)}")
+
+
+def test_who_is_out_of_local_ports_is_not_told_to_look_for_interfaces(few_ports: Scene) -> None:
+    env = {"TORCH_RING_STREAMS": "8", "TORCH_RING_IFNAME": "eth0"}
+    with Job(few_ports, "2x1", env=env, rank_env=by_rank("2x1", ["10.79.0.1"] * 2)) as job:
+        outcome = job.outcomes(init_group, 6.0)[0]
+    message = error_of(outcome, "DistBackendError").message
+    assert "no free local port" in message and "ip_local_port_range" in message, message
+    assert "TORCH_RING_IFNAME" not in message, message
+    assert outcome.seconds < 3, "trying again does not help"
