@@ -3,9 +3,15 @@
 #include "ring/transport/frame.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <set>
 #include <thread>
 
 #include "ring/base/error.h"
@@ -27,6 +33,7 @@ class AcceptorTest : public ::testing::Test {
                   pollfd waiting{acceptor_.fd(), POLLIN, 0};
                   ::poll(&waiting, 1, 10);
                   acceptor_.handle();
+                  turns_.fetch_add(1);
               }
           }) {}
     ~AcceptorTest() override {
@@ -61,7 +68,35 @@ class AcceptorTest : public ::testing::Test {
     Acceptor acceptor_;
     const Endpoint at_ = acceptor_.listen({"127.0.0.1"}).front();
     std::atomic<bool> stop_{false};
+    std::atomic<int> turns_{0};  // of the driver
     std::thread driver_;
+};
+
+std::set<int> open_descriptors() {
+    std::set<int> numbers;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+        numbers.insert(std::stoi(entry.path().filename()));
+    return numbers;
+}
+
+// While one is alive the process may have no more descriptors than it has now; it takes those that are free.
+class OutOfDescriptors {
+  public:
+    OutOfDescriptors() {
+        ::getrlimit(RLIMIT_NOFILE, &before_);
+        const rlimit low{static_cast<rlim_t>(*open_descriptors().rbegin() + 1), before_.rlim_max};
+        ::setrlimit(RLIMIT_NOFILE, &low);
+        while (true) {
+            const int taken = ::dup(STDERR_FILENO);
+            if (taken < 0) break;
+            taken_.emplace_back(taken);
+        }
+    }
+    ~OutOfDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+  private:
+    rlimit before_{};
+    std::vector<UniqueFd> taken_;
 };
 
 TEST_F(AcceptorTest, TakesWhoKnowsTheSecret) {
@@ -156,6 +191,98 @@ TEST_F(AcceptorTest, FriendsGetThroughHundredsOfSilentStrangers) {
         EXPECT_TRUE(acceptor_.take(kGroup, from, 0, Purpose::kData, 0, deadline_));
     }
     EXPECT_GE(acceptor_.dropped(), 100u);
+}
+
+// Where the process may have few descriptors, strangers get few of them.
+TEST_F(AcceptorTest, StrangersHoldNoMoreThanAShareOfTheDescriptors) {
+    acceptor_.expect(kGroup, 0, kSecret);
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit low{320, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+    std::vector<UniqueFd> strangers;
+    for (int i = 0; i < 100; ++i) strangers.push_back(connect());
+    const UniqueFd client = introduce(hello());
+    EXPECT_TRUE(acceptor_.take(kGroup, 1, 0, Purpose::kData, 0, deadline_));
+    EXPECT_GE(acceptor_.dropped(), 60u) << "an eighth of 320 may stay";
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+TEST_F(AcceptorTest, KeepsAReserveForFriendsAndSaysWhenItIsUsedUp) {
+    acceptor_.expect(kGroup, 0, kSecret);
+    const sockaddr_in there{.sin_family = AF_INET,
+                            .sin_port = htons(at_.port),
+                            .sin_addr = {htonl(INADDR_LOOPBACK)},
+                            .sin_zero = {}};
+    std::vector<UniqueFd> clients;  // opened while that is possible
+    constexpr int kClients = 20;
+    for (int i = 0; i < kClients; ++i) clients.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    // As a peer, by hand; what refuses it, or "".
+    const auto call = [&](int i) -> std::string {
+        const UniqueFd& client = clients[i];
+        EXPECT_EQ(::connect(client.get(), reinterpret_cast<const sockaddr*>(&there), sizeof(there)), 0);
+        Hello mine = hello(i);
+        mine.version = kProtocolVersion;
+        mine.nonce = random_nonce();
+        tcp_write_all(client, &mine, sizeof(mine), deadline_);
+        Challenge challenge;
+        tcp_read_all(client, &challenge, sizeof(challenge), deadline_);
+        const std::string why = refusal(challenge, kSecret, mine);
+        if (!why.empty()) return why;
+        const Digest proof = client_proof(kSecret, mine, challenge.nonce);
+        tcp_write_all(client, proof.data(), proof.size(), deadline_);
+        return "";
+    };
+    std::vector<UniqueFd> taken;
+    {
+        const OutOfDescriptors none;
+        int i = 0;
+        std::string why;
+        for (; i < kClients; ++i) {
+            why = call(i);
+            if (!why.empty()) break;
+            taken.push_back(acceptor_.take(kGroup, i, 0, Purpose::kData, 0, deadline_));
+        }
+        EXPECT_GE(i, 4);
+        EXPECT_NE(why.find("out of descriptors"), std::string::npos) << why;
+        EXPECT_NE(why.find("RLIMIT_NOFILE"), std::string::npos) << why;
+        EXPECT_NE(acceptor_.trouble().find("RLIMIT_NOFILE is"), std::string::npos) << acceptor_.trouble();
+        // More of them knock, and nobody is busy with what cannot be done.
+        const int turns = turns_.load();
+        for (int late = i + 1; late < kClients; ++late)
+            EXPECT_NE(call(late).find("out of descriptors"), std::string::npos);
+        std::this_thread::sleep_for(milliseconds(300));
+        EXPECT_LT(turns_.load() - turns, 500);
+    }
+    const UniqueFd client = introduce(hello(kClients));
+    EXPECT_TRUE(acceptor_.take(kGroup, kClients, 0, Purpose::kData, 0, deadline_));
+    EXPECT_EQ(acceptor_.trouble(), "");
+}
+
+// As in a child that was forked while the connection was there, before it has closed its copy.
+TEST(Acceptor, NoEventOfADroppedVisitorComesLater) {
+    Acceptor acceptor;
+    const Endpoint at = acceptor.listen({"127.0.0.1"}).front();
+    const Deadline deadline = Deadline::after(std::chrono::seconds(10));
+    const std::set<int> before = open_descriptors();
+    const UniqueFd stranger = tcp_connect(at.address, at.port, deadline);
+    acceptor.handle();
+    std::vector<UniqueFd> copies;
+    for (const int fd : open_descriptors())
+        if (before.count(fd) == 0 && fd != stranger.get())
+            if (const int copy = ::dup(fd); copy >= 0) copies.emplace_back(copy);
+    ASSERT_FALSE(copies.empty());
+    const std::string garbage(sizeof(Hello), 'x');
+    tcp_write_all(stranger, garbage.data(), garbage.size(), deadline);
+    while (acceptor.dropped() == 0 && !deadline.passed()) acceptor.handle();
+    ASSERT_EQ(acceptor.dropped(), 1u);
+    tcp_write_all(stranger, garbage.data(), garbage.size(), deadline);
+    pollfd copy{copies.front().get(), POLLIN, 0};
+    ASSERT_EQ(::poll(&copy, 1, 5000), 1) << "what was written has come";
+    pollfd events{acceptor.fd(), POLLIN, 0};
+    EXPECT_EQ(::poll(&events, 1, 0), 0);
+    acceptor.handle();
+    EXPECT_EQ(acceptor.dropped(), 1u);
 }
 
 }  // namespace

@@ -53,6 +53,9 @@ class AbortedError : public Error {
     using Error::Error;
 };
 
+// "Connection refused (errno 111)"; where descriptors have run out, which limit it was and how to raise it.
+std::string describe_errno(int code);
+
 // Throws Error with `what` and the text of errno: "what: Connection refused (errno 111)".
 [[noreturn]] void throw_errno(const std::string& what);
 

@@ -1,7 +1,10 @@
 // See acceptor.h.
 #include "ring/transport/tcp/acceptor.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -19,8 +22,31 @@
 namespace ring {
 namespace {
 
-// More than a group's own connections at any moment; beyond it the oldest unproven one makes room.
+// What unproven visitors may hold: more than a group's own connections at any moment, and a share of what the
+// process may have. Beyond it the oldest makes room.
 constexpr size_t kMaxVisitors = 512;
+constexpr rlim_t kShareOfLimit = 8;
+// Descriptors that are kept for visitors where the rest of the process has taken all.
+constexpr size_t kReserve = 8;
+// How long the listener is left alone when there is no descriptor for who knocks.
+constexpr milliseconds kPause{100};
+// The number of the listener in epoll; visitors count from 1.
+constexpr uint64_t kListener = 0;
+
+UniqueFd spare() {
+    return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+bool knocks(const UniqueFd& listener) {
+    pollfd waiting{listener.get(), POLLIN, 0};
+    return ::poll(&waiting, 1, 0) > 0;
+}
+
+size_t most_visitors() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kMaxVisitors;
+    return std::clamp<size_t>(static_cast<size_t>(limit.rlim_cur / kShareOfLimit), 1, kMaxVisitors);
+}
 
 }  // namespace
 
@@ -28,6 +54,10 @@ constexpr size_t kMaxVisitors = 512;
 struct Acceptor::Visitor {
     enum class State { kHello, kUnknownGroup, kProof };
 
+    Visitor(uint64_t number, UniqueFd connection, Clock::time_point until)
+        : id(number), socket(std::move(connection)), deadline(until) {}
+
+    const uint64_t id;
     UniqueFd socket;
     Clock::time_point deadline;
     State state = State::kHello;
@@ -59,14 +89,16 @@ struct Acceptor::Visitor {
 };
 
 Acceptor::Acceptor(const PortRange& ports)
-    : epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")), listeners_(ports) {}
+    : epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")), listeners_(ports) {
+    refill();
+}
 
 Acceptor::~Acceptor() = default;
 
 std::vector<Endpoint> Acceptor::listen(const std::vector<std::string>& addresses) {
     const std::lock_guard lock(mutex_);
     for (const Listeners::Listener* listener : listeners_.add(addresses)) {
-        epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
+        epoll_event event{.events = EPOLLIN, .data = {.u64 = kListener}};
         if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener->socket.get(), &event) != 0)
             throw_errno("epoll_ctl");
         log(LogLevel::kInfo, "listening on " + describe(listener->at));
@@ -79,30 +111,32 @@ std::vector<Endpoint> Acceptor::listen(const std::vector<std::string>& addresses
 
 void Acceptor::handle() {
     std::array<epoll_event, 64> events;
-    // Under the lock from here on: expect() may end a visitor of whom an event has been taken.
     const std::lock_guard lock(mutex_);
     const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), 0);
     bool knocking = false;
     for (int i = 0; i < count; ++i) {
-        auto* visitor = static_cast<Visitor*>(events[i].data.ptr);
-        if (visitor == nullptr) {
+        if (events[i].data.u64 == kListener) {
             knocking = true;
-        } else if (!advance(*visitor)) {
-            erase(visitor);
+            continue;
         }
+        const auto at = visitors_.find(events[i].data.u64);
+        if (at != visitors_.end() && !advance(*at->second)) visitors_.erase(at);
     }
-    // After the visitors, because it may make room by erasing one that has an event above.
-    if (knocking) accept_all();
     const auto now = Clock::now();
-    while (!visitors_.empty() && visitors_.front()->deadline <= now) {
-        drop(*visitors_.front(), "was too slow to prove itself");
-        visitors_.erase(visitors_.begin());
+    while (!visitors_.empty() && visitors_.begin()->second->deadline <= now)
+        drop_oldest("was too slow to prove itself");
+    refill();
+    if (now >= resume_) {
+        resume_ = Clock::time_point::max();
+        listen_for_events(true);
+        knocking = true;
     }
+    if (knocking) accept_all();
 }
 
 Clock::time_point Acceptor::next_deadline() const {
     const std::lock_guard lock(mutex_);
-    return visitors_.empty() ? Clock::time_point::max() : visitors_.front()->deadline;
+    return visitors_.empty() ? resume_ : std::min(resume_, visitors_.begin()->second->deadline);
 }
 
 void Acceptor::accept_all() {
@@ -113,26 +147,80 @@ void Acceptor::accept_from(const UniqueFd& listener) {
     while (true) {
         UniqueFd socket = tcp_accept(listener);
         if (!socket) {
-            // Out of descriptors: the oldest stranger makes room, so that a flood cannot lock the peers out.
-            if ((errno == EMFILE || errno == ENFILE) && !visitors_.empty()) {
-                drop(*visitors_.front(), "made room for others");
-                visitors_.erase(visitors_.begin());
-                continue;
+            const int code = errno;
+            // The kernel takes a descriptor before it looks whether there is anybody to be let in.
+            if (code == EAGAIN || !knocks(listener)) break;
+            if (code == EMFILE || code == ENFILE) {
+                if (make_room()) continue;
+                if (no_descriptors_ == 0)
+                    log(LogLevel::kWarning, "cannot take connections to " + describe(listeners_.endpoints()) +
+                                                ": " + describe_errno(code));
+                no_descriptors_ = code;
+                refuse_all(listener);
+            } else if (code == EINTR || code == ECONNABORTED) {
+                continue;  // what was wrong was wrong with that connection alone
             }
+            // Else the listener would go on waking this thread, which can do nothing about it.
+            listen_for_events(false);
+            resume_ = Clock::now() + kPause;
             return;
         }
-        if (visitors_.size() >= kMaxVisitors) {
-            drop(*visitors_.front(), "made room for others");
-            visitors_.erase(visitors_.begin());
-        }
-        auto visitor = std::make_unique<Visitor>();
-        visitor->socket = std::move(socket);
-        visitor->deadline = Clock::now() + std::chrono::seconds(config().connect_timeout_s);
-        epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.ptr = visitor.get()}};
+        no_descriptors_ = 0;
+        if (visitors_.size() >= most_visitors()) drop_oldest("made room for others");
+        auto visitor =
+            std::make_unique<Visitor>(++last_visitor_, std::move(socket),
+                                      Clock::now() + std::chrono::seconds(config().connect_timeout_s));
+        epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.u64 = visitor->id}};
         if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, visitor->socket.get(), &event) != 0) continue;
-        visitors_.push_back(std::move(visitor));
-        if (!advance(*visitors_.back())) visitors_.pop_back();
+        if (advance(*visitor)) visitors_.emplace(visitor->id, std::move(visitor));
     }
+}
+
+bool Acceptor::make_room() {
+    if (!reserve_.empty()) {
+        reserve_.pop_back();
+        return true;
+    }
+    // So that a crowd that never says a word cannot lock the peers out.
+    if (visitors_.empty()) return false;
+    drop_oldest("made room for others");
+    return true;
+}
+
+void Acceptor::refuse_all(const UniqueFd& listener) {
+    for (size_t i = 0; i < kMaxVisitors && last_; ++i) {
+        last_.reset();
+        UniqueFd socket = tcp_accept(listener);
+        const bool any = static_cast<bool>(socket);
+        if (any) {
+            // What is left unread when it is closed would make the kernel take back the answer.
+            std::array<char, sizeof(Hello)> words;
+            (void)::recv(socket.get(), words.data(), words.size(), MSG_DONTWAIT);
+            const Challenge refusal{.nonce = kNoDescriptors};
+            (void)::send(socket.get(), &refusal, sizeof(refusal), MSG_DONTWAIT | MSG_NOSIGNAL);
+        }
+        socket.reset();
+        last_ = spare();
+        if (!any) return;
+    }
+}
+
+void Acceptor::refill() {
+    if (!last_) last_ = spare();
+    while (last_ && reserve_.size() < kReserve) {
+        reserve_.push_back(spare());
+        if (!reserve_.back()) {
+            reserve_.pop_back();
+            return;
+        }
+    }
+}
+
+void Acceptor::listen_for_events(bool on) {
+    epoll_event event{.events = on ? static_cast<uint32_t>(EPOLLIN) : 0U, .data = {.u64 = kListener}};
+    for (const Listeners::Listener& listener : listeners_.all())
+        if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener.socket.get(), &event) != 0)
+            throw_errno("epoll_ctl");
 }
 
 bool Acceptor::advance(Visitor& visitor) {
@@ -168,8 +256,7 @@ bool Acceptor::advance(Visitor& visitor) {
                       visitor.hello.stream};
         if (ready_.count(key) != 0) throw PeerError("came twice for the same thing");
         visitor.write(&kWelcomeMagic, sizeof(kWelcomeMagic));
-        if (::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, visitor.socket.get(), nullptr) != 0)
-            throw_errno("epoll_ctl");
+        unwatch(visitor.socket);
         ready_[key] = std::move(visitor.socket);
         arrived_.notify_all();
         const auto watcher = watchers_.find({visitor.hello.group, visitor.hello.to});
@@ -183,24 +270,28 @@ bool Acceptor::advance(Visitor& visitor) {
 void Acceptor::drop(Visitor& visitor, const char* why) {
     ++dropped_;
     log(LogLevel::kInfo, "dropped a connection to " + describe(listeners_.endpoints()) + ": it " + why);
+    unwatch(visitor.socket);
     visitor.socket.reset();
 }
 
-void Acceptor::erase(Visitor* visitor) {
-    const auto at =
-        std::find_if(visitors_.begin(), visitors_.end(), [=](const auto& v) { return v.get() == visitor; });
-    if (at != visitors_.end()) visitors_.erase(at);
+void Acceptor::drop_oldest(const char* why) {
+    drop(*visitors_.begin()->second, why);
+    visitors_.erase(visitors_.begin());
+}
+
+void Acceptor::unwatch(const UniqueFd& socket) {
+    // Closing alone does not end it where a child that was being forked has a copy.
+    (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.get(), nullptr);
 }
 
 void Acceptor::expect(uint64_t group, int to, const std::string& secret) {
     const std::lock_guard lock(mutex_);
     secrets_[{group, to}] = secret;
-    std::vector<Visitor*> over;
-    for (const auto& visitor : visitors_)
-        if (visitor->state == Visitor::State::kUnknownGroup && visitor->hello.group == group &&
-            visitor->hello.to == to)
-            if (!advance(*visitor)) over.push_back(visitor.get());
-    for (Visitor* visitor : over) erase(visitor);
+    std::erase_if(visitors_, [&](const auto& entry) {
+        Visitor& visitor = *entry.second;
+        return visitor.state == Visitor::State::kUnknownGroup && visitor.hello.group == group &&
+               visitor.hello.to == to && !advance(visitor);
+    });
 }
 
 void Acceptor::forget(uint64_t group, int to) {
@@ -249,12 +340,24 @@ UniqueFd Acceptor::take(uint64_t group, int from, int to, Purpose purpose, int s
         throw TimeoutError(
             "rank " + std::to_string(from) + " has not connected to " + describe(listeners_.endpoints()) +
             " in time; is it alive, can it reach one of these, and does every firewall between "
-            "let it through? TORCH_RING_PORT_RANGE says which ports they may be");
+            "let it through? TORCH_RING_PORT_RANGE says which ports they may be" +
+            trouble_text());
     }
     UniqueFd socket = std::move(ready_[key]);
     ready_.erase(key);
     tcp_configure(socket);
     return socket;
+}
+
+std::string Acceptor::trouble() const {
+    const std::lock_guard lock(mutex_);
+    return trouble_text();
+}
+
+std::string Acceptor::trouble_text() const {
+    if (no_descriptors_ == 0) return "";
+    return "; connections to " + describe(listeners_.endpoints()) +
+           " cannot be taken: " + describe_errno(no_descriptors_);
 }
 
 uint64_t Acceptor::dropped() const {

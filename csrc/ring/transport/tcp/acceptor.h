@@ -2,8 +2,10 @@
 // they are for.
 //
 // Strangers cost little: nothing is allocated from what they say, a fixed number of bytes is read, each has a
-// deadline, and their number is bounded. They are dropped and counted; the job does not notice. Driven by the
-// engine's progress thread.
+// deadline, and together they hold no more than a share of the descriptors that the process may have. They
+// are dropped and counted; the job does not notice. Where the process has used up its descriptors, a reserve
+// is left for those who come, and beyond it they are told why they are not let in. Driven by the engine's
+// progress thread.
 #pragma once
 
 #include <condition_variable>
@@ -31,7 +33,7 @@ class Acceptor {
     // ---- for the progress thread ----
     int fd() const { return epoll_.get(); }  // readable when handle() has something to do
     void handle();                           // never blocks, never throws for what a stranger does
-    // When handle() must be called at the latest, to drop who is slow.
+    // When handle() must be called at the latest, to drop who is slow, or to look for descriptors again.
     Clock::time_point next_deadline() const;
 
     // ---- for any thread ----
@@ -50,23 +52,41 @@ class Acceptor {
     UniqueFd take(uint64_t group, int from, int to, Purpose purpose, int stream, Deadline deadline);
     // How many connections were dropped because they did not belong to the job.
     uint64_t dropped() const;
+    // Why connections cannot be taken at the moment, to be appended to an error; "" while they can.
+    std::string trouble() const;
 
   private:
     struct Visitor;
     using Key = std::tuple<uint64_t, int, int, Purpose, int>;  // group, from, to, purpose, stream
 
+    using Visitors = std::map<uint64_t, std::unique_ptr<Visitor>>;
+
     void accept_all();
     void accept_from(const UniqueFd& listener);
+    // Finds a descriptor for the next visitor; false where there is none.
+    bool make_room();
+    // Tells those who knock that there is none for them.
+    void refuse_all(const UniqueFd& listener);
+    void refill();
+    std::string trouble_text() const;
+    void listen_for_events(bool on);
     // Advances one handshake as far as its bytes allow; false when it is over, one way or the other.
     bool advance(Visitor& visitor);
     void drop(Visitor& visitor, const char* why);
-    void erase(Visitor* visitor);
+    void drop_oldest(const char* why);
+    void unwatch(const UniqueFd& socket);
 
     UniqueFd epoll_;
     mutable std::mutex mutex_;  // guards what follows
     Listeners listeners_;
     std::condition_variable arrived_;
-    std::vector<std::unique_ptr<Visitor>> visitors_;  // oldest first
+    // By a number that no other ever had, and so oldest first: an event that comes late finds nobody.
+    Visitors visitors_;
+    uint64_t last_visitor_ = 0;
+    std::vector<UniqueFd> reserve_;  // descriptors to be given up for visitors
+    UniqueFd last_;                  // and one for those who are refused
+    int no_descriptors_ = 0;         // the error code of the last accept, while there are none for visitors
+    Clock::time_point resume_ = Clock::time_point::max();  // when to look for descriptors again
     std::map<std::pair<uint64_t, int>, std::string> secrets_;
     std::map<Key, UniqueFd> ready_;
     std::map<std::pair<uint64_t, int>, std::function<void()>> watchers_;

@@ -116,9 +116,8 @@ bool Attempt::step() {
             return true;
         case State::kChallenge:
             if (!read(&challenge_, sizeof(challenge_))) return false;
-            if (!equal_in_constant_time(challenge_.proof, server_proof(secret_, hello_, challenge_.nonce))) {
-                fail({Setback::Kind::kTransient,
-                      "whoever listens there does not know the secret of this job"});
+            if (const std::string why = refusal(challenge_, secret_, hello_); !why.empty()) {
+                fail({Setback::Kind::kTransient, why});
                 return false;
             }
             state_ = State::kProven;

@@ -63,4 +63,12 @@ bool equal_in_constant_time(const Digest& a, const Digest& b) {
     return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
+std::string refusal(const Challenge& challenge, const std::string& secret, const Hello& hello) {
+    if (equal_in_constant_time(challenge.proof, server_proof(secret, hello, challenge.nonce))) return "";
+    if (challenge.nonce == kNoDescriptors)
+        return "its process is out of descriptors and cannot take the connection: raise RLIMIT_NOFILE "
+               "(ulimit -n) there";
+    return "whoever listens there does not know the secret of this job";
+}
+
 }  // namespace ring

@@ -41,6 +41,10 @@ struct Challenge {
 };
 static_assert(sizeof(Challenge) == 48);
 
+// Instead of a nonce, with an empty proof: the server has no descriptor left for this connection.
+constexpr Nonce kNoDescriptors = {'n', 'o', ' ', 'd', 'e', 's', 'c', 'r',
+                                  'i', 'p', 't', 'o', 'r', 's', '.', '.'};
+
 Nonce random_nonce();
 std::string random_secret();
 
@@ -50,5 +54,8 @@ std::string fingerprint(const std::string& secret);
 Digest server_proof(const std::string& secret, const Hello& hello, const Nonce& nonce);
 Digest client_proof(const std::string& secret, const Hello& hello, const Nonce& nonce);
 bool equal_in_constant_time(const Digest& a, const Digest& b);
+
+// For the client: why the server is not to be talked to; "" where it knows the secret.
+std::string refusal(const Challenge& challenge, const std::string& secret, const Hello& hello);
 
 }  // namespace ring
