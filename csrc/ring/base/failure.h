@@ -10,6 +10,10 @@ namespace ring {
 
 // Numeric values are part of the protocol.
 enum class FailureKind : uint8_t { kInternal = 0, kPeer, kTimeout, kMismatch, kAborted };
+// Whether a number that another process gave is one of them.
+constexpr bool is_failure_kind(uint8_t number) {
+    return number <= static_cast<uint8_t>(FailureKind::kAborted);
+}
 
 struct Failure {
     FailureKind kind = FailureKind::kInternal;

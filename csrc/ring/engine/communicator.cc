@@ -194,8 +194,8 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
         if (closed_) {
             refused =
                 Failure{FailureKind::kAborted, "the group was shut down"}.exception(operation->describe());
-        } else if (failure_) {
-            refused = failure_->exception(operation->describe());
+        } else if (const Failure* failure = failures_.of(operation->number)) {
+            refused = failure->exception(operation->describe());
         } else {
             if (!operation->small) large_.fetch_add(1, std::memory_order_relaxed);  // only a hint
             if (message) {
@@ -233,34 +233,41 @@ void Communicator::fail(Failure failure) {
     if (inherited()) return;
     {
         const std::lock_guard lock(queue_mutex_);
-        if (closed_) return;
-        // Release: pairs with step(). A later failure may end more operations, but the first one stays the
-        // reason.
-        fails_from_.store(std::min(fails_from_.load(std::memory_order_relaxed), failure.operation),
-                          std::memory_order_release);
-        if (!failure_) {
-            if (failure.kind == FailureKind::kMismatch && several_callers_ &&
-                failure.text.find(kSeveralCallers) == std::string::npos)
-                failure.text += ". On rank " + std::to_string(layout_.rank()) + kSeveralCallers;
-            // The first report on this host stays, so that its ranks tell the same story.
-            if (connections_.segment != nullptr) {
-                connections_.segment->post_failure(failure);
-                if (auto first = connections_.segment->failure()) failure = std::move(*first);
-            }
-            failure_ = std::move(failure);
-            log(LogLevel::kInfo,
-                "rank " + std::to_string(layout_.rank()) + ": the group failed: " + failure_->text);
+        if (closed_ || failure.operation >= failures_.from()) return;
+        if (failure.kind == FailureKind::kMismatch && several_callers_ &&
+            failure.text.find(kSeveralCallers) == std::string::npos)
+            failure.text += ". On rank " + std::to_string(layout_.rank()) + kSeveralCallers;
+        std::vector<Failure> told;
+        if (connections_.segment != nullptr) {
+            // What was posted before comes first, so that the ranks of the host tell the same story.
+            connections_.segment->post_failure(failure);
+            told = connections_.segment->failures();
         }
+        told.push_back(std::move(failure));
+        for (Failure& one : told) {
+            if (!failures_.add(one)) continue;
+            log(LogLevel::kInfo,
+                "rank " + std::to_string(layout_.rank()) + ": the group failed: " + one.text);
+        }
+        fails_from_.store(failures_.from(), std::memory_order_release);  // pairs with step()
     }
     doorbell_->ring(doorbell_->name());  // a waiter of this process may sleep
     engine_.kick();
+}
+
+Failure Communicator::reason(uint64_t operation) const {
+    const std::lock_guard lock(queue_mutex_);
+    if (const Failure* failure = failures_.of(operation)) return *failure;
+    return {FailureKind::kAborted, "the group was shut down", 0};
 }
 
 std::optional<Failure> Communicator::failure() const {
     if (inherited())
         return Failure{FailureKind::kAborted, "the group belongs to the parent of this forked process", 0};
     const std::lock_guard lock(queue_mutex_);
-    return failure_;
+    if (const Failure* first = failures_.first()) return *first;
+    if (closed_) return Failure{FailureKind::kAborted, "the group was shut down", 0};
+    return std::nullopt;
 }
 
 uint64_t Communicator::operations_posted() const {
@@ -275,12 +282,6 @@ void Communicator::shutdown() {
         const std::lock_guard lock(queue_mutex_);
         if (closed_) return;
         closed_ = true;
-        if (!failure_) {
-            failure_ = Failure{FailureKind::kAborted, "the group was shut down", 0};
-            flooded_.store(
-                true,
-                std::memory_order_relaxed);  // the peers learn by a goodbye; the release below orders it
-        }
         fails_from_.store(0, std::memory_order_release);  // pairs with step()
     }
     engine_.remove(this);

@@ -27,6 +27,7 @@
 #include "ring/collectives/context.h"
 #include "ring/engine/connections.h"
 #include "ring/engine/operation.h"
+#include "ring/fault/failures.h"
 #include "ring/fault/progress_table.h"
 #include "ring/topology/store.h"
 #include "ring/transport/message/mailbox.h"
@@ -99,7 +100,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     uint64_t operations_posted() const;
 
     // ---- for the engine ----
-    // From any thread: ends the group with this failure, unless it has one.
+    // From any thread: ends the group with this failure, or as much of it as has not failed before.
     void fail(Failure failure);
     // The process of a rank on this host is no more.
     void process_ended(int rank);
@@ -109,8 +110,11 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
         kTaken,   // a waiter drives the group: to be asked again later
         kAtWork,  // there is more to do, when the other groups have had their turn
     };
+    // The descriptor has told, and tells no more until serve() has armed it again. Noted here at once: the
+    // thread that was told may not lead any more when the group's turn comes.
+    void woken() { armed_.store(false, std::memory_order_release); }  // pairs with serve()
     // Runs what nobody else drives, as far as it goes without waiting, for a moment.
-    Served serve(bool woken);
+    Served serve();
     // Whether small operations alone are under way, and somebody has posted one, or waited, since it was last
     // asked. Relaxed: only a hint.
     bool attended() {
@@ -157,7 +161,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     void check_message_peers();
     Clock::time_point next_message_event() const;
 
-    void flood();  // the failure, to the neighbours on other hosts
+    void flood();  // what has failed since the last time, to the neighbours on other hosts
+    Failure reason(uint64_t operation) const;  // why it fails
     void abandon_all();
     uint64_t next_number() const;  // of the oldest operation that is not done; kNone for none
     bool must_fail(const Operation& operation) const;
@@ -174,6 +179,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     void sleep(Clock::time_point until);
     bool handle_events(int timeout_ms);  // true if there were any
     void read_controls();
+    bool heed(const Control::Message& message);  // false where it makes no sense
     bool network_is_slow() const;
     bool nothing_to_wait_for() const;  // what the active operation waits for is there, or it has failed
     void run_callbacks(Lock& lock);    // releases the lock, and may come back without it
@@ -213,12 +219,12 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     const char* caller_ = nullptr;  // the thread of the latest collective
     bool several_callers_ = false;  // it was not always the same
     milliseconds timeout_;
-    std::optional<Failure> failure_;
+    Failures failures_;
     bool closed_ = false;
     std::vector<int> ended_processes_;  // ranks, as process_ended() was told
 
     // Operations from this number on fail; kNone while all is well.
-    static constexpr uint64_t kNone = UINT64_MAX;
+    static constexpr uint64_t kNone = Failures::kNone;
     std::atomic<uint64_t> fails_from_{kNone};
     std::atomic<uint64_t> queued_{0};  // the sizes of the queues, to be read without their lock
     std::atomic<uint64_t> message_posts_{0};
@@ -288,8 +294,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::map<int, Death> deaths_;
     Clock::time_point last_moved_{};  // while there are any: when anything did
     int seen_leaving_ = -1;           // a rank of this host that had left before the last step; -1 for none
-    // The neighbours know of the failure, or need not. Atomic: shutdown() sets it before it has the lock.
-    std::atomic<bool> flooded_{false};
+    uint64_t flooded_from_ = kNone;   // the neighbours know that operations from here on fail
 };
 
 }  // namespace ring

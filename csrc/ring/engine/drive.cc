@@ -131,10 +131,9 @@ void Communicator::release(Lock& lock) {
     followed_.notify_all();
 }
 
-Communicator::Served Communicator::serve(bool woken) {
+Communicator::Served Communicator::serve() {
+    const bool armed = armed_.load(std::memory_order_acquire);  // pairs with woken()
     // Relaxed, here and below: a waiter that comes late takes the lock all the same.
-    if (woken) armed_.store(false, std::memory_order_relaxed);
-    const bool armed = armed_.load(std::memory_order_relaxed);
     if (waiters_.load(std::memory_order_relaxed) > 0) return armed ? Served::kArmed : Served::kTaken;
     if (armed && !has_work() && Clock::now() < next_deadline()) return Served::kArmed;
     Lock lock(drive_mutex_, std::try_to_lock);
@@ -194,11 +193,11 @@ void Communicator::arm() {
 
 bool Communicator::step() {
     if (connections_.segment != nullptr &&
-        fails_from_.load(std::memory_order_relaxed) == kNone)  // looked at again below
-        if (auto failure = connections_.segment->failure()) fail(std::move(*failure));
+        connections_.segment->fails_from() < fails_from_.load(std::memory_order_relaxed))  // read again below
+        for (Failure& failure : connections_.segment->failures()) fail(std::move(failure));
     const uint64_t fails_from = fails_from_.load(std::memory_order_acquire);  // pairs with fail()
     if (fails_from != kNone) {
-        flood();
+        if (fails_from < flooded_from_) flood();
         const uint64_t next = next_number();
         if (next >= fails_from) {
             abandon_all();
@@ -358,14 +357,19 @@ void Communicator::call_back(const std::shared_ptr<Operation>& operation, const 
 // ---- failures ----
 
 void Communicator::flood() {
-    if (flooded_.exchange(true, std::memory_order_relaxed))
-        return;  // under the lock; shutdown() only needs to be first
-    const std::string payload = encode(failure().value_or(Failure{}));
-    for (const auto& control : connections_.controls) control->send(Control::Type::kFailure, payload);
+    std::vector<Failure> news;
+    {
+        const std::lock_guard lock(queue_mutex_);
+        for (const Failure& failure : failures_.all())
+            if (failure.operation < flooded_from_) news.push_back(failure);
+        flooded_from_ = failures_.from();
+    }
+    for (const Failure& failure : news)
+        for (const auto& control : connections_.controls)
+            control->send(Control::Type::kFailure, encode(failure));
 }
 
 void Communicator::abandon_all() {
-    const Failure why = failure().value_or(Failure{});
     if (connections_.segment != nullptr) connections_.segment->withdraw();
     for (Link* link : links_) link->abort();
     mailbox_.abort();
@@ -393,7 +397,8 @@ void Communicator::abandon_all() {
         queued_.store(0, std::memory_order_relaxed);  // as in start_next()
         message_posts_.store(0, std::memory_order_relaxed);
     }
-    for (const auto& operation : abandoned) finish(operation, why.exception(operation->describe()));
+    for (const auto& operation : abandoned)
+        finish(operation, reason(operation->number).exception(operation->describe()));
 }
 
 void Communicator::check_deadline() {
@@ -468,20 +473,31 @@ void Communicator::check_departures() {
         }
 }
 
+bool Communicator::heed(const Control::Message& message) {
+    if (message.type == Control::Type::kFailure) {
+        auto failure = decode_failure(message.payload);
+        if (failure) fail(std::move(*failure));
+        return failure.has_value();
+    }
+    if (message.type != Control::Type::kProgress) return true;
+    const auto progress = decode_progress(message.payload);
+    return progress && std::all_of(progress->begin(), progress->end(), [this](const CallProgress& one) {
+               if (!progress_.merge(one)) return false;
+               if (one.departed == CallProgress::kDied) note_death(one.rank, "other ranks have lost it");
+               return true;
+           });
+}
+
 void Communicator::read_controls() {
     for (const auto& control : connections_.controls) {
         if (control->closed()) continue;
         control->flush();
-        for (const auto& message : control->receive()) {
-            if (message.type == Control::Type::kFailure) {
-                fail(decode_failure(message.payload));
-            } else if (message.type == Control::Type::kProgress) {
-                for (const CallProgress& one : decode_progress(message.payload)) {
-                    progress_.merge(one);
-                    if (one.departed == CallProgress::kDied) note_death(one.rank, "other ranks have lost it");
-                }
-            }
-        }
+        for (const auto& message : control->receive())
+            if (!heed(message))
+                fail({FailureKind::kInternal,
+                      layout_.describe(control->peer()) + " sent a control message that makes no sense: "
+                                                          "torch_ring is broken, please report it",
+                      0});
         if (control->said_goodbye()) progress_.depart(control->peer());
         // A rank may leave in good order while others still work: only who needs it fails, in
         // explain_suspect().
@@ -513,7 +529,7 @@ bool Communicator::network_is_slow() const {
 bool Communicator::nothing_to_wait_for() const {
     const uint64_t fails_from = fails_from_.load(std::memory_order_acquire);  // pairs with fail()
     if (fails_from != kNone && next_number() >= fails_from) return under_way();
-    if (connections_.segment != nullptr && connections_.segment->failure()) return true;
+    if (connections_.segment != nullptr && connections_.segment->fails_from() < fails_from) return true;
     if (mailbox_.ready()) return true;
     // What another thread of this process has posted meanwhile; for their order see post(). Acquire: pairs
     // with the watcher of open_mailbox().

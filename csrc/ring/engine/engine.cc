@@ -187,13 +187,23 @@ void Engine::remove(Communicator* group) {
     if (groups_.erase(group) == 0) return;
     (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, group->epoll_fd(), nullptr);
     // Processes that no group has in it any more need no watching.
-    std::erase_if(watched_, [&](const auto& watched) {
-        return std::none_of(groups_.begin(), groups_.end(), [&](const auto& entry) {
-            const auto& processes = entry.second.processes;
-            return std::any_of(processes.begin(), processes.end(),
-                               [&](const auto& one) { return one.second.pid == watched.first; });
-        });
-    });
+    std::vector<int> idle;
+    for (const auto& [pid, _] : watched_)
+        if (std::none_of(groups_.begin(), groups_.end(), [&](const auto& entry) {
+                const auto& processes = entry.second.processes;
+                return std::any_of(processes.begin(), processes.end(),
+                                   [&](const auto& one) { return one.second.pid == pid; });
+            }))
+            idle.push_back(pid);
+    for (const int pid : idle) unwatch(pid);
+}
+
+void Engine::unwatch(int pid) {
+    const auto at = watched_.find(pid);
+    if (at == watched_.end()) return;
+    // Closing alone does not end it where a child that was being forked has a copy.
+    (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, at->second.get(), nullptr);
+    watched_.erase(at);
 }
 
 void Engine::arm(Communicator* group) {
@@ -201,6 +211,14 @@ void Engine::arm(Communicator* group) {
     if (groups_.count(group) == 0) return;
     control(epoll_, EPOLL_CTL_MOD, group->epoll_fd(), EPOLLIN | EPOLLONESHOT,
             tagged(Source::kGroup, reinterpret_cast<uint64_t>(group)));
+}
+
+void Engine::woken(const Communicator* group) {
+    const std::lock_guard lock(mutex_);
+    // Only compared: it may be gone.
+    const auto at = groups_.find(const_cast<Communicator*>(group));
+    if (at == groups_.end()) return;
+    if (const auto alive = at->second.communicator.lock()) alive->woken();
 }
 
 void Engine::shutdown_all() {
@@ -228,7 +246,7 @@ void Engine::report_death(int pid) {
     std::vector<std::pair<std::shared_ptr<Communicator>, int>> bereaved;
     {
         const std::lock_guard lock(mutex_);
-        watched_.erase(pid);
+        unwatch(pid);
         for (const auto& [_, group] : groups_)
             for (const auto& [rank, process] : group.processes)
                 if (process.pid == pid)
@@ -332,7 +350,6 @@ void Engine::lead() {
     while (!stop_.load(std::memory_order_acquire) && leads()) {  // pairs with the destructor
         const int count =
             ::epoll_wait(epoll_.get(), events.data(), events.size(), static_cast<int>(timeout.count()));
-        std::set<Communicator*> woken;
         bool knocking = false;
         bool timed = count == 1;  // that is all that woke it
         for (int i = 0; i < count; ++i) {
@@ -354,7 +371,7 @@ void Engine::lead() {
                     report_death(static_cast<int>(value));
                     break;
                 case Source::kGroup:
-                    woken.insert(reinterpret_cast<Communicator*>(value));  // only compared, never followed
+                    woken(reinterpret_cast<Communicator*>(value));
                     break;
             }
         }
@@ -368,7 +385,7 @@ void Engine::lead() {
             if (timed && group->attended()) {
                 look_soon();
             } else {
-                const Communicator::Served served = group->serve(woken.count(group.get()) != 0);
+                const Communicator::Served served = group->serve();
                 if (served == Communicator::Served::kTaken) next = std::min(next, Clock::now() + kTakeOver);
                 if (served == Communicator::Served::kAtWork) next = Clock::now();
             }

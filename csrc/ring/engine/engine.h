@@ -83,7 +83,9 @@ class Engine {
     bool stand_by();  // until it leads; false at the end
     enum class Role { kLeads, kStandsBy };
     void start_thread(Role role);  // throws Error where the system has no thread left
+    void woken(const Communicator* group);
     void report_death(int pid);
+    void unwatch(int pid);  // under the lock
     Acceptor* existing_acceptor();  // null until somebody has asked for it
     std::vector<std::shared_ptr<Communicator>> groups();
 

@@ -97,6 +97,11 @@ bool Communicator::take_visitors() {
     visitors_.store(false, std::memory_order_relaxed);  // a later one rings again
     bool any = false;
     for (auto& [rank, socket] : acceptor_->collect(roster_.group, layout_.rank())) {
+        if (rank < 0 || rank >= layout_.size() || layout_.same_host(rank, layout_.rank()))
+            throw Error("a connection for messages says that it comes from rank " + std::to_string(rank) +
+                        ", which is " +
+                        (rank < 0 || rank >= layout_.size() ? "not in this group" : "on this rank's host") +
+                        ": torch_ring is broken, please report it");
         const int fd = socket.get();
         message_peers_[fd] = rank;
         mailbox_.attach_in(rank, std::make_unique<TcpPipe>(std::move(socket)));
@@ -134,6 +139,7 @@ void Communicator::check_message_deadlines() {
     if (called.root >= 0)
         why = layout_.describe(called.root) +
               (called.kind == Collective::kSend ? " has not received it" : " has not sent it");
+    if (acceptor_ != nullptr) why += acceptor_->trouble();
     fail({FailureKind::kTimeout, late->operation->describe_timeout(layout_.rank()) + ": " + why, 0});
 }
 

@@ -74,7 +74,7 @@ std::vector<Control::Message> Control::receive() {
     while (incoming_.size() - at >= sizeof(Header)) {
         Header header;
         std::memcpy(&header, incoming_.data() + at, sizeof(header));
-        if (header.magic != kMagic) {
+        if (header.magic != kMagic || header.type < Type::kFailure || header.type > Type::kProgress) {
             close("it sent something that is not a message of torch_ring");
             break;
         }
@@ -98,10 +98,10 @@ std::string encode(const Failure& failure) {
     return payload + failure.text;
 }
 
-Failure decode_failure(const std::string& payload) {
-    Failure failure{FailureKind::kInternal, "a peer reported a failure without saying which", 0};
+std::optional<Failure> decode_failure(const std::string& payload) {
+    Failure failure;
     constexpr size_t kFixed = 1 + sizeof(failure.operation);
-    if (payload.size() < kFixed) return failure;
+    if (payload.size() < kFixed || !is_failure_kind(static_cast<uint8_t>(payload[0]))) return std::nullopt;
     failure.kind = static_cast<FailureKind>(payload[0]);
     std::memcpy(&failure.operation, payload.data() + 1, sizeof(failure.operation));
     failure.text = payload.substr(kFixed);
@@ -112,10 +112,10 @@ std::string encode(const std::vector<CallProgress>& progress) {
     return {reinterpret_cast<const char*>(progress.data()), progress.size() * sizeof(CallProgress)};
 }
 
-std::vector<CallProgress> decode_progress(const std::string& payload) {
+std::optional<std::vector<CallProgress>> decode_progress(const std::string& payload) {
+    if (payload.size() % sizeof(CallProgress) != 0) return std::nullopt;
     std::vector<CallProgress> progress(payload.size() / sizeof(CallProgress));
-    if (!progress.empty())
-        std::memcpy(progress.data(), payload.data(), progress.size() * sizeof(CallProgress));
+    if (!progress.empty()) std::memcpy(progress.data(), payload.data(), payload.size());
     return progress;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,7 +58,7 @@ class Control {
 
 // Payloads.
 std::string encode(const Failure& failure);
-Failure decode_failure(const std::string& payload);
+std::optional<Failure> decode_failure(const std::string& payload);  // nothing where it makes no sense
 
 // What is known of one rank; see progress_table.h. Sent as it lies in memory.
 struct CallProgress {
@@ -73,6 +74,6 @@ struct CallProgress {
 };
 static_assert(sizeof(CallProgress) == 56);
 std::string encode(const std::vector<CallProgress>& progress);
-std::vector<CallProgress> decode_progress(const std::string& payload);
+std::optional<std::vector<CallProgress>> decode_progress(const std::string& payload);  // likewise
 
 }  // namespace ring

@@ -63,8 +63,10 @@ void ProgressTable::die(int rank) {
     news_ = true;
 }
 
-void ProgressTable::merge(const CallProgress& heard) {
-    if (heard.rank < 0 || heard.rank >= static_cast<int>(sent_.size()) || heard.rank == rank_) return;
+bool ProgressTable::merge(const CallProgress& heard) {
+    const int size = static_cast<int>(sent_.size());
+    if (heard.rank < 0 || heard.rank >= size || heard.waits_for < -1 || heard.waits_for >= size) return false;
+    if (heard.rank == rank_) return true;
     Segment::Progress& known = entry(heard.rank);
     if (heard.operation > known.operation.load(std::memory_order_relaxed)) {
         known.operation.store(heard.operation, std::memory_order_relaxed);
@@ -82,6 +84,7 @@ void ProgressTable::merge(const CallProgress& heard) {
     if (heard.departed == CallProgress::kLeft) depart(heard.rank);
     if (heard.departed == CallProgress::kDied) die(heard.rank);
     look(heard.rank);
+    return true;
 }
 
 CallProgress ProgressTable::known(int rank) const {
@@ -134,7 +137,9 @@ std::vector<int> ProgressTable::missing(uint64_t operation) const {
 
 ProgressTable::Culprit ProgressTable::follow(int rank, uint64_t operation, Clock::duration patience) const {
     const auto now = Clock::now();
-    for (size_t steps = 0; steps < sent_.size() && rank >= 0 && rank != rank_; ++steps) {
+    const int size = static_cast<int>(sent_.size());
+    // In shared memory it is what another process wrote.
+    for (int steps = 0; steps < size && rank >= 0 && rank < size && rank != rank_; ++steps) {
         if (called(rank) < operation) return {rank, false};
         if (now - seen_[rank].at > patience) return {rank, true};
         rank = entry(rank).waits_for.load(std::memory_order_relaxed);

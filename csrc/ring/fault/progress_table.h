@@ -48,8 +48,8 @@ class ProgressTable {
     // When this rank learned that it left; the end of time if it did not.
     Clock::time_point departed_since(int rank) const { return departed_[rank]; }
     Clock::time_point next_beat() const { return next_beat_; }
-    // What a neighbour said.
-    void merge(const CallProgress& heard);
+    // What a neighbour said; false where it makes no sense.
+    bool merge(const CallProgress& heard);
     // Sends what has grown since the last time to all neighbours. Does nothing before next_share(), which is
     // the end of time while there is no news.
     void share(const std::vector<std::unique_ptr<Control>>& controls, Clock::time_point now);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "ring/base/error.h"
 #include "ring/base/membarrier.h"
@@ -22,6 +23,11 @@ constexpr size_t kPage = 4096;
 constexpr size_t kFailureText = 2000;
 constexpr uint32_t kBeingWritten = 1;
 constexpr uint32_t kSet = 2;
+// Each that is posted ends more operations than those before it, of which only a few are under way at once;
+// what is posted at the same time by several ranks may take one each.
+constexpr size_t kFailures = 16;
+// How long whoever posts one waits for another that is being written: its writer may have died.
+constexpr milliseconds kWriting{1};
 constexpr size_t kInAt = 4 * kSmallBytes;
 constexpr size_t kOutAt = kInAt + kStagingBytes;
 static_assert((kStagingBytes & (kStagingBytes - 1)) == 0, "a multiple of each slot's size");
@@ -37,10 +43,15 @@ constexpr size_t round_up(size_t value, size_t to) {
 // Lies at the start of the segment. A fresh memfd is all zeros, which is the initial state of everything in
 // it.
 struct Segment::Board {
-    alignas(kLine) std::atomic<uint32_t> failure_state;
-    FailureKind failure_kind;
-    uint64_t failure_operation;
-    char failure_text[kFailureText];
+    struct Notice {
+        std::atomic<uint32_t> state;
+        FailureKind kind;
+        uint64_t operation;
+        char text[kFailureText];
+    };
+    // The complement of the lowest operation of all notices, which grows from 0, that of none.
+    alignas(kLine) std::atomic<uint64_t> reach;
+    Notice notices[kFailures];
     alignas(kLine) std::atomic<uint32_t> departures;
 };
 
@@ -219,25 +230,53 @@ void Segment::wake_all() {
 }
 
 void Segment::post_failure(const Failure& failure) {
-    uint32_t none = 0;
-    // Acquire/release: whoever sees kSet sees the text. A writer that dies between the two leaves
-    // kBeingWritten, which nobody reads; its death is then reported by the watchers of every rank.
-    if (board().failure_state.compare_exchange_strong(none, kBeingWritten, std::memory_order_acq_rel)) {
-        board().failure_kind = failure.kind;
-        board().failure_operation = failure.operation;
-        const size_t length = std::min(failure.text.size(), kFailureText - 1);
-        std::memcpy(board().failure_text, failure.text.data(), length);
-        board().failure_text[length] = '\0';
-        board().failure_state.store(kSet, std::memory_order_release);
+    const Deadline patience = Deadline::after(kWriting);
+    for (Board::Notice& notice : board().notices) {
+        uint32_t state = 0;
+        // Acquire and release: whoever sees kSet sees the text. A writer that dies before leaves
+        // kBeingWritten, which nobody reads; its death is then reported by the watchers of every rank.
+        if (notice.state.compare_exchange_strong(state, kBeingWritten, std::memory_order_acq_rel)) {
+            notice.kind = failure.kind;
+            notice.operation = failure.operation;
+            const size_t length = std::min(failure.text.size(), kFailureText - 1);
+            std::memcpy(notice.text, failure.text.data(), length);
+            notice.text[length] = '\0';
+            notice.state.store(kSet, std::memory_order_release);
+            break;
+        }
+        while (state == kBeingWritten && !patience.passed()) {
+            std::this_thread::yield();
+            state = notice.state.load(std::memory_order_acquire);
+        }
+        if (state == kSet && notice.operation <= failure.operation) break;
+    }
+    // Release: whoever sees how far it reaches finds the notice. Also where there was no room for it.
+    uint64_t reach = board().reach.load(std::memory_order_relaxed);
+    while (reach < ~failure.operation &&
+           !board().reach.compare_exchange_weak(reach, ~failure.operation, std::memory_order_release,
+                                                std::memory_order_relaxed)) {
     }
     for (int l = 0; l < local_size(); ++l)
         if (l != local_rank_) doorbell_.ring(names_[l]);
 }
 
-std::optional<Failure> Segment::failure() const {
-    if (board().failure_state.load(std::memory_order_acquire) != kSet)
-        return std::nullopt;  // pairs with post_failure
-    return Failure{board().failure_kind, board().failure_text, board().failure_operation};
+uint64_t Segment::fails_from() const {
+    return ~board().reach.load(std::memory_order_acquire);  // pairs with post_failure()
+}
+
+std::vector<Failure> Segment::failures() const {
+    std::vector<Failure> posted;
+    uint64_t lowest = UINT64_MAX;
+    for (const Board::Notice& notice : board().notices) {
+        if (notice.state.load(std::memory_order_acquire) != kSet) continue;  // pairs with post_failure()
+        posted.push_back(
+            {is_failure_kind(static_cast<uint8_t>(notice.kind)) ? notice.kind : FailureKind::kInternal,
+             std::string(notice.text, ::strnlen(notice.text, kFailureText)), notice.operation});
+        lowest = std::min(lowest, notice.operation);
+    }
+    if (const uint64_t from = fails_from(); from < lowest)
+        posted.push_back({FailureKind::kInternal, "the group failed on several ranks of this host", from});
+    return posted;
 }
 
 Segment::Progress& Segment::progress(int rank) const {

@@ -16,7 +16,6 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -106,9 +105,12 @@ class Segment {
     void wake_all();
 
     // ---- notice board ----
-    // The first failure stays; every rank of the host sees it.
+    // Every rank of the host sees it, unless it ends nothing that an earlier one has not ended.
     void post_failure(const Failure& failure);
-    std::optional<Failure> failure() const;
+    // The operations from which on one of them has ended all; UINT64_MAX for none.
+    uint64_t fails_from() const;
+    // In the order in which they were posted.
+    std::vector<Failure> failures() const;
     // What is known of a rank (of the whole group); see fault/progress_table.h.
     struct Progress {
         std::atomic<uint64_t> operation;
