@@ -1,12 +1,11 @@
-// The life of a group: how it is formed, what is posted to it, how it fails and ends. See communicator.h; how
-// it is driven is in drive.cc.
+// The life of a group: how it is formed, what is posted to it, how it fails. See communicator.h; how it is
+// driven is in drive.cc, how it is left in leave.cc.
 #include "ring/engine/communicator.h"
 
 #include <sys/epoll.h>
 
 #include <algorithm>
 #include <limits>
-#include <thread>
 
 #include "ring/base/config.h"
 #include "ring/base/error.h"
@@ -18,11 +17,6 @@
 
 namespace ring {
 namespace {
-
-// How long a leaving rank waits for its goodbyes to arrive.
-constexpr milliseconds kGoodbye{200};
-// How long it stays for messages that its peers' kernels have not taken yet.
-constexpr milliseconds kDelivery{5000};
 
 // Its address tells threads apart.
 thread_local const char this_thread = 0;
@@ -274,52 +268,6 @@ uint64_t Communicator::operations_posted() const {
     if (inherited()) return posted_;  // nobody else is here who would change it
     const std::lock_guard lock(queue_mutex_);
     return posted_;
-}
-
-void Communicator::shutdown() {
-    if (inherited()) return;
-    {
-        const std::lock_guard lock(queue_mutex_);
-        if (closed_) return;
-        closed_ = true;
-        fails_from_.store(0, std::memory_order_release);  // pairs with step()
-    }
-    engine_.remove(this);
-    doorbell_->ring(doorbell_->name());
-    Lock lock(drive_mutex_);
-    flood();
-    check_deaths();
-    abandon_all();
-    if (connections_.segment != nullptr) connections_.segment->depart();
-    for (const auto& control : connections_.controls) {
-        control->send(Control::Type::kGoodbye, "");
-    }
-    const Deadline deadline = Deadline::after(kGoodbye);
-    while (!deadline.passed() && std::any_of(connections_.controls.begin(), connections_.controls.end(),
-                                             [](const auto& control) { return control->pending(); })) {
-        std::this_thread::sleep_for(milliseconds(1));
-        for (const auto& control : connections_.controls) {
-            control->flush();
-            control->receive();  // notices a peer that is gone
-        }
-    }
-    const Deadline delivered = Deadline::after(kDelivery);
-    while (!mailbox_.leave() && !delivered.passed()) std::this_thread::sleep_for(milliseconds(1));
-    if (acceptor_ != nullptr) acceptor_->forget(roster_.group, layout_.rank());
-    links_.clear();
-    connections_.links.clear();
-    connections_.controls.clear();
-    while (true) {
-        run_callbacks(lock);
-        if (lock.owns_lock()) break;
-        lock.lock();  // a waiter has it, to find that all has ended
-    }
-    // What the group took, while the object may live on for long.
-    for (Slot& slot : slots_) slot.context.scratch = {};
-    if (connections_.segment == nullptr) return;
-    std::vector<bool> dead;
-    for (const int rank : layout_.host_ranks()) dead.push_back(deaths_.contains(rank));
-    connections_.segment->give_back(dead);
 }
 
 }  // namespace ring

@@ -95,6 +95,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // Leaves the group in good order: peers that do not wait for this rank are not disturbed. Called by the
     // destructor. Does nothing in a forked child, whose parent may still be at work.
     void shutdown();
+    // Several at the same time, in no more time than one takes. They stay alive until it returns.
+    static void shutdown(std::span<Communicator* const> groups);
     // What ended the group, if something did. In a forked child it always has ended.
     std::optional<Failure> failure() const;
     uint64_t operations_posted() const;
@@ -195,6 +197,11 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     void arm();
     void watch(int fd);
     milliseconds group_timeout() const;
+    // Leaving (leave.cc). The lock that the first one returns is held until the last; it owns nothing where
+    // the group has been left.
+    Lock say_goodbye();
+    bool goodbyes_arrived();
+    void close(Lock& lock);
     // A waiter that does not drive: waits until the operation is done, or nobody drives.
     void follow(const Operation& operation, Lock& lock, Clock::time_point limit);
     void release(Lock& lock);

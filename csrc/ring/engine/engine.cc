@@ -222,7 +222,10 @@ void Engine::woken(const Communicator* group) {
 }
 
 void Engine::shutdown_all() {
-    for (const auto& group : groups()) group->shutdown();
+    const auto all = groups();
+    std::vector<Communicator*> leaving;
+    for (const auto& group : all) leaving.push_back(group.get());
+    Communicator::shutdown(leaving);
     // Two turns: the one that may be under way, and one that began after the groups were shut down.
     const uint64_t seen = turns_.load(std::memory_order_acquire);  // pairs with run()
     const Deadline deadline = Deadline::after(kSettle);
