@@ -135,10 +135,24 @@ void Communicator::check_message_deadlines() {
     });
     if (late == messages_.end()) return;
     const Signature& called = late->operation->arguments.signature;
+    const bool sends = called.kind == Collective::kSend;
     std::string why = "nobody has sent it";
     if (called.root >= 0)
-        why = layout_.describe(called.root) +
-              (called.kind == Collective::kSend ? " has not received it" : " has not sent it");
+        why = layout_.describe(called.root) + (sends ? " has not received it" : " has not sent it");
+    const auto other = mailbox_.unreceived(called.root, sends);
+    if (sends && other) {
+        why += ", and waits itself until this rank receives what it sends, tag " + std::to_string(*other) +
+               ": a send of more than " + std::to_string(kEagerInHost >> 10) + " KiB inside a host, or " +
+               std::to_string(kEagerBetweenHosts >> 10) +
+               " KiB between hosts, returns when it is received, so two ranks must not be in send to each "
+               "other; let one receive first, or use isend or batch_isend_irecv";
+    } else if (sends) {
+        why += ": it must call recv for a message of this rank (or of any) with tag " +
+               std::to_string(late->operation->arguments.tag);
+    } else if (other) {
+        why += ", but a message with tag " + std::to_string(*other) +
+               " that nobody receives: send and recv need equal tags";
+    }
     if (acceptor_ != nullptr) why += acceptor_->trouble();
     fail({FailureKind::kTimeout, late->operation->describe_timeout(layout_.rank()) + ": " + why, 0});
 }

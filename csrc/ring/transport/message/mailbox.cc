@@ -289,6 +289,17 @@ std::optional<Mailbox::Lost> Mailbox::lost() const {
     return std::nullopt;
 }
 
+std::optional<int64_t> Mailbox::unreceived(int from, bool asks) const {
+    for (const auto& [key, list] : arrivals_) {
+        if (key.operation != 0) break;  // of collectives, behind all of the user's
+        for (const ArrivalPtr& arrival : list)
+            if ((from == kAnySource || arrival->source == from) &&
+                (!asks || arrival->header.type == MessageType::kRequest))
+                return key.tag;
+    }
+    return std::nullopt;
+}
+
 std::vector<int> Mailbox::unconnected() const {
     std::vector<int> ranks;
     for (const TransferPtr& transfer : unfinished_) {

@@ -72,6 +72,9 @@ class Mailbox : public MessageSorter {
         bool left;  // in good order
     };
     std::optional<Lost> lost() const;
+    // The tag of a message of the user's that has come from this rank (or any), or asks to, and that nobody
+    // receives. `asks`: only one whose sender waits until it is received.
+    std::optional<int64_t> unreceived(int from, bool asks) const;
     // The ranks that a transfer needs, but to whom there is no connection (yet).
     std::vector<int> unconnected() const;
     // The operation of a transfer that needs this rank, 0 for the user's own: the lowest one. A receive from any
