@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -108,6 +109,24 @@ TEST_F(AcceptorTest, TakesWhoKnowsTheSecret) {
     tcp_read_all(server, text, 2, deadline_);
     EXPECT_EQ(std::string(text, 2), "hi");
     EXPECT_EQ(acceptor_.dropped(), 0u);
+}
+
+// Less than what is on the way forgets an idle connection after.
+TEST_F(AcceptorTest, BothEndsAskWhetherTheOtherIsStillThere) {
+    acceptor_.expect(kGroup, 0, kSecret);
+    const UniqueFd client = connect();
+    introduce(client, hello(), kSecret, deadline_);
+    const UniqueFd server = acceptor_.take(kGroup, 1, 0, Purpose::kData, 0, deadline_);
+    for (const UniqueFd* end : {&client, &server}) {
+        const auto option = [&](int level, int name) {
+            int value = 0;
+            socklen_t length = sizeof(value);
+            EXPECT_EQ(::getsockopt(end->get(), level, name, &value, &length), 0);
+            return value;
+        };
+        EXPECT_EQ(option(SOL_SOCKET, SO_KEEPALIVE), 1);
+        EXPECT_LT(option(IPPROTO_TCP, TCP_KEEPIDLE), 350);
+    }
 }
 
 TEST_F(AcceptorTest, WaitsForAGroupThatItDoesNotKnowYet) {

@@ -203,6 +203,11 @@ const std::vector<Row>& table() {
         number<int>("TORCH_RING_CONNECT_TIMEOUT_S", Scope::kProcess, &Config::connect_timeout_s, 1, 3600, 10,
                     "seconds",
                     "how long an incoming connection may take to prove that it belongs to the job"),
+        number<int>(
+            "TORCH_RING_KEEPALIVE_S", Scope::kProcess, &Config::keepalive_s, 1, 340, 120, "seconds",
+            "how long a connection between hosts may be idle before its peer is asked whether it is "
+            "still there: less than what firewalls and load balancers on the way forget it after (350 s "
+            "and more)"),
         choice<LogLevel>("TORCH_RING_LOG_LEVEL", Scope::kProcess, &Config::log_level,
                          {{"error", LogLevel::kError},
                           {"warning", LogLevel::kWarning},

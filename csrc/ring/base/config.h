@@ -30,6 +30,7 @@ struct Config {
     int streams = 0;              // TCP connections per edge
     int spin_us = 0;              // a waiting rank polls for so long before it sleeps
     int connect_timeout_s = 0;    // for one handshake of an incoming connection
+    int keepalive_s = 0;          // how long a connection is idle before the kernel asks the peer
     LogLevel log_level = LogLevel::kWarning;
     std::string size_table;  // what to run by size, instead of what the cost model says
     std::string link;        // of the links between hosts; "" = measured

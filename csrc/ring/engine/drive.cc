@@ -420,8 +420,9 @@ void Communicator::check_deadline() {
     const Operation& operation = *oldest().operation;
     if (!operation.deadline.passed()) return;
     const auto patience = first_beat() - operation.posted;
-    const std::string why = progress_.blame(operation.number, awaited, patience,
-                                            [this](int rank) { return layout_.describe(rank); });
+    const std::string why = progress_.blame(
+        operation.number, awaited, patience, [this](int rank) { return layout_.describe(rank); },
+        [this](int a, int b) { return layout_.same_host(a, b); });
     fail({FailureKind::kTimeout, operation.describe_timeout(layout_.rank()) + ": " + why, 0});
 }
 

@@ -9,11 +9,15 @@
 #include <cerrno>
 #include <cstring>
 
+#include "ring/transport/tcp/socket.h"
+
 namespace ring {
 namespace {
 
 constexpr uint32_t kMagic = 0x4c544352;  // "RCTL"
 constexpr size_t kMaxPayload = 60 * 1024;
+constexpr size_t kEntriesPerMessage = 1000;  // of news
+static_assert(kEntriesPerMessage * sizeof(CallProgress) <= kMaxPayload);
 
 struct Header {
     uint32_t magic = kMagic;
@@ -27,15 +31,34 @@ static_assert(sizeof(Header) == 8);
 
 void Control::send(Type type, const std::string& payload) {
     if (closed_) return;
+    append(type, payload);
+    flush();
+}
+
+void Control::append(Type type, const std::string& payload) {
     const size_t length = std::min(payload.size(), kMaxPayload);
     const Header header{.type = type, .length = static_cast<uint16_t>(length)};
     outgoing_.append(reinterpret_cast<const char*>(&header), sizeof(header));
     outgoing_.append(payload, 0, length);
+}
+
+void Control::tell(const std::vector<CallProgress>& news) {
+    if (closed_) return;
+    for (const CallProgress& one : news) news_[one.rank] = one;
     flush();
 }
 
+void Control::append_news() {
+    std::vector<CallProgress> some;
+    while (!news_.empty() && some.size() < kEntriesPerMessage)
+        some.push_back(news_.extract(news_.begin()).mapped());
+    append(Type::kProgress, encode(some));
+}
+
 void Control::flush() {
-    while (!outgoing_.empty() && !closed_) {
+    while (!closed_) {
+        if (outgoing_.empty() && !news_.empty()) append_news();
+        if (outgoing_.empty()) return;
         const ssize_t sent =
             ::send(socket_.get(), outgoing_.data(), outgoing_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent > 0) {
@@ -43,8 +66,10 @@ void Control::flush() {
         } else if (errno == EAGAIN || errno == EINTR) {
             return;
         } else {
-            // Reading tells more: the peer may have said why before it went.
+            // Reading tells more: the peer may have said why before it went. The kernel tells this only once.
+            broke_ = errno;
             outgoing_.clear();
+            news_.clear();
         }
     }
 }
@@ -63,11 +88,11 @@ std::vector<Control::Message> Control::receive() {
         if (got > 0) {
             incoming_.append(bytes, static_cast<size_t>(got));
         } else if (got == 0) {
-            close("its connection was closed");
+            close(broke_ != 0 && broke_ != EPIPE ? describe_loss(broke_) : "its connection was closed");
         } else if (errno == EAGAIN) {
             break;
         } else if (errno != EINTR) {
-            close(std::string("its connection broke: ") + std::strerror(errno));
+            close(describe_loss(errno));
         }
     }
     size_t at = 0;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,20 @@
 #include "ring/transport/frame.h"
 
 namespace ring {
+
+// What is known of one rank; see progress_table.h. Sent as it lies in memory.
+struct CallProgress {
+    int32_t rank;
+    int32_t waits_for;   // a rank, or -1
+    uint64_t operation;  // the last one that it called
+    uint64_t beats;      // how often it has said so while it waited
+    uint64_t waits_in;   // the operation that it waited in when it last said so; 0 if it never did
+    Signature called;    // as that operation
+    uint64_t departed;   // kLeft: in good order
+    static constexpr uint64_t kLeft = 1;
+    static constexpr uint64_t kDied = 2;
+};
+static_assert(sizeof(CallProgress) == 56);
 
 class Control {
   public:
@@ -29,8 +44,11 @@ class Control {
     int peer() const { return peer_; }
     int fd() const { return socket_.get(); }
 
-    // Queues a message and sends what the socket takes now.
+    // Queues a message and sends what the socket takes now. It waits for at most one message of news.
     void send(Type type, const std::string& payload);
+    // Tells the newest of these ranks. What does not go now is kept by rank, and newer news take its place: a
+    // peer that does not read costs no more than that, however long it stays away.
+    void tell(const std::vector<CallProgress>& news);
     // Sends what is queued; what does not fit now goes with a later call.
     void flush();
     // Whether the peer's kernel may still lack something that was sent. Closing then could lose it: where
@@ -46,11 +64,15 @@ class Control {
 
   private:
     void close(std::string why);
+    void append(Type type, const std::string& payload);
+    void append_news();
 
     int peer_;
     UniqueFd socket_;
     std::string outgoing_;
+    std::map<int32_t, CallProgress> news_;  // by rank; not in `outgoing_` yet
     std::string incoming_;
+    int broke_ = 0;  // the error code of a send that failed
     bool closed_ = false;
     bool goodbye_ = false;
     std::string why_closed_;
@@ -60,19 +82,6 @@ class Control {
 std::string encode(const Failure& failure);
 std::optional<Failure> decode_failure(const std::string& payload);  // nothing where it makes no sense
 
-// What is known of one rank; see progress_table.h. Sent as it lies in memory.
-struct CallProgress {
-    int32_t rank;
-    int32_t waits_for;   // a rank, or -1
-    uint64_t operation;  // the last one that it called
-    uint64_t beats;      // how often it has said so while it waited
-    uint64_t waits_in;   // the operation that it waited in when it last said so; 0 if it never did
-    Signature called;    // as that operation
-    uint64_t departed;   // kLeft: in good order
-    static constexpr uint64_t kLeft = 1;
-    static constexpr uint64_t kDied = 2;
-};
-static_assert(sizeof(CallProgress) == 56);
 std::string encode(const std::vector<CallProgress>& progress);
 std::optional<std::vector<CallProgress>> decode_progress(const std::string& payload);  // likewise
 

@@ -4,11 +4,6 @@
 #include <algorithm>
 
 namespace ring {
-namespace {
-
-constexpr size_t kEntriesPerMessage = 1000;
-
-}  // namespace
 
 ProgressTable::ProgressTable(int rank, int size, Segment* segment)
     : rank_(rank),
@@ -41,6 +36,14 @@ void ProgressTable::beat(int waits_for, uint64_t operation, const Signature& cal
     entry(rank_).waits_for.store(waits_for, std::memory_order_relaxed);
     entry(rank_).beats.fetch_add(1, std::memory_order_relaxed);
     for (int rank = 0; rank < static_cast<int>(seen_.size()); ++rank) look(rank);
+}
+
+void ProgressTable::answer() {
+    const auto now = Clock::now();
+    if (now < next_beat_) return;
+    next_beat_ = now + kBeatEvery;
+    news_ = true;
+    entry(rank_).beats.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::optional<ProgressTable::Other> ProgressTable::mismatch(uint64_t operation,
@@ -83,6 +86,7 @@ bool ProgressTable::merge(const CallProgress& heard) {
     }
     if (heard.departed == CallProgress::kLeft) depart(heard.rank);
     if (heard.departed == CallProgress::kDied) die(heard.rank);
+    if (heard.waits_in > called(rank_)) answer();
     look(heard.rank);
     return true;
 }
@@ -111,10 +115,6 @@ void ProgressTable::share(const std::vector<std::unique_ptr<Control>>& controls,
     may_share_ = now + kShareEvery;
     if (controls.empty()) return;
     std::vector<CallProgress> news;
-    const auto send = [&] {
-        for (const auto& control : controls) control->send(Control::Type::kProgress, encode(news));
-        news.clear();
-    };
     for (size_t rank = 0; rank < sent_.size(); ++rank) {
         const CallProgress now = known(static_cast<int>(rank));
         const CallProgress& before = sent_[rank];
@@ -123,9 +123,8 @@ void ProgressTable::share(const std::vector<std::unique_ptr<Control>>& controls,
             continue;
         sent_[rank] = now;
         news.push_back(now);
-        if (news.size() == kEntriesPerMessage) send();
     }
-    if (!news.empty()) send();
+    for (const auto& control : controls) control->tell(news);
 }
 
 std::vector<int> ProgressTable::missing(uint64_t operation) const {

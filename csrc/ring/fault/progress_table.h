@@ -5,7 +5,8 @@
 // one table in their segment. Only growth is sent, and at most once in kShareEvery: what wakes a rank must
 // not make it wake others at once, or they would keep each other awake. When a deadline passes, the chain of
 // who waits for whom leads from this rank to one that has not called the operation, or that no longer beats:
-// that one is to blame.
+// that one is to blame. A rank that hears of an operation that it has not called yet answers, so that one
+// that is late can be told from one that cannot be heard.
 #pragma once
 
 #include <cstdint>
@@ -56,10 +57,11 @@ class ProgressTable {
     Clock::time_point next_share() const { return news_ ? may_share_ : Clock::time_point::max(); }
 
     // Why `operation`, in which this rank waits for `awaited`, does not end. A rank that has not beaten for
-    // `patience` is taken for stopped. `describe` names a rank.
-    template <typename Describe>
+    // `patience` is taken for stopped. `describe` names a rank; `same_host` tells of two whether they share a
+    // host.
+    template <typename Describe, typename SameHost>
     std::string blame(uint64_t operation, const std::vector<int>& awaited, Clock::duration patience,
-                      Describe describe) const;
+                      Describe describe, SameHost same_host) const;
 
   private:
     struct Seen {
@@ -68,7 +70,11 @@ class ProgressTable {
     };
 
     Segment::Progress& entry(int rank) const;
+    // A rank of whose host nothing has been heard for so long may have called it, for all that is known here.
+    static constexpr milliseconds kSilence{5000};
+
     void look(int rank);  // notes when it last beat
+    void answer();        // that it is there, though it has not called what others wait in
     std::vector<int> missing(uint64_t operation) const;
     // The rank at the end of the chain that begins at `rank`, and whether it is one that has stopped; -1 for
     // no end.
@@ -99,9 +105,9 @@ class ProgressTable {
     bool news_ = false;  // something grew since share() sent it
 };
 
-template <typename Describe>
+template <typename Describe, typename SameHost>
 std::string ProgressTable::blame(uint64_t operation, const std::vector<int>& awaited,
-                                 Clock::duration patience, Describe describe) const {
+                                 Clock::duration patience, Describe describe, SameHost same_host) const {
     const auto list = [&](const std::vector<int>& ranks) {
         std::string text;
         for (const int rank : ranks) text += (text.empty() ? "" : ", ") + describe(rank);
@@ -112,7 +118,20 @@ std::string ProgressTable::blame(uint64_t operation, const std::vector<int>& awa
         if (culprit.rank < 0) continue;
         if (culprit.stopped)
             return describe(culprit.rank) + " called it but does not answer: stopped, or cut off";
-        return list(missing(operation)) + " did not call it";
+        std::vector<int> late;
+        std::vector<int> unheard;
+        for (const int one : missing(operation)) {
+            bool heard = same_host(one, rank_);  // they share one table
+            for (int other = 0; !heard && other < static_cast<int>(seen_.size()); ++other)
+                heard = same_host(one, other) && Clock::now() - seen_[other].at <= kSilence;
+            (heard ? late : unheard).push_back(one);
+        }
+        std::string text;
+        if (!late.empty()) text = list(late) + " did not call it";
+        if (!unheard.empty())
+            text += (text.empty() ? "" : "; ") + ("nothing was heard from " + list(unheard)) +
+                    ": stopped, cut off, or behind a firewall that forgot the connection";
+        return text;
     }
     return "all ranks called it, but " + list(awaited) + " made no progress";
 }

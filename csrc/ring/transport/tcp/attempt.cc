@@ -147,7 +147,7 @@ bool Attempt::write(const void* data, size_t bytes) {
         } else if (errno == EAGAIN) {
             return false;
         } else if (errno != EINTR) {
-            fail({Setback::Kind::kTransient, std::string("the connection broke: ") + std::strerror(errno)});
+            fail({Setback::Kind::kTransient, describe_loss(errno)});
             return false;
         }
     }
@@ -167,7 +167,7 @@ bool Attempt::read(void* data, size_t bytes) {
             fail({Setback::Kind::kTransient, "it closed the connection"});
             return false;
         } else if (errno != EINTR) {
-            fail({Setback::Kind::kTransient, std::string("the connection broke: ") + std::strerror(errno)});
+            fail({Setback::Kind::kTransient, describe_loss(errno)});
             return false;
         }
     }

@@ -6,7 +6,8 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstring>
+
+#include "ring/transport/tcp/socket.h"
 
 namespace ring {
 namespace {
@@ -32,7 +33,7 @@ size_t TcpPipe::write(const iovec* pieces, int count) {
         return static_cast<size_t>(written);
     }
     if (would_block(errno)) return 0;
-    throw PeerGone(std::string("the connection broke: ") + std::strerror(errno));
+    throw PeerGone(describe_loss(errno));
 }
 
 size_t TcpPipe::read(const iovec* pieces, int count) {
@@ -41,7 +42,7 @@ size_t TcpPipe::read(const iovec* pieces, int count) {
     if (got > 0) return static_cast<size_t>(got);
     if (got == 0) throw PeerClosed("the connection was closed");
     if (would_block(errno)) return 0;
-    throw PeerGone(std::string("the connection broke: ") + std::strerror(errno));
+    throw PeerGone(describe_loss(errno));
 }
 
 bool TcpPipe::pending() const {

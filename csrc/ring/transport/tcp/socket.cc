@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -25,6 +26,10 @@ constexpr milliseconds kConnectRetry{20};
 // Beyond it the kernel drops new connections, which their clients retry: room for a burst of strays and peers
 // together.
 constexpr int kBacklog = 1024;
+// An idle peer that does not answer so many probes, a quarter of TORCH_RING_KEEPALIVE_S and at most so many
+// seconds apart, is gone.
+constexpr int kProbes = 5;
+constexpr int kLongestProbe = 30;
 
 struct SocketAddress {
     sockaddr_storage storage{};
@@ -166,7 +171,25 @@ void tcp_configure(const UniqueFd& socket) {
     const int on = 1;
     if (::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0)
         throw_errno("TCP_NODELAY");
+    // A firewall forgets a connection on which nothing passes. Where the kernel refuses them, timeouts
+    // remain.
+    const int idle = config().keepalive_s;
+    const int interval = std::clamp(idle / 4, 1, kLongestProbe);
+    (void)::setsockopt(socket.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)::setsockopt(socket.get(), IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+    (void)::setsockopt(socket.get(), IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+    (void)::setsockopt(socket.get(), IPPROTO_TCP, TCP_KEEPCNT, &kProbes, sizeof(kProbes));
     choose_congestion_control(socket);
+}
+
+std::string describe_loss(int code) {
+    std::string text = std::string("the connection broke: ") + std::strerror(code);
+    if (code == ETIMEDOUT)
+        text +=
+            "; nothing came back any more, not even to the kernel's own questions (TORCH_RING_KEEPALIVE_S): "
+            "its "
+            "host is gone or cut off, or a firewall forgot the connection";
+    return text;
 }
 
 void tcp_write_all(const UniqueFd& socket, const void* data, size_t bytes, Deadline deadline) {
@@ -179,7 +202,7 @@ void tcp_write_all(const UniqueFd& socket, const void* data, size_t bytes, Deadl
         } else if (errno == EAGAIN) {
             if (!wait_for(socket, POLLOUT, deadline)) throw TimeoutError("the peer does not read");
         } else if (errno != EINTR) {
-            throw PeerError(std::string("the connection broke: ") + std::strerror(errno));
+            throw PeerError(describe_loss(errno));
         }
     }
 }
@@ -196,7 +219,7 @@ void tcp_read_all(const UniqueFd& socket, void* data, size_t bytes, Deadline dea
         } else if (errno == EAGAIN) {
             if (!wait_for(socket, POLLIN, deadline)) throw TimeoutError("the peer does not answer");
         } else if (errno != EINTR) {
-            throw PeerError(std::string("the connection broke: ") + std::strerror(errno));
+            throw PeerError(describe_loss(errno));
         }
     }
 }

@@ -34,8 +34,11 @@ int tcp_start_connect(const std::string& from, const Endpoint& to, UniqueFd& soc
 // Whether that has come to its end; `code` is then the kernel's, 0 when connected.
 bool tcp_connect_ended(const UniqueFd& socket, int& code);
 
-// Options that every data and control socket has.
+// Options that every connection has, whatever it is for.
 void tcp_configure(const UniqueFd& socket);
+
+// What an error of a connection means, by its code: "the connection broke: Connection reset by peer".
+std::string describe_loss(int code);
 
 // All bytes, in the calling thread. Throw PeerError when the peer closes, TimeoutError when the deadline
 // passes.
