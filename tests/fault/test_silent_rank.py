@@ -37,7 +37,10 @@ def test_a_rank_that_never_calls(launch: Callable[..., Job], layout: str) -> Non
     jobs = start_jobs(launch, layout)
     pendings = {rank: job.submit(reduce_once, ranks=others(job, rank)) for rank, job in jobs.items()}
     for silent, pending in pendings.items():
-        check_timeouts(jobs[silent], pending.wait(TIMEOUT + 10), silent)
+        outcomes = pending.wait(TIMEOUT + 10)
+        check_timeouts(jobs[silent], outcomes, silent)
+        for outcome in outcomes.values():
+            assert outcome.error and "did not call it" in outcome.error.message, outcome.error
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -47,7 +50,11 @@ def test_a_rank_that_is_stopped(launch: Callable[..., Job], layout: str) -> None
         job.freeze(rank)
     pendings = {rank: job.submit(reduce_once, ranks=others(job, rank)) for rank, job in jobs.items()}
     for silent, pending in pendings.items():
-        check_timeouts(jobs[silent], pending.wait(TIMEOUT + 10), silent)
+        outcomes = pending.wait(TIMEOUT + 10)
+        check_timeouts(jobs[silent], outcomes, silent)
+        if layout == "4x1":  # nobody else of its host could tell
+            for outcome in outcomes.values():
+                assert outcome.error and "nothing was heard from rank" in outcome.error.message, outcome.error
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
