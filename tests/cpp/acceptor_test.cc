@@ -114,8 +114,7 @@ TEST_F(AcceptorTest, TakesWhoKnowsTheSecret) {
 // Less than what is on the way forgets an idle connection after.
 TEST_F(AcceptorTest, BothEndsAskWhetherTheOtherIsStillThere) {
     acceptor_.expect(kGroup, 0, kSecret);
-    const UniqueFd client = connect();
-    introduce(client, hello(), kSecret, deadline_);
+    const UniqueFd client = introduce(hello());
     const UniqueFd server = acceptor_.take(kGroup, 1, 0, Purpose::kData, 0, deadline_);
     for (const UniqueFd* end : {&client, &server}) {
         const auto option = [&](int level, int name) {

@@ -1,4 +1,4 @@
-"""A process that has used up its descriptors: peers still get in, nothing spins, and errors say what it is."""
+"""A process that has used up its descriptors: peers still get in, nothing spins, and errors say so."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -18,7 +19,7 @@ SECONDS = 2.0  # that rank 0 sleeps while its peer knocks
 
 def take_all() -> list[int]:
     """Every descriptor that this process may still open; it may open few."""
-    numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    numbers = [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(numbers) + 2, hard))
     taken = []

@@ -1,4 +1,4 @@
-"""A host that is cut off: the end of a process waits for it once, not once per group, and idle connections to it die."""
+"""A host that is cut off: a process that ends waits for it once, and idle connections to it die."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import time
 
 import torch
 import torch.distributed as dist
-import torch_ring._C as _C
 from harness import Job, Lab
 from harness.faults import error_of, names_ranks
+
+import torch_ring._C as _C
 
 GROUPS = 4
 BOUND = 5.2  # seconds that leaving one group may take: its goodbye, and what is still to be delivered

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "ring/base/error.h"
 #include "ring/transport/frame.h"
 #include "ring/transport/tcp/socket.h"
 
@@ -37,6 +38,9 @@ Setback setback_of(int code, const std::string& from) {
         case EPERM:
         case EACCES:
             return {Setback::Kind::kLocal, said + ": a firewall of this host does not let it out"};
+        case EMFILE:
+        case ENFILE:
+            return {Setback::Kind::kLocal, describe_errno(code)};
         case EAGAIN:
         case EINTR:
         case ECONNRESET:
