@@ -152,6 +152,7 @@ def _create_dist2(
     from torch.distributed import ProcessGroup
 
     module = load()
+    _leave_with_multiprocessing(module)
     options = module.Options(**settings)
     options._timeout = timeout
     backend = module.RingBackend(store, rank, world_size, options)
