@@ -145,6 +145,17 @@ TEST_P(LinkOverStreams, NoticesAFrameThatWasCutOff) {
     EXPECT_THROW(near_->progress(), PeerGone);
 }
 
+// What was sent to it in the same go hides the end once, and not for good.
+TEST_P(LinkOverStreams, SaysThatThePeerIsGoneThoughItTakesMore) {
+    std::vector<std::byte> data(1000);
+    near_->post_send(header(0, data.size()), data.data());
+    near_->post_recv(header(0, data.size()), data.data());
+    for (const int one : descriptors_) ::shutdown(one, SHUT_WR);
+    EXPECT_TRUE(near_->progress());
+    EXPECT_THROW(near_->progress(), PeerGone);
+    EXPECT_THROW(near_->progress(), PeerGone);
+}
+
 TEST_P(LinkOverStreams, RefusesAFrameOfAnotherOperation) {
     std::byte data[8] = {};
     far_->post_send(header(3, sizeof data), data);

@@ -167,17 +167,17 @@ void Link::refuse(Stream& stream, uint64_t frame) {
 }
 
 size_t Link::read(Stream& stream, const iovec* pieces, int count) {
-    if (stream.closed) return 0;
-    try {
-        return stream.pipe->read(pieces, count);
-    } catch (const PeerClosed&) {
-        stream.closed = true;
-        // Frames are whole on one stream: those that are missing may be on another that is still open.
-        const bool open =
-            std::any_of(streams_.begin(), streams_.end(), [](const Stream& one) { return one.receives(); });
-        if (!open || stream.in.moved > 0) throw;
-        return 0;
-    }
+    if (!stream.closed) try {
+            return stream.pipe->read(pieces, count);
+        } catch (const PeerClosed&) {
+            stream.closed = true;
+        }
+    // Frames are whole on one stream: those that are missing may be on another that is still open. Said each
+    // time: progress() passes it on only when nothing else has moved.
+    const bool open =
+        std::any_of(streams_.begin(), streams_.end(), [](const Stream& one) { return one.receives(); });
+    if (!open || stream.in.moved > 0) throw PeerClosed("the connection was closed");
+    return 0;
 }
 
 bool Link::progress_recvs(Stream& stream) {
