@@ -71,8 +71,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // thread runs them. Small ones go in here as far as they get, and the thread looks after them soon.
     void hand_over(std::span<const std::shared_ptr<Operation>> posted);
     // Returns when the operation is done; drives it. Throws what it failed with, or TimeoutError after
-    // `timeout`, or what an interruption threw (interrupt.h); in both cases the operation goes on. In a forked
-    // child it throws ConfigError for what was not done when it was forked.
+    // `timeout`, or what an interruption threw (interrupt.h); in both cases the operation goes on. In a
+    // forked child it throws ConfigError for what was not done when it was forked.
     void wait(const std::shared_ptr<Operation>& operation,
               std::optional<milliseconds> timeout = std::nullopt);
 

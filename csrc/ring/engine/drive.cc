@@ -502,8 +502,7 @@ void Communicator::read_controls() {
         if (control->said_goodbye()) progress_.depart(control->peer());
         // A rank may leave in good order while others still work: only who needs it fails, in
         // explain_suspect().
-        if (control->closed() && !control->said_goodbye())
-            note_death(control->peer(), control->why_closed());
+        if (control->closed() && !control->said_goodbye()) note_death(control->peer(), control->why_closed());
     }
     explain_suspect();
 }

@@ -85,7 +85,7 @@ class Engine {
     void start_thread(Role role);  // throws Error where the system has no thread left
     void woken(const Communicator* group);
     void report_death(int pid);
-    void unwatch(int pid);  // under the lock
+    void unwatch(int pid);          // under the lock
     Acceptor* existing_acceptor();  // null until somebody has asked for it
     std::vector<std::shared_ptr<Communicator>> groups();
 

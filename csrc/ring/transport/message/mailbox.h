@@ -77,8 +77,8 @@ class Mailbox : public MessageSorter {
     std::optional<int64_t> unreceived(int from, bool asks) const;
     // The ranks that a transfer needs, but to whom there is no connection (yet).
     std::vector<int> unconnected() const;
-    // The operation of a transfer that needs this rank, 0 for the user's own: the lowest one. A receive from any
-    // source needs every rank.
+    // The operation of a transfer that needs this rank, 0 for the user's own: the lowest one. A receive from
+    // any source needs every rank.
     std::optional<uint64_t> needs(int rank) const;
     void abort();
     // After abort(): leaves the peers on other hosts in good order; true when they have all that was sent.
