@@ -46,6 +46,12 @@ class RingBackend(Backend):
     def __init__(self, store: Store, rank: int, size: int, options: Options) -> None:
         """Form the group; all ranks must call it. Raises the errors of torch_ring.errors."""
 
+    @staticmethod
+    def refuse(
+        store: Store, rank: int, size: int, global_ranks: list[int], group_name: str, why: str
+    ) -> None:
+        """Let the other ranks know why this one makes no group. Never raises."""
+
     @property
     def options(self) -> Options:
         """What the group was made with."""

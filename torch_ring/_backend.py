@@ -14,6 +14,7 @@ import os
 import sys
 import warnings
 import weakref
+from contextlib import suppress
 from datetime import timedelta
 from types import ModuleType
 from typing import Any
@@ -129,8 +130,17 @@ def _was_spawned() -> bool:
 
 def _create(options: Any, pg_options: Any) -> Any:
     """Called by torch.distributed on every rank of a new group."""
-    module = load()
-    _leave_with_multiprocessing(module)
+    try:
+        module = load()
+        _leave_with_multiprocessing(module)
+        settings = _settings(module, options, pg_options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        _refuse(options, error)
+        raise
+    return module.RingBackend(options.store, options.group_rank, options.group_size, settings)
+
+
+def _settings(module: ModuleType, options: Any, pg_options: Any) -> Any:
     if not isinstance(options.timeout, timedelta):
         raise TypeError(f"ring: the timeout must be a timedelta, not {type(options.timeout).__name__}")
     if pg_options is None:
@@ -141,7 +151,20 @@ def _create(options: Any, pg_options: Any) -> Any:
         raise TypeError(f"ring: pg_options must be a torch_ring.Options, not {type(pg_options).__name__}")
     # As with torch's own backends the `timeout` argument is what counts.
     settings._timeout = options.timeout
-    return module.RingBackend(options.store, options.group_rank, options.group_size, settings)
+    settings.global_ranks_in_group = list(options.global_ranks_in_group)
+    settings.group_name = options.group_id
+    return settings
+
+
+def _refuse(options: Any, error: Exception) -> None:
+    """Let the ranks that wait for this one know why it does not come."""
+    with suppress(ImportError):  # then there is nothing to say it with
+        from torch_ring import _C
+
+        ranks = list(options.global_ranks_in_group)
+        _C.RingBackend.refuse(
+            options.store, options.group_rank, options.group_size, ranks, options.group_id, str(error)
+        )
 
 
 def _create_dist2(

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -25,9 +26,10 @@ constexpr ring::milliseconds kAnswerTime{30'000};
 constexpr ring::milliseconds kAskAgain{2};
 constexpr size_t kStrangers = 64;  // connections at a time beyond those of the ranks
 
-enum Ask : uint32_t { kHello, kSet, kGet, kCount, kHas, kAsks };
+enum Ask : uint32_t { kHello, kSet, kGet, kCompareSet, kHas, kAsks };
 
-// Followed by the key and the value. Hello has the rank as its value, and is the first request.
+// Followed by the key and the value. Hello has the rank as its value, and is the first request. The value of
+// kCompareSet is the length of what is expected, a uint32_t, that, and what is desired.
 struct Request {
     uint32_t magic = kMagic;
     uint32_t what = kHello;
@@ -179,10 +181,9 @@ bool TcpStoreServer::advance(Client& client) {
         const std::string key = client.in.substr(sizeof(request), request.key_bytes);
         std::string value = client.in.substr(sizeof(request) + request.key_bytes, request.value_bytes);
         client.in.erase(0, bytes);
-        if (request.what != kHello)
-            answer(client, request.what, key, std::move(value));
-        else if (!enter(client, value))
-            return false;
+        const bool sound = request.what == kHello ? enter(client, value)
+                                                  : answer(client, request.what, key, std::move(value));
+        if (!sound) return false;
     }
 }
 
@@ -198,13 +199,20 @@ bool TcpStoreServer::enter(Client& client, const std::string& value) {
     return true;
 }
 
-void TcpStoreServer::answer(Client& client, uint32_t what, const std::string& key, std::string value) {
+bool TcpStoreServer::answer(Client& client, uint32_t what, const std::string& key, std::string value) {
     bool found = true;
     std::string result;
     if (what == kSet) {
         values_[key] = std::move(value);
-    } else if (what == kCount) {
-        append(result, ++counts_[key]);
+    } else if (what == kCompareSet) {
+        uint32_t length = 0;
+        if (value.size() < sizeof(length)) return false;
+        std::memcpy(&length, value.data(), sizeof(length));
+        if (length > value.size() - sizeof(length)) return false;
+        const auto entry = values_.find(key);
+        if (entry != values_.end()) result = entry->second;
+        if (result == value.substr(sizeof(length), length))
+            values_[key] = result = value.substr(sizeof(length) + length);
     } else {
         const auto entry = values_.find(key);
         found = entry != values_.end();
@@ -212,6 +220,7 @@ void TcpStoreServer::answer(Client& client, uint32_t what, const std::string& ke
     }
     append(client.out, Reply{.found = found, .value_bytes = static_cast<uint32_t>(result.size())});
     client.out += result;
+    return true;
 }
 
 TcpStore::TcpStore(const std::string& host, uint16_t port, int rank, ring::Deadline deadline)
@@ -264,16 +273,16 @@ std::string TcpStore::get(const std::string& key, ring::Deadline deadline) {
     }
 }
 
-uint64_t TcpStore::count(const std::string& key) {
-    const Answer answer = ask(kCount, key, "", answer_time());
-    uint64_t count = 0;
-    if (answer.value.size() != sizeof(count)) throw ring::PeerError(where_ + ": the answer makes no sense");
-    std::memcpy(&count, answer.value.data(), sizeof(count));
-    return count;
+std::string TcpStore::compare_set(const std::string& key, const std::string& expected,
+                                  const std::string& desired) {
+    std::string both;
+    append(both, static_cast<uint32_t>(expected.size()));
+    return ask(kCompareSet, key, both + expected + desired, answer_time()).value;
 }
 
-bool TcpStore::has(const std::string& key) {
-    return ask(kHas, key, "", answer_time()).found;
+bool TcpStore::has(const std::vector<std::string>& keys) {
+    return std::all_of(keys.begin(), keys.end(),
+                       [this](const std::string& key) { return ask(kHas, key, "", answer_time()).found; });
 }
 
 }  // namespace ring_perf

@@ -43,10 +43,10 @@ class TcpStoreServer {
 
     void run();
     void accept_all();
-    // Both false when the client is to be dropped.
+    // All false when the client is to be dropped.
     bool advance(Client& client);
     bool enter(Client& client, const std::string& value);
-    void answer(Client& client, uint32_t what, const std::string& key, std::string value);
+    bool answer(Client& client, uint32_t what, const std::string& key, std::string value);
 
     const int ranks_;
     uint16_t port_ = 0;
@@ -54,7 +54,6 @@ class TcpStoreServer {
     ring::UniqueFd stop_;
     std::list<Client> clients_;                  // of the thread alone
     std::map<std::string, std::string> values_;  // of the thread alone
-    std::map<std::string, uint64_t> counts_;     // of the thread alone
     std::mutex mutex_;                           // guards what follows
     std::condition_variable changed_;
     std::set<int> present_;  // ranks that have come and are not gone
@@ -69,8 +68,9 @@ class TcpStore : public ring::Store {
 
     void set(const std::string& key, const std::string& value) override;
     std::string get(const std::string& key, ring::Deadline deadline) override;
-    uint64_t count(const std::string& key) override;
-    bool has(const std::string& key) override;
+    std::string compare_set(const std::string& key, const std::string& expected,
+                            const std::string& desired) override;
+    bool has(const std::vector<std::string>& keys) override;
 
   private:
     struct Answer {

@@ -5,6 +5,7 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
 #include <algorithm>
+#include <cctype>
 #include <set>
 
 #include "ring/engine/engine.h"
@@ -17,28 +18,95 @@ namespace torch_ring {
 namespace {
 
 constexpr int kShrinkAbort = 1;  // torch.distributed.distributed_c10d.SHRINK_ABORT
+constexpr std::chrono::milliseconds kRefusal{5000};
+
+// torch makes a group's store out of that of the group of all ranks, by a prefix for the group (`part`: where
+// it is another one) and one for the device. What is under them is the same object for all groups of a world.
+const void* world_of(const c10d::Store& store, bool part) {
+    const c10d::Store* at = &store;
+    for (int prefixes = part ? 2 : 1; prefixes > 0; --prefixes) {
+        const auto* prefix = dynamic_cast<const c10d::PrefixStore*>(at);
+        if (prefix == nullptr) return nullptr;
+        at = const_cast<c10d::PrefixStore*>(prefix)->getUnderlyingStore().get();
+    }
+    return at;
+}
+
+// torch numbers the attempts of a process to make the group of all ranks, and puts the number into the
+// store's prefix, so that ranks which made a different number of attempts would never meet. Then the prefixes
+// for the name and the device do not count.
+c10::intrusive_ptr<c10d::Store> meeting_place(const c10::intrusive_ptr<c10d::Store>& store, bool of_all,
+                                              const std::string& name) {
+    const bool numbered = !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char letter) {
+        return std::isdigit(letter) != 0;
+    });
+    if (!of_all || !numbered) return store;
+    c10::intrusive_ptr<c10d::Store> at = store;
+    for (int prefixes = 2; prefixes > 0; --prefixes) {
+        auto* prefix = dynamic_cast<c10d::PrefixStore*>(at.get());
+        if (prefix == nullptr) return store;
+        at = prefix->getUnderlyingStore();
+    }
+    return c10::make_intrusive<c10d::PrefixStore>("ring of all ranks", at);
+}
 
 }  // namespace
 
 RingBackend::RingBackend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
                          const c10::intrusive_ptr<RingOptions>& options)
-    : c10d::Backend(rank, size), store_(store), options_(options) {
-    TorchStore adapted(store);
+    : RingBackend(store, rank, size, options, world_of(*store, !options->global_ranks_in_group.empty())) {}
+
+RingBackend::RingBackend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
+                         const c10::intrusive_ptr<RingOptions>& options, const void* world)
+    : c10d::Backend(rank, size), store_(store), world_(world), options_(options) {
+    const auto& ranks = options->global_ranks_in_group;
+    TorchStore adapted(meeting_place(store, ranks.empty(), options->group_name));
+    const ring::Communicator::Settings settings{.rank = rank,
+                                                .size = size,
+                                                .timeout = options->timeout,
+                                                .store_host = adapted.host(),
+                                                .global_ranks = {ranks.begin(), ranks.end()},
+                                                .world = world,
+                                                .config = options->config};
     group_ = translated([&] {
-        return ring::Communicator::create(ring::Engine::of_process(), adapted,
-                                          {.rank = rank,
-                                           .size = size,
-                                           .timeout = options->timeout,
-                                           .store_host = adapted.host(),
-                                           .config = options->config});
+        ring::Engine* engine = nullptr;
+        try {
+            engine = &ring::Engine::of_process();
+        } catch (...) {
+            ring::Communicator::refuse(adapted, settings, std::current_exception());
+            throw;
+        }
+        return ring::Communicator::create(*engine, adapted, settings);
     });
 }
 
-c10::intrusive_ptr<RingOptions> RingBackend::options_of(const c10::intrusive_ptr<Options>& given) const {
+void RingBackend::refuse(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
+                         std::vector<int> global_ranks, const std::string& group_name,
+                         const std::string& why) noexcept {
+    try {
+        TorchStore adapted(meeting_place(store, global_ranks.empty(), group_name));
+        ring::Communicator::refuse(adapted,
+                                   {.rank = rank,
+                                    .size = size,
+                                    .timeout = kRefusal,
+                                    .global_ranks = std::move(global_ranks),
+                                    .config = {}},
+                                   std::make_exception_ptr(ring::Error(why)));
+    } catch (const std::exception&) {
+        // The caller has an error of its own to raise.
+    }
+}
+
+c10::intrusive_ptr<RingOptions> RingBackend::options_of(const c10::intrusive_ptr<Options>& given,
+                                                        const std::vector<int>& ranks) const {
     // A copy: the new group's timeout is its own.
     const auto* const ours = dynamic_cast<const RingOptions*>(given.get());
     auto options = c10::make_intrusive<RingOptions>(ours != nullptr ? *ours : *options_);
     if (given) options->timeout = given->timeout;
+    const auto& own = options_->global_ranks_in_group;
+    options->global_ranks_in_group.clear();
+    for (const int rank : ranks)
+        options->global_ranks_in_group.push_back(own.empty() ? static_cast<uint64_t>(rank) : own[rank]);
     return options;
 }
 
@@ -55,8 +123,9 @@ c10::intrusive_ptr<c10d::Backend> RingBackend::split(const c10::intrusive_ptr<c1
     if (const auto known = splits_.find(name); known != splits_.end())
         if (auto alive = known->second.lock()) return alive;
     const auto prefixed = c10::make_intrusive<c10d::PrefixStore>(name, store);
-    auto made = c10::make_intrusive<RingBackend>(prefixed, static_cast<int>(at - ranks.begin()),
-                                                 static_cast<int>(ranks.size()), options_of(opts));
+    auto made =
+        c10::make_intrusive<RingBackend>(prefixed, static_cast<int>(at - ranks.begin()),
+                                         static_cast<int>(ranks.size()), options_of(opts, ranks), world_);
     splits_.insert_or_assign(name, c10::weak_intrusive_ptr<RingBackend>(made));
     return made;
 }
@@ -68,24 +137,27 @@ c10::intrusive_ptr<c10d::Backend> RingBackend::shrink(const std::vector<int64_t>
     RING_CHECK_VALUE(!excluded.contains(getRank()), "shrink() without this rank, ", getRank());
     std::string name = "shrink";
     int rank = 0;
-    int size = 0;
+    std::vector<int> ranks;
     for (int r = 0; r < getSize(); ++r) {
         if (excluded.contains(r)) continue;
-        if (r == getRank()) rank = size;
+        if (r == getRank()) rank = static_cast<int>(ranks.size());
         name += "/" + std::to_string(r);
-        ++size;
+        ranks.push_back(r);
     }
     if ((flags & kShrinkAbort) != 0) group_->abort("it is being shrunk");
     const std::lock_guard lock(offspring_mutex_);
     name += "/" + std::to_string(shrinks_++);
-    return c10::make_intrusive<RingBackend>(c10::make_intrusive<c10d::PrefixStore>(name, store_), rank, size,
-                                            options_of(opts));
+    return c10::make_intrusive<RingBackend>(c10::make_intrusive<c10d::PrefixStore>(name, store_), rank,
+                                            static_cast<int>(ranks.size()), options_of(opts, ranks), world_);
 }
 
 c10::intrusive_ptr<c10d::Backend> RingBackend::merge(const c10::intrusive_ptr<c10d::Store>& store,
                                                      const c10::intrusive_ptr<Options>& opts, const int& rank,
                                                      const int& size) {
-    return c10::make_intrusive<RingBackend>(store, rank, size, options_of(opts));
+    // It may be of ranks of several worlds.
+    const auto options = options_of(opts, {});
+    options->group_name.clear();
+    return c10::make_intrusive<RingBackend>(store, rank, size, options, nullptr);
 }
 
 void RingBackend::setTimeout(std::chrono::milliseconds timeout) {

@@ -23,8 +23,16 @@ class RingBackend : public c10d::Backend {
     using WorkPtr = c10::intrusive_ptr<c10d::Work>;
 
     // Forms the group; all ranks must call it. Throws typed errors that name the ranks that did not come.
+    // `world` is the same for the groups of this process whose global ranks, those of the options, are those
+    // of one group of all ranks, and for that; null if unknown. By default it is found by the store.
     RingBackend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
                 const c10::intrusive_ptr<RingOptions>& options);
+    RingBackend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
+                const c10::intrusive_ptr<RingOptions>& options, const void* world);
+    // Instead of the constructor, where this rank cannot come so far: lets the others know why. Never throws.
+    static void refuse(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
+                       std::vector<int> global_ranks, const std::string& group_name,
+                       const std::string& why) noexcept;
 
     const std::string getBackendName() const override { return kBackendName; }
     c10::intrusive_ptr<Options> getBackendOptions() override { return options_; }
@@ -94,9 +102,12 @@ class RingBackend : public c10d::Backend {
     WorkPtr start(RingWork::Call call);
     WorkPtr start_sparse(const at::Tensor& tensor, const c10d::AllreduceOptions& options);
 
-    c10::intrusive_ptr<RingOptions> options_of(const c10::intrusive_ptr<Options>& given) const;
+    // Those of a group of these ranks of this one.
+    c10::intrusive_ptr<RingOptions> options_of(const c10::intrusive_ptr<Options>& given,
+                                               const std::vector<int>& ranks) const;
 
     const c10::intrusive_ptr<c10d::Store> store_;
+    const void* const world_;
     const c10::intrusive_ptr<RingOptions> options_;
     std::shared_ptr<ring::Communicator> group_;
     std::mutex offspring_mutex_;                                          // guards what follows

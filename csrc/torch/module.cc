@@ -28,6 +28,9 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
                       const c10::intrusive_ptr<torch_ring::RingOptions>&>(),
              py::arg("store"), py::arg("rank"), py::arg("size"), py::arg("options"),
              py::call_guard<py::gil_scoped_release>())
+        .def_static("refuse", &RingBackend::refuse, py::arg("store"), py::arg("rank"), py::arg("size"),
+                    py::arg("global_ranks"), py::arg("group_name"), py::arg("why"),
+                    py::call_guard<py::gil_scoped_release>())
         .def_property_readonly("options", &RingBackend::options)
         // torch calls it for ranks outside a split where a device is bound; nothing is to be done for it
         // here.

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <thread>
 
 #include "ring/base/error.h"
 #include "ring/base/interrupt.h"
@@ -19,10 +20,6 @@ namespace {
 using std::chrono::milliseconds;
 
 std::atomic<int> in_use{0};
-
-constexpr milliseconds kWhole{24 * 3600 * 1000};
-// Of a wait that can be interrupted; each costs the store a round trip.
-constexpr milliseconds kSlice{500};
 
 const c10d::Store& innermost(const c10d::Store& store) {
     const auto* prefix = dynamic_cast<const c10d::PrefixStore*>(&store);
@@ -36,6 +33,18 @@ bool is_c10d_own(const c10d::Store& store) {
            dynamic_cast<const c10d::FileStore*>(inner) != nullptr ||
            dynamic_cast<const c10d::HashStore*>(inner) != nullptr;
 }
+
+constexpr milliseconds kWhole{24 * 3600 * 1000};
+
+// A wait of c10d's that comes to its end logs warnings, so what may be interrupted asks again and again: in
+// steps that grow with the time it has waited, and with the number of keys, since as many ranks ask one
+// store.
+constexpr std::chrono::microseconds kFirstStep{100};
+constexpr milliseconds kLongestStep{20};
+constexpr int kStepsPerWait = 4;
+constexpr size_t kRanksPerStep = 32;
+// Asked for together where there are no more; else for one that is missing, and for all when it has come.
+constexpr size_t kAskedTogether = 64;
 
 }  // namespace
 
@@ -53,20 +62,38 @@ void TorchStore::set(const std::string& key, const std::string& value) {
 }
 
 void TorchStore::wait(const std::vector<std::string>& keys, ring::Deadline deadline) {
-    // In slices, since nothing but its timeout ends a wait of c10d's own stores. One that is written in
-    // Python runs the handlers itself, and has errors of its own.
-    const milliseconds longest = ring::is_interruptible() && is_c10d_own(*store_) ? kSlice : kWhole;
-    while (true) {
-        ring::check_interrupt();
-        const auto slice = ring::Deadline::after(longest);
+    if (!is_c10d_own(*store_)) {
+        // One that is written in Python runs its handlers itself, and has errors of its own.
         try {
-            // At least a millisecond: c10d takes 0 for "no limit".
-            const int left = deadline.poll_ms(static_cast<int>(longest.count()));
-            return store_->wait(keys, milliseconds(std::max(1, left)));
+            return store_->wait(keys, milliseconds(std::max(1, deadline.poll_ms(kWhole.count()))));
         } catch (const c10::DistStoreError& error) {
             if (deadline.passed()) throw ring::TimeoutError(error.what_without_backtrace());
-            if (!slice.passed()) throw;
+            throw;
         }
+    }
+    const auto start = ring::Clock::now();
+    const auto scale = static_cast<int>(1 + keys.size() / kRanksPerStep);
+    std::vector<std::string> asked = keys;
+    while (true) {
+        if (store_->check(asked)) {
+            if (asked.size() == keys.size()) return;
+            asked = keys;
+            continue;
+        }
+        // Halves until one is left that is missing.
+        while (asked.size() > kAskedTogether) {
+            const auto middle = asked.begin() + static_cast<std::ptrdiff_t>(asked.size() / 2);
+            const std::vector<std::string> half(asked.begin(), middle);
+            if (store_->check(half))
+                asked.erase(asked.begin(), middle);
+            else
+                asked = half;
+        }
+        ring::check_interrupt();
+        if (deadline.passed()) throw ring::TimeoutError("no value in the store for '" + asked.front() + "'");
+        const auto step = std::clamp<ring::Clock::duration>((ring::Clock::now() - start) / kStepsPerWait,
+                                                            kFirstStep, kLongestStep);
+        std::this_thread::sleep_until(std::min(deadline.at(), ring::Clock::now() + scale * step));
     }
 }
 
@@ -84,12 +111,13 @@ std::vector<std::string> TorchStore::get_all(const std::vector<std::string>& key
     return values;
 }
 
-uint64_t TorchStore::count(const std::string& key) {
-    return static_cast<uint64_t>(store_->add(key, 1));
+std::string TorchStore::compare_set(const std::string& key, const std::string& expected,
+                                    const std::string& desired) {
+    return store_->compareSet(key, expected, desired);
 }
 
-bool TorchStore::has(const std::string& key) {
-    return store_->check({key});
+bool TorchStore::has(const std::vector<std::string>& keys) {
+    return store_->check(keys);
 }
 
 std::string TorchStore::host() const {

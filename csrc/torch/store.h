@@ -21,8 +21,9 @@ class TorchStore : public ring::Store {
     void set(const std::string& key, const std::string& value) override;
     std::string get(const std::string& key, ring::Deadline deadline) override;
     std::vector<std::string> get_all(const std::vector<std::string>& keys, ring::Deadline deadline) override;
-    uint64_t count(const std::string& key) override;
-    bool has(const std::string& key) override;
+    std::string compare_set(const std::string& key, const std::string& expected,
+                            const std::string& desired) override;
+    bool has(const std::vector<std::string>& keys) override;
 
     // The host that the store runs on, if it is one that has a host; else "".
     std::string host() const;

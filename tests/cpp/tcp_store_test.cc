@@ -7,7 +7,6 @@
 #include <chrono>
 #include <future>
 #include <memory>
-#include <set>
 
 #include "group.h"
 #include "ring/base/error.h"
@@ -48,9 +47,10 @@ TEST(TcpStore, KeepsWhatRanksSet) {
     const TcpStoreServer server(0, 2);
     const auto a = client(server, 0);
     const auto b = client(server, 1);
-    EXPECT_FALSE(b->has("key"));
+    EXPECT_FALSE(b->has({"key"}));
     a->set("key", std::string("with\0zero", 9));
-    EXPECT_TRUE(b->has("key"));
+    EXPECT_TRUE(b->has({"key"}));
+    EXPECT_FALSE(b->has({"key", "another"}));
     EXPECT_EQ(b->get("key", Deadline::after(0s)), std::string("with\0zero", 9));
     b->set("key", "");
     EXPECT_EQ(a->get("key", Deadline::after(0s)), "");
@@ -58,25 +58,33 @@ TEST(TcpStore, KeepsWhatRanksSet) {
     a->set("large", large);
     EXPECT_EQ(b->get("large", Deadline::after(0s)), large);
     EXPECT_THROW(a->set("too large", large + "x"), ring::Error);
-    EXPECT_TRUE(a->has("large"));
+    EXPECT_TRUE(a->has({"large"}));
 }
 
-TEST(TcpStore, CountsAllRanksTogether) {
+TEST(TcpStore, ComparesAndSetsAtOnce) {
     const TcpStoreServer server(0, 4);
-    std::vector<std::future<std::vector<uint64_t>>> ranks;
+    const auto store = client(server, 0);
+    EXPECT_EQ(store->compare_set("word", "other", "new"), "");
+    EXPECT_FALSE(store->has({"word"}));
+    EXPECT_EQ(store->compare_set("word", "", "first"), "first");
+    EXPECT_EQ(store->compare_set("word", "", "second"), "first");
+    EXPECT_EQ(store->compare_set("word", "first", "second"), "second");
+    // Each step is made by one rank, whoever else tries it.
+    std::vector<std::future<int>> ranks;
     for (int rank = 0; rank < 4; ++rank)
         ranks.push_back(std::async(std::launch::async, [&server, rank] {
-            const auto store = client(server, rank);
-            std::vector<uint64_t> counts;
-            for (int i = 0; i < 50; ++i) counts.push_back(store->count("tickets"));
-            return counts;
+            const auto own = client(server, rank);
+            int made = 0;
+            for (int step = 0; step < 50; ++step) {
+                const std::string mine = std::to_string(step) + " by " + std::to_string(rank);
+                const std::string key = "step " + std::to_string(step);
+                made += own->compare_set(key, "", mine) == mine ? 1 : 0;
+            }
+            return made;
         }));
-    std::set<uint64_t> all;
-    for (auto& rank : ranks)
-        for (const uint64_t count : rank.get()) all.insert(count);
-    EXPECT_EQ(all.size(), 200u);
-    EXPECT_EQ(*all.begin(), 1u);
-    EXPECT_EQ(*all.rbegin(), 200u);
+    int made = 0;
+    for (auto& rank : ranks) made += rank.get();
+    EXPECT_EQ(made, 50);
 }
 
 TEST(TcpStore, GetWaitsForTheKeyUntilItsDeadline) {
@@ -122,7 +130,7 @@ TEST(TcpStore, ReachesTheServerByNameAndByIpv6) {
     for (const char* host : {"localhost", "::1"}) {
         const auto store = client(server, 0, host);
         store->set(host, "here");
-        EXPECT_TRUE(store->has(host));
+        EXPECT_TRUE(store->has({host}));
     }
 }
 
@@ -157,6 +165,9 @@ TEST(TcpStore, TakesRequestsInPiecesAndSeveralAtOnce) {
     std::string answers(3 * 8 + 2, '\0');
     ring::tcp_read_all(socket, answers.data(), answers.size(), deadline);
     EXPECT_EQ(answers.substr(24), "vv");
+    const std::string unsound = request(3, 1, 4) + "k" + std::string(4, '\1');  // expects more than is there
+    ring::tcp_write_all(socket, unsound.data(), unsound.size(), deadline);
+    EXPECT_THROW(ring::tcp_read_all(socket, answers.data(), 1, deadline), ring::PeerError);
 }
 
 TEST(TcpStore, StrangersDoNotKeepRanksOut) {
@@ -166,7 +177,7 @@ TEST(TcpStore, StrangersDoNotKeepRanksOut) {
         strangers.push_back(ring::tcp_connect(kHere, server.port(), Deadline::after(5s)));
     const auto store = client(server, 0);
     store->set("key", "value");
-    EXPECT_TRUE(store->has("key"));
+    EXPECT_TRUE(store->has({"key"}));
 }
 
 TEST(TcpStore, ServerMayEndWhenAllRanksAreGone) {
@@ -206,7 +217,7 @@ TEST(TcpStore, ClientNoticesThatTheServerIsGone) {
     auto server = std::make_unique<TcpStoreServer>(0, 1);
     const auto store = client(*server, 0);
     server.reset();
-    EXPECT_THROW(store->has("key"), ring::PeerError);
+    EXPECT_THROW(store->has({"key"}), ring::PeerError);
 }
 
 }  // namespace

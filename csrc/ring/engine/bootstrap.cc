@@ -10,6 +10,7 @@
 #include "ring/base/error.h"
 #include "ring/base/hex.h"
 #include "ring/base/membarrier.h"
+#include "ring/base/process.h"
 #include "ring/topology/identity.h"
 #include "ring/transport/frame.h"
 #include "ring/transport/tcp/handshake.h"
@@ -17,63 +18,42 @@
 namespace ring {
 namespace {
 
-// A card is lines of "field=value"; values are one line each.
-using Card = std::map<std::string, std::string>;
-
-std::string encode(const Card& card) {
-    std::string text;
-    for (const auto& [field, value] : card) text += field + "=" + value + "\n";
-    return text;
-}
-
-Card decode(const std::string& text) {
-    Card card;
-    std::istringstream lines(text);
-    for (std::string line; std::getline(lines, line);)
-        if (const size_t at = line.find('='); at != std::string::npos)
-            card[line.substr(0, at)] = line.substr(at + 1);
-    return card;
-}
-
-std::string key_of(const std::string& keys, const char* what, int rank) {
-    return keys + what + "/" + std::to_string(rank);
-}
-
-std::vector<std::string> keys_of(const std::string& keys, const char* what, int size) {
-    std::vector<std::string> all;
-    for (int r = 0; r < size; ++r) all.push_back(key_of(keys, what, r));
-    return all;
-}
-
-// The ranks that have not put theirs into the store: "2, 3".
-std::string missing_ranks(Store& store, const std::string& keys, const char* what, int size) {
-    std::string missing;
-    for (int r = 0; r < size; ++r)
-        if (!store.has(key_of(keys, what, r))) missing += (missing.empty() ? "" : ", ") + std::to_string(r);
-    return missing;
-}
-
-[[noreturn]] void throw_missing(Store& store, const std::string& keys, int rank, int size) {
-    const std::string missing = missing_ranks(store, keys, "card", size);
-    throw TimeoutError("rank " + std::to_string(rank) + " of " + std::to_string(size) +
-                       " waited for the group to form, but these ranks did not join in time: " +
-                       (missing.empty() ? "none; the store is too slow" : missing) +
-                       ". Are they running, and do they create the same group?");
-}
-
-void require_equal(const std::vector<Card>& cards, const char* field, const std::string& meaning) {
+// All find the same, since all have the same cards.
+void require_equal(const Party& party, const std::vector<Card>& cards, const char* field,
+                   const std::string& meaning) {
     for (size_t r = 1; r < cards.size(); ++r)
         if (cards[r].at(field) != cards[0].at(field))
-            throw ConfigError("rank " + std::to_string(r) + " and rank 0 differ in " + meaning);
+            throw Disagreement(party.name(static_cast<int>(r)) + " and " + party.name(0) + " differ in " +
+                               meaning);
+}
+
+std::string text_of(const Party& party, const std::vector<Card>& cards, int rank) {
+    return party.name(rank) + " (machine " + cards[rank].at("machine") + ", pid " + cards[rank].at("pid") +
+           ")";
+}
+
+// Whoever counts as one host must reach each other inside of it.
+void require_one_host(const Party& party, const std::vector<Card>& cards) {
+    std::map<std::string, int> first_of_host;
+    for (int r = 0; r < party.size; ++r) {
+        const Card& card = cards[r];
+        const int first = first_of_host.try_emplace(card.at("host_id"), r).first->second;
+        if (cards[first].at("network") == card.at("network")) continue;
+        throw Disagreement(text_of(party, cards, first) + " and " + text_of(party, cards, r) +
+                           " call their host by one name, TORCH_RING_HOST_ID=" + card.at("host_name") +
+                           ", but are on different machines, or in different network namespaces of one, and "
+                           "cannot share memory. Unset TORCH_RING_HOST_ID, or set another one on each host");
+    }
 }
 
 // Ranks of one host share memory, which is passed to the same user only.
-void require_one_user(const std::vector<Card>& cards) {
+void require_one_user(const Party& party, const std::vector<Card>& cards) {
     std::map<std::string, size_t> first;  // of each host
     for (size_t r = 0; r < cards.size(); ++r) {
         const size_t other = first.emplace(cards[r].at("host_id"), r).first->second;
         if (cards[r].at("user") != cards[other].at("user"))
-            throw ConfigError("ranks " + std::to_string(other) + " and " + std::to_string(r) + " of host " +
+            throw Disagreement("ranks " + std::to_string(party.global(static_cast<int>(other))) + " and " +
+                               std::to_string(party.global(static_cast<int>(r))) + " of host " +
                               cards[r].at("host_name") + " run under different users (uid " +
                               cards[other].at("user") + " and " + cards[r].at("user") +
                               "), who share no memory: start all ranks of a host as one user");
@@ -82,54 +62,58 @@ void require_one_user(const std::vector<Card>& cards) {
 
 }  // namespace
 
-Roster exchange_cards(Store& store, int rank, int size, const Config& settings, const std::string& host_id,
-                      const std::string& doorbell, const std::string& lifeline, Deadline deadline) {
-    // Nobody comes a second time before all have come a first, so this tells which start it is.
-    const uint64_t start = (store.count("ring/starts") - 1) / static_cast<uint64_t>(size);
-    const std::string keys = "ring/" + std::to_string(start) + "/";
+std::string describe_self(const Party& party) {
+    return party.name(party.rank) + " (host " + machine_name() + ", pid " + std::to_string(::getpid()) + ")";
+}
+
+Roster exchange_cards(Rendezvous& meeting, const Config& settings, const std::string& host_id,
+                      const std::string& doorbell, const std::string& lifeline) {
+    const Party& party = meeting.party();
     const std::string& own_secret = settings.secret;
     Card mine{{"protocol", std::to_string(kProtocolVersion)},
               {"host_id", host_id.empty() ? host_identity() : host_id},
               {"host_name", host_id.empty() ? host_name() : host_id},
+              {"machine", machine_name()},
               {"network", network_identity()},
               {"pid", std::to_string(::getpid())},
+              {"process", process_identity()},
               {"doorbell", doorbell},
               {"lifeline", lifeline},
               {"user", std::to_string(::geteuid())},
               {"membarrier", membarrier_supported() ? "1" : "0"},
               {"settings", settings_alike(settings)},
               {"secret", own_secret.empty() ? "shared" : hex(fingerprint(own_secret))}};
-    if (rank == 0) {
+    if (party.rank == 0) {
         uint64_t group = 0;
         const Nonce random = random_nonce();
         std::memcpy(&group, random.data(), sizeof(group));
         mine["group"] = std::to_string(group);
         if (own_secret.empty()) mine["shared_secret"] = hex(random_secret());
     }
-    store.set(key_of(keys, "card", rank), encode(mine));
-
-    std::vector<Card> cards;
-    try {
-        for (const std::string& text : store.get_all(keys_of(keys, "card", size), deadline))
-            cards.push_back(decode(text));
-    } catch (const TimeoutError&) {
-        throw_missing(store, keys, rank, size);
-    }
-    require_equal(cards, "protocol", "the protocol of torch_ring: install the same version everywhere");
-    require_equal(cards, "secret", "TORCH_RING_SECRET: set the same secret on every rank, or on none");
-    for (int r = 1; r < size; ++r)
+    meeting.join(mine);
+    const std::vector<Card> cards = meeting.cards();
+    require_equal(party, cards, "protocol",
+                  "the protocol of torch_ring: install the same version everywhere");
+    require_equal(party, cards, "secret", "TORCH_RING_SECRET: set the same secret on every rank, or on none");
+    for (int r = 1; r < party.size; ++r)
         if (cards[r].at("settings") != cards[0].at("settings"))
-            throw ConfigError("rank " + std::to_string(r) + " has " + cards[r].at("settings") +
-                              ", rank 0 has " + cards[0].at("settings") + ": set them alike on every rank");
+            throw Disagreement(party.name(r) + " has " + cards[r].at("settings") + ", " + party.name(0) +
+                               " has " + cards[0].at("settings") + ": set them alike on every rank");
+    require_one_host(party, cards);
 
-    require_one_user(cards);
+    require_one_user(party, cards);
 
     Roster roster;
-    roster.keys = keys;
+    roster.keys = meeting.keys();
     roster.group = std::stoull(cards[0].at("group"));
     roster.secret = own_secret.empty() ? cards[0].at("shared_secret") : own_secret;
-    for (const Card& card : cards) {
-        roster.members.push_back({card.at("host_id"), card.at("host_name"), std::stoi(card.at("pid"))});
+    for (int r = 0; r < party.size; ++r) {
+        const Card& card = cards[r];
+        roster.members.push_back({.host_id = card.at("host_id"),
+                                  .host_name = card.at("host_name"),
+                                  .pid = std::stoi(card.at("pid")),
+                                  .process = card.at("process"),
+                                  .global_rank = party.global(r)});
         roster.doorbells.push_back(card.at("doorbell"));
         roster.networks.push_back(card.at("network"));
         roster.lifelines.push_back(card.at("lifeline"));
@@ -141,21 +125,26 @@ Roster exchange_cards(Store& store, int rank, int size, const Config& settings, 
 void publish_addresses(Store& store, const Roster& roster, int rank, const std::vector<Endpoint>& endpoints) {
     std::string text;
     for (const auto& [address, port] : endpoints) text += address + " " + std::to_string(port) + "\n";
-    store.set(key_of(roster.keys, "address", rank), text);
+    store.set(roster.keys + "address/" + std::to_string(rank), text);
 }
 
 std::vector<std::vector<Endpoint>> addresses(Store& store, const Roster& roster, Deadline deadline) {
-    const int size = static_cast<int>(roster.members.size());
+    std::vector<std::string> keys;
+    for (size_t r = 0; r < roster.members.size(); ++r)
+        keys.push_back(roster.keys + "address/" + std::to_string(r));
     std::vector<std::vector<Endpoint>> all;
     try {
-        for (const std::string& text : store.get_all(keys_of(roster.keys, "address", size), deadline)) {
+        for (const std::string& text : store.get_all(keys, deadline)) {
             std::istringstream lines(text);
             all.emplace_back();
             for (Endpoint one; lines >> one.address >> one.port;) all.back().push_back(one);
         }
     } catch (const TimeoutError&) {
-        throw TimeoutError("these ranks have not published their addresses in time; they failed to start: " +
-                           missing_ranks(store, roster.keys, "address", size));
+        std::string missing;
+        for (size_t r = 0; r < keys.size(); ++r)
+            if (!store.has({keys[r]}))
+                missing += (missing.empty() ? "" : ", ") + std::to_string(roster.members[r].global_rank);
+        throw TimeoutError("these ranks have not published their addresses in time: " + missing);
     }
     return all;
 }

@@ -9,6 +9,7 @@
 #include "ring/base/clock.h"
 #include "ring/base/config.h"
 #include "ring/base/endpoint.h"
+#include "ring/engine/rendezvous.h"
 #include "ring/topology/layout.h"
 #include "ring/topology/store.h"
 
@@ -25,14 +26,15 @@ struct Roster {
     bool barriers = true;                // every rank of the host has membarrier_supported()
 };
 
-// Publishes this rank's card and reads all others'. `host_id` stands for this host, "" for host_identity().
-// Throws TimeoutError that names the ranks that did not come, and ConfigError, on every rank, where the
-// ranks' settings, secrets or versions differ, or the users that the ranks of one host run under.
-//
-// A store may serve one group after the other (a process group that is destroyed and made again): each has
-// keys of its own, which the roster's `keys` begins.
-Roster exchange_cards(Store& store, int rank, int size, const Config& settings, const std::string& host_id,
-                      const std::string& doorbell, const std::string& lifeline, Deadline deadline);
+// "rank 2 (host lab1, pid 4711)": this rank, before there is a layout.
+std::string describe_self(const Party& party);
+
+// Publishes this rank's card in the store and reads all others'. `host_id` stands for this host, "" for
+// host_identity(). Throws what Rendezvous throws, and Disagreement, on every rank, where the ranks' settings,
+// secrets or versions differ, or the users that the ranks of one host run under, or where some that call their
+// host by one name cannot be on one.
+Roster exchange_cards(Rendezvous& meeting, const Config& settings, const std::string& host_id,
+                      const std::string& doorbell, const std::string& lifeline);
 
 // The second round, only where ranks must connect over the network: where this rank can be called.
 void publish_addresses(Store& store, const Roster& roster, int rank, const std::vector<Endpoint>& endpoints);

@@ -10,6 +10,7 @@
 #include "ring/base/config.h"
 #include "ring/base/error.h"
 #include "ring/base/log.h"
+#include "ring/base/process.h"
 #include "ring/collectives/collectives.h"
 #include "ring/engine/engine.h"
 #include "ring/engine/measure.h"
@@ -32,6 +33,29 @@ constexpr int kYieldLonger = 4;
 constexpr unsigned kPausesInHost = std::numeric_limits<unsigned>::max();
 constexpr unsigned kPausesBetweenHosts = 6;
 
+Party party_of(const Communicator::Settings& settings, uint64_t world) {
+    return {.rank = settings.rank,
+            .size = settings.size,
+            .global_ranks = settings.global_ranks,
+            .world = settings.global_ranks.empty() ? 0 : world};
+}
+
+// Longer lists are cut.
+constexpr size_t kListed = 16;
+
+// What to call a group that is not of all ranks, in messages.
+std::string title_of(Engine& engine, const Communicator::Settings& settings) {
+    const auto& ranks = settings.global_ranks;
+    if (ranks.empty()) return "";
+    const auto whole = engine.whole(settings.world);
+    if (whole && whole->layout().size() == settings.size && std::is_sorted(ranks.begin(), ranks.end()))
+        return "";
+    std::string text;
+    for (size_t r = 0; r < std::min(ranks.size(), kListed); ++r)
+        text += (r == 0 ? "" : ", ") + std::to_string(ranks[r]);
+    return "[" + text + (ranks.size() > kListed ? ", ...]" : "]");
+}
+
 SizeTable parse_table(const std::string& text) {
     try {
         return SizeTable(text);
@@ -43,12 +67,50 @@ SizeTable parse_table(const std::string& text) {
 }  // namespace
 
 std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store, const Settings& settings) {
-    const Deadline deadline = Deadline::after(settings.timeout);
+    const auto world = engine.whole(settings.world);
+    Rendezvous meeting(store, party_of(settings, world ? world->number() : 0), settings.timeout);
+    while (true) {
+        try {
+            return form(engine, meeting, settings);
+        } catch (const Superseded&) {
+            // Once more, in the round that the others are in.
+        } catch (...) {
+            try {
+                meeting.give_up(std::current_exception(), describe_self(meeting.party()));
+            } catch (const Superseded&) {
+                continue;
+            }
+            throw;
+        }
+    }
+}
+
+void Communicator::refuse(Store& store, const Settings& settings, const std::exception_ptr& error) {
+    Rendezvous meeting(store, party_of(settings, 0), settings.timeout);
+    meeting.give_up(error, describe_self(meeting.party()));
+}
+
+std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& meeting,
+                                                 const Settings& settings) {
     const SizeTable table = parse_table(settings.config.size_table);
     auto doorbell = std::make_unique<Doorbell>();
-    Roster roster = exchange_cards(store, settings.rank, settings.size, settings.config, settings.host_id,
-                                   doorbell->name(), engine.lifeline(), deadline);
+    const auto ended_elsewhere = [&]() -> std::optional<std::string> {
+        for (int r = 0; r < settings.size && settings.world != nullptr; ++r)
+            if (r != settings.rank)
+                if (auto words = engine.ended(settings.world, meeting.party().global(r))) return words;
+        return std::nullopt;
+    };
+    meeting.watch(ended_elsewhere);
+    Roster roster = exchange_cards(meeting, settings.config, settings.host_id, doorbell->name(),
+                                   engine.lifeline());
     Layout layout(settings.rank, roster.members, settings.config.algorithm == Algorithm::kRing);
+    meeting.watch([&]() -> std::optional<std::string> {
+        for (const int rank : layout.host_ranks())
+            if (ring::process_ended(layout.member(rank).pid, layout.member(rank).process))
+                return layout.describe(rank) + " died: its process ended";
+        return ended_elsewhere();
+    });
+    const Deadline deadline = meeting.deadline();
     Acceptor* acceptor = nullptr;
     Dialer dialer;
     if (layout.hosts() > 1) {
@@ -62,9 +124,11 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
     Connections connections;
     Machine machine;
     try {
-        connections = connect_group(store, layout, roster, *doorbell, acceptor, std::move(dialer),
+        connections = connect_group(meeting.store(), layout, roster, *doorbell, acceptor, std::move(dialer),
                                     settings.config.streams, deadline);
-        machine = measure_machine(store, settings.config.link, layout, roster, connections, deadline);
+        machine =
+            measure_machine(meeting.store(), settings.config.link, layout, roster, connections, deadline);
+        meeting.finish();
     } catch (...) {
         if (acceptor != nullptr) acceptor->forget(roster.group, settings.rank);
         throw;
@@ -76,16 +140,16 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
                                  current_isa());
     Choices choices({.hosts = layout.cells(), .ranks_per_host = layout.rails()}, machine, table);
     std::shared_ptr<Communicator> group(
-        new Communicator(engine, settings.config, std::move(layout), std::move(roster), std::move(doorbell),
-                         std::move(connections), std::move(choices), acceptor, settings.timeout),
+        new Communicator(engine, settings, std::move(layout), std::move(roster), std::move(doorbell),
+                         std::move(connections), std::move(choices), acceptor),
         [](Communicator* last) {
             std::unique_ptr<Communicator> owned(last);
             // In a forked child a thread of the parent's may seem to wait in it forever.
             if (owned->inherited()) (void)owned.release();
         });
     if (settings.rank == 0 && group->layout_.cells() > 1)
-        log(LogLevel::kInfo, "links between hosts: " + describe(machine.link) + "; what runs on them:\n" +
-                                 group->tuning_.text());
+        log(LogLevel::kInfo, "links between hosts: " + ring::describe(machine.link) +
+                                 "; what runs on them:\n" + group->tuning_.text());
     std::map<int, Engine::Process> processes;
     for (const int rank : group->layout_.host_ranks())
         if (rank != settings.rank)
@@ -94,11 +158,14 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
     return group;
 }
 
-Communicator::Communicator(Engine& engine, const Config& config, Layout layout, Roster roster,
+Communicator::Communicator(Engine& engine, const Settings& settings, Layout layout, Roster roster,
                            std::unique_ptr<Doorbell> doorbell, Connections connections, Choices choices,
-                           Acceptor* acceptor, milliseconds timeout)
+                           Acceptor* acceptor)
     : engine_(engine),
-      config_(config),
+      config_(settings.config),
+      world_(settings.world),
+      of_all_(settings.global_ranks.empty()),
+      title_(title_of(engine, settings)),
       layout_(std::move(layout)),
       roster_(std::move(roster)),
       doorbell_(std::move(doorbell)),
@@ -109,7 +176,7 @@ Communicator::Communicator(Engine& engine, const Config& config, Layout layout, 
       spin_us_(config_.spin_us * (crowded_ && layout_.cells() == 1 ? kYieldLonger : 1)),
       pauses_(crowded_ ? 0 : (layout_.cells() == 1 ? kPausesInHost : kPausesBetweenHosts)),
       forks_(fork_count()),
-      timeout_(timeout),
+      timeout_(settings.timeout),
       tuning_(layout_, std::move(choices)),
       group_{
           .layout = layout_, .config = config_, .tuning = tuning_, .id = roster_.group, .mailbox = &mailbox_},
@@ -164,7 +231,7 @@ void Communicator::set_timeout(milliseconds timeout) {
 
 void Communicator::check(const Arguments& arguments) const {
     check_arguments(arguments, layout_.rank(), layout_.size());
-    if (inherited()) check_process(describe(arguments.signature));
+    if (inherited()) check_process(ring::describe(arguments.signature));
 }
 
 std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional<milliseconds> timeout,
@@ -187,9 +254,9 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
         operation->small = is_small(*operation);
         if (closed_) {
             refused =
-                Failure{FailureKind::kAborted, "the group was shut down"}.exception(operation->describe());
+                Failure{FailureKind::kAborted, "the group was shut down"}.exception(describe(*operation));
         } else if (const Failure* failure = failures_.of(operation->number)) {
-            refused = failure->exception(operation->describe());
+            refused = failure->exception(describe(*operation));
         } else {
             if (!operation->small) large_.fetch_add(1, std::memory_order_relaxed);  // only a hint
             if (message) {
@@ -220,7 +287,7 @@ void Communicator::hand_over(std::span<const std::shared_ptr<Operation>> posted)
 }
 
 void Communicator::abort(const std::string& why) {
-    fail({FailureKind::kAborted, "rank " + std::to_string(layout_.rank()) + " aborted the group: " + why, 0});
+    fail({FailureKind::kAborted, layout_.name(layout_.rank()) + " aborted the group: " + why, 0});
 }
 
 void Communicator::fail(Failure failure) {
@@ -230,7 +297,7 @@ void Communicator::fail(Failure failure) {
         if (closed_ || failure.operation >= failures_.from()) return;
         if (failure.kind == FailureKind::kMismatch && several_callers_ &&
             failure.text.find(kSeveralCallers) == std::string::npos)
-            failure.text += ". On rank " + std::to_string(layout_.rank()) + kSeveralCallers;
+            failure.text += ". On " + layout_.name(layout_.rank()) + kSeveralCallers;
         std::vector<Failure> told;
         if (connections_.segment != nullptr) {
             // What was posted before comes first, so that the ranks of the host tell the same story.
@@ -241,7 +308,8 @@ void Communicator::fail(Failure failure) {
         for (Failure& one : told) {
             if (!failures_.add(one)) continue;
             log(LogLevel::kInfo,
-                "rank " + std::to_string(layout_.rank()) + ": the group failed: " + one.text);
+                layout_.name(layout_.rank()) + ": the group " + title_ + (title_.empty() ? "" : " ") +
+                    "failed: " + one.text);
         }
         fails_from_.store(failures_.from(), std::memory_order_release);  // pairs with step()
     }
@@ -253,6 +321,17 @@ Failure Communicator::reason(uint64_t operation) const {
     const std::lock_guard lock(queue_mutex_);
     if (const Failure* failure = failures_.of(operation)) return *failure;
     return {FailureKind::kAborted, "the group was shut down", 0};
+}
+
+std::string Communicator::describe(const Operation& operation) const {
+    Signature called = operation.arguments.signature;
+    if (called.root >= 0) called.root = layout_.global_rank(called.root);
+    return operation.describe(called) + (title_.empty() ? "" : " of the group " + title_);
+}
+
+std::string Communicator::describe_timeout(const Operation& operation) const {
+    return describe(operation) + " did not end within its timeout of " +
+           std::to_string(operation.timeout.count()) + " ms on " + layout_.name(layout_.rank());
 }
 
 std::optional<Failure> Communicator::failure() const {

@@ -49,11 +49,19 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
                              1000};  // for forming the group, and for each operation unless told otherwise
         std::string store_host{};    // where the store runs, for choosing an interface; "" if unknown
         std::string host_id{};       // instead of this process's host_identity(); "" = that
+        // What the ranks are called in the group of all ranks, by rank; empty where this is that group.
+        std::vector<int> global_ranks{};
+        // The same for the groups of this process that are parts of one such group, and for that itself;
+        // null if unknown.
+        const void* world = nullptr;
         Config config = ring::config();
     };
 
-    // Forms the group; all ranks must call it. Throws what exchange_cards() and connect_group() throw.
+    // Forms the group; all ranks must call it. Throws what Rendezvous, exchange_cards(), connect_group() and
+    // measure_machine() throw. A rank for which it throws has told the others, for which it then throws, too.
     static std::shared_ptr<Communicator> create(Engine& engine, Store& store, const Settings& settings);
+    // Instead of create(), for a rank that cannot come as far as that: lets the others know why.
+    static void refuse(Store& store, const Settings& settings, const std::exception_ptr& error);
     ~Communicator();
 
     const Layout& layout() const { return layout_; }
@@ -106,6 +114,13 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     void fail(Failure failure);
     // The process of a rank on this host is no more.
     void process_ended(int rank);
+    const void* world() const { return world_; }
+    bool of_all() const { return of_all_; }  // its ranks are the global ones
+    uint64_t number() const {
+        return roster_.group;
+    }  // random; the same on all ranks, and of this group alone
+    // The words for a rank, by its global number, that this group knows to have ended.
+    std::optional<std::string> ended(int global_rank) const;
     int epoll_fd() const { return epoll_.get(); }
     enum class Served {
         kArmed,   // all that could be done; from now on the descriptor tells when there is more
@@ -130,9 +145,14 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     using Lock = std::unique_lock<std::mutex>;
     using Finished = std::pair<std::shared_ptr<Operation>, std::exception_ptr>;
 
-    Communicator(Engine& engine, const Config& config, Layout layout, Roster roster,
+    Communicator(Engine& engine, const Settings& settings, Layout layout, Roster roster,
                  std::unique_ptr<Doorbell> doorbell, Connections connections, Choices choices,
-                 Acceptor* acceptor, milliseconds timeout);
+                 Acceptor* acceptor);
+    static std::shared_ptr<Communicator> form(Engine& engine, Rendezvous& meeting, const Settings& settings);
+
+    // As Operation's, with the ranks' global numbers and the name of a group that is not of all ranks.
+    std::string describe(const Operation& operation) const;
+    std::string describe_timeout(const Operation& operation) const;
 
     // All of these under drive_mutex_.
     bool step();             // true if anything moved
@@ -208,6 +228,9 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
 
     Engine& engine_;
     const Config config_;
+    const void* const world_;
+    const bool of_all_;
+    const std::string title_;  // "[2, 3]"; empty for a group of all ranks
     const Layout layout_;
     const Roster roster_;
     const std::unique_ptr<Doorbell> doorbell_;

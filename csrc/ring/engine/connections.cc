@@ -6,6 +6,7 @@
 
 #include "ring/base/error.h"
 #include "ring/base/interrupt.h"
+#include "ring/base/process.h"
 #include "ring/collectives/hypercube.h"
 #include "ring/transport/shm/pipe.h"
 #include "ring/transport/tcp/pipe.h"
@@ -35,7 +36,7 @@ class Connector {
         return over_tcp(peer, [&](Purpose purpose, int stream) {
             Call call = made_.dialer.call(layout_, roster_, peer, purpose, stream, deadline_, [](int) {});
             while (!call.advance()) {
-                call.wait(std::min(deadline_.at(), Clock::now() + kInterruptEvery));
+                call.wait(std::min(deadline_.next_look(), Clock::now() + kInterruptEvery));
                 check_interrupt();
             }
             made_.dialer.remember(roster_, peer, call);
@@ -44,9 +45,13 @@ class Connector {
     }
 
     std::unique_ptr<Link> take_peer(int peer) {
-        return over_tcp(peer, [&](Purpose purpose, int stream) {
-            return acceptor_->take(roster_.group, peer, layout_.rank(), purpose, stream, deadline_);
-        });
+        try {
+            return over_tcp(peer, [&](Purpose purpose, int stream) {
+                return acceptor_->take(roster_.group, peer, layout_.rank(), purpose, stream, deadline_);
+            });
+        } catch (const TimeoutError& error) {
+            throw TimeoutError(layout_.describe(peer) + " has not connected in time: " + error.what());
+        }
     }
 
     std::unique_ptr<Link> over_memory(int peer) {
@@ -80,6 +85,29 @@ class Connector {
     Connections& made_;
 };
 
+std::unique_ptr<Segment> share_memory(const Layout& layout, const Roster& roster, const Doorbell& doorbell,
+                                      const std::vector<std::string>& names, Deadline deadline) {
+    const auto& local = layout.host_ranks();
+    for (size_t l = 0; l < local.size(); ++l) {
+        const bool needed = layout.rank() == local.front() || l == 0;
+        if (!needed || local[l] == layout.rank() || doorbell.reaches(names[l])) continue;
+        const Member& peer = layout.member(local[l]);
+        if (!process_ended(peer.pid, peer.process))
+            throw PeerError(layout.describe(local[l]) + " has given up");
+        throw Gone(layout.describe(local[l]) + " is not on the host of " + layout.describe(layout.rank()) +
+                   ": it has died, or the two run on copies of one machine, such as clones of a snapshot, "
+                   "which have the same boot id; then set TORCH_RING_HOST_ID to another name on each");
+    }
+    try {
+        return std::make_unique<Segment>(layout.local_index(layout.rank()), local, layout.size(), doorbell,
+                                         names, std::to_string(roster.group), roster.barriers, deadline);
+    } catch (const TimeoutError&) {
+        if (layout.rank() == local.front()) throw;
+        throw TimeoutError(layout.describe(local.front()) +
+                           " has not passed on the shared memory of this host in time");
+    }
+}
+
 }  // namespace
 
 Connections connect_group(Store& store, const Layout& layout, const Roster& roster, const Doorbell& doorbell,
@@ -91,9 +119,7 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
     if (local.size() > 1) {
         std::vector<std::string> names;
         for (const int rank : local) names.push_back(roster.doorbells[rank]);
-        made.segment =
-            std::make_unique<Segment>(layout.local_index(layout.rank()), local, layout.size(), doorbell,
-                                      names, std::to_string(roster.group), roster.barriers, deadline);
+        made.segment = share_memory(layout, roster, doorbell, names, deadline);
     }
     if (acceptor != nullptr) made.dialer.learn(addresses(store, roster, deadline), roster);
     if (layout.cells() > 1 && layout.on_rail()) {

@@ -91,7 +91,7 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
     }
     if (interruption) std::rethrow_exception(interruption);
     if (!operation->done())
-        throw TimeoutError("waited in vain for " + operation->describe() + ", which goes on");
+        throw TimeoutError("waited in vain for " + describe(*operation) + ", which goes on");
     if (operation->error()) std::rethrow_exception(operation->error());
 }
 
@@ -398,7 +398,7 @@ void Communicator::abandon_all() {
         message_posts_.store(0, std::memory_order_relaxed);
     }
     for (const auto& operation : abandoned)
-        finish(operation, reason(operation->number).exception(operation->describe()));
+        finish(operation, reason(operation->number).exception(describe(*operation)));
 }
 
 void Communicator::check_deadline() {
@@ -423,7 +423,7 @@ void Communicator::check_deadline() {
     const std::string why = progress_.blame(
         operation.number, awaited, patience, [this](int rank) { return layout_.describe(rank); },
         [this](int a, int b) { return layout_.same_host(a, b); });
-    fail({FailureKind::kTimeout, operation.describe_timeout(layout_.rank()) + ": " + why, 0});
+    fail({FailureKind::kTimeout, describe_timeout(operation) + ": " + why, 0});
 }
 
 void Communicator::check_mismatch() {

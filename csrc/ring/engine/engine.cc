@@ -206,6 +206,19 @@ void Engine::unwatch(int pid) {
     watched_.erase(at);
 }
 
+std::shared_ptr<Communicator> Engine::whole(const void* world) {
+    for (auto& group : groups())
+        if (world != nullptr && group->world() == world && group->of_all()) return group;
+    return nullptr;
+}
+
+std::optional<std::string> Engine::ended(const void* world, int global_rank) {
+    for (const auto& group : groups())
+        if (world != nullptr && group->world() == world)
+            if (auto words = group->ended(global_rank)) return words;
+    return std::nullopt;
+}
+
 void Engine::arm(Communicator* group) {
     const std::lock_guard lock(mutex_);
     if (groups_.count(group) == 0) return;

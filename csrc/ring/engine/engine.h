@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -59,6 +60,10 @@ class Engine {
     // By which other processes of this host may watch this one.
     const std::string& lifeline() const { return lifeline_.name(); }
     void remove(Communicator* group);
+    // The group of all ranks of that world (Communicator::Settings), and the words for a rank of it that a
+    // group of this process knows to have ended; null and none if there is nothing of the kind.
+    std::shared_ptr<Communicator> whole(const void* world);
+    std::optional<std::string> ended(const void* world, int global_rank);
     // Makes the group's descriptor wake the progress thread, once.
     void arm(Communicator* group);
 

@@ -32,8 +32,8 @@ double seconds_since(Clock::time_point start) {
 
 class Prober {
   public:
-    Prober(uint64_t group, Link& next, Link& prev, Deadline deadline)
-        : group_(group), next_(next), prev_(prev), deadline_(deadline) {}
+    Prober(uint64_t group, const Layout& layout, Link& next, Link& prev, Deadline deadline)
+        : group_(group), layout_(layout), next_(next), prev_(prev), deadline_(deadline) {}
 
     // One way, with everything that a frame costs its sender and receiver. Of a few in a row, so that it
     // counts where ranks wait for a core that they share; of the best such row, since others may still be
@@ -70,7 +70,7 @@ class Prober {
             if (moved) {
                 polls = 0;
             } else if (deadline_.passed()) {
-                throw TimeoutError("rank " + std::to_string(prev_.peer()) +
+                throw TimeoutError(layout_.describe(prev_.peer()) +
                                    " did not answer in time while the links were measured");
             } else if (polls > kPolls) {
                 std::this_thread::sleep_for(std::chrono::microseconds(50));
@@ -82,16 +82,17 @@ class Prober {
         return seconds_since(start);
     }
 
-    static bool progress(Link& link) {
+    bool progress(Link& link) const {
         try {
             return link.progress();
         } catch (const PeerGone& gone) {
-            throw PeerError("rank " + std::to_string(link.peer()) +
+            throw PeerError(layout_.describe(link.peer()) +
                             " is gone, while the links were measured: " + gone.what());
         }
     }
 
     uint64_t group_;
+    const Layout& layout_;
     Link& next_;
     Link& prev_;
     Deadline deadline_;
@@ -178,12 +179,12 @@ Machine measure_machine(Store& store, const std::string& given, const Layout& la
         const std::string known = remembered.find(Remembered::key_of(layout));
         store.set(known_key, known.empty() ? "no" : known);
     }
-    std::string agreed = expect(store, known_key, "rank 0", deadline);
+    std::string agreed = expect(store, known_key, layout.name(0), deadline);
     if (agreed == "no") {
         if (layout.local_rank() == 0) {
             const int n = layout.cells();
             const int me = layout.my_cell_index();
-            Prober prober(roster.group, *connections.links[(me + 1) % n],
+            Prober prober(roster.group, layout, *connections.links[(me + 1) % n],
                           *connections.links[(me + n - 1) % n], deadline);
             const double latency = prober.latency();
             const LinkCost mine{latency, prober.seconds_per_byte(), 0};
@@ -192,16 +193,15 @@ Machine measure_machine(Store& store, const std::string& given, const Layout& la
         if (first) {
             LinkCost slowest{};
             for (int cell = 0; cell < layout.cells(); ++cell) {
-                const LinkCost one =
-                    decode(expect(store, roster.keys + "link/" + std::to_string(cell),
-                                  "rank " + std::to_string(layout.cell(cell).front()), deadline));
+                const LinkCost one = decode(expect(store, roster.keys + "link/" + std::to_string(cell),
+                                                   layout.name(layout.cell(cell).front()), deadline));
                 slowest.latency_s = std::max(slowest.latency_s, one.latency_s);
                 slowest.seconds_per_byte = std::max(slowest.seconds_per_byte, one.seconds_per_byte);
             }
             store.set(roster.keys + "link/agreed", encode(slowest));
             remembered.keep(Remembered::key_of(layout), encode(slowest));
         }
-        agreed = expect(store, roster.keys + "link/agreed", "rank 0", deadline);
+        agreed = expect(store, roster.keys + "link/agreed", layout.name(0), deadline);
     }
     machine.link = decode(agreed);
     return machine;

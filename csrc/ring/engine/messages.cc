@@ -154,7 +154,7 @@ void Communicator::check_message_deadlines() {
                " that nobody receives: send and recv need equal tags";
     }
     if (acceptor_ != nullptr) why += acceptor_->trouble();
-    fail({FailureKind::kTimeout, late->operation->describe_timeout(layout_.rank()) + ": " + why, 0});
+    fail({FailureKind::kTimeout, describe_timeout(*late->operation) + ": " + why, 0});
 }
 
 void Communicator::check_message_peers() {

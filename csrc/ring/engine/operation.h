@@ -39,18 +39,14 @@ class Operation {
     int source() const { return source_; }
     void set_source(int rank) { source_ = rank; }
 
-    // "all_reduce(float32[10]), operation 7", "send(float32[10], to rank 2), tag 5"
-    std::string describe() const {
-        const std::string call = ring::describe(arguments.signature);
+    // "all_reduce(float32[10]), operation 7", "send(float32[10], to rank 2), tag 5". `called` is the
+    // signature, with ranks as they are to be named.
+    std::string describe(const Signature& called) const {
+        const std::string call = ring::describe(called);
         return number == 0 ? call + ", tag " + std::to_string(arguments.tag)
                            : call + ", operation " + std::to_string(number);
     }
-
-    // "all_reduce(float32[10]), operation 7 did not end within its timeout of 500 ms on rank 2"
-    std::string describe_timeout(int rank) const {
-        return describe() + " did not end within its timeout of " + std::to_string(timeout.count()) +
-               " ms on rank " + std::to_string(rank);
-    }
+    std::string describe() const { return describe(arguments.signature); }
 
     const Arguments arguments;
     const Clock::time_point posted;  // as last_tick() says

@@ -2,6 +2,7 @@
 #include "ring/topology/file_store.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,7 +35,7 @@ void FileStore::set(const std::string& key, const std::string& value) {
 }
 
 std::string FileStore::get(const std::string& key, Deadline deadline) {
-    while (!has(key)) {
+    while (!has({key})) {
         if (deadline.passed())
             throw TimeoutError("nobody has set the key '" + key + "' in " + folder_.string());
         std::this_thread::sleep_for(milliseconds(1));
@@ -43,19 +44,23 @@ std::string FileStore::get(const std::string& key, Deadline deadline) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-uint64_t FileStore::count(const std::string& key) {
-    // Whoever makes the n-th file is the n-th.
-    for (uint64_t n = 1;; ++n) {
-        const int fd = ::open(path_of(key + "." + std::to_string(n)).c_str(),
-                              O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-        if (fd < 0 && errno == EEXIST) continue;
-        checked_fd(fd, "counting in the store");
-        return n;
-    }
+std::string FileStore::compare_set(const std::string& key, const std::string& expected,
+                                   const std::string& desired) {
+    // Only those who compare must keep out of each other's way: set() replaces a file as a whole.
+    const UniqueFd lock = checked_fd(::open((folder_ / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600),
+                                     "the lock of the store");
+    while (::flock(lock.get(), LOCK_EX) != 0)
+        if (errno != EINTR) throw_errno("locking the store");
+    const bool known = has({key});
+    const std::string value = known ? get(key, Deadline::after(milliseconds(0))) : "";
+    if (value != expected) return value;
+    set(key, desired);
+    return desired;
 }
 
-bool FileStore::has(const std::string& key) {
-    return std::filesystem::exists(path_of(key));
+bool FileStore::has(const std::vector<std::string>& keys) {
+    return std::all_of(keys.begin(), keys.end(),
+                       [this](const std::string& key) { return std::filesystem::exists(path_of(key)); });
 }
 
 }  // namespace ring

@@ -13,8 +13,9 @@ class FileStore : public Store {
     explicit FileStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
     void set(const std::string& key, const std::string& value) override;
     std::string get(const std::string& key, Deadline deadline) override;
-    uint64_t count(const std::string& key) override;
-    bool has(const std::string& key) override;
+    std::string compare_set(const std::string& key, const std::string& expected,
+                            const std::string& desired) override;
+    bool has(const std::vector<std::string>& keys) override;
 
   private:
     std::filesystem::path path_of(const std::string& key) const;

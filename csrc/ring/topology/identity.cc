@@ -41,7 +41,10 @@ std::string network_identity() {
 }
 
 std::string host_name() {
-    if (!config().host_id.empty()) return config().host_id;
+    return config().host_id.empty() ? machine_name() : config().host_id;
+}
+
+std::string machine_name() {
     char name[256] = {};
     return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
 }

@@ -19,6 +19,9 @@ std::string network_identity();
 // What to call this host in messages: TORCH_RING_HOST_ID or the host's name.
 std::string host_name();
 
+// The name that the system has for it.
+std::string machine_name();
+
 // CPUs that this process may run on.
 int usable_cpus();
 

@@ -42,8 +42,7 @@ int Layout::local_index(int rank) const {
 
 std::string Layout::describe(int rank) const {
     const Member& who = members_[rank];
-    return "rank " + std::to_string(rank) + " (host " + who.host_name + ", pid " + std::to_string(who.pid) +
-           ")";
+    return name(rank) + " (host " + who.host_name + ", pid " + std::to_string(who.pid) + ")";
 }
 
 }  // namespace ring

@@ -14,6 +14,8 @@ struct Member {
     std::string host_id;    // equal = can share memory
     std::string host_name;  // for messages
     int pid = 0;
+    std::string process{};  // process_identity()
+    int global_rank = -1;   // what the user calls it; -1: its rank in the group
 };
 
 // A *cell* is a set of ranks that work together through shared memory: the ranks of one host (or a single
@@ -50,7 +52,12 @@ class Layout {
     int local_index(int rank) const;
     int hosts() const { return hosts_; }
 
-    // "rank 2 (host lab1, pid 4711)"
+    // What the user knows a rank by, in whatever group.
+    int global_rank(int rank) const {
+        return members_[rank].global_rank < 0 ? rank : members_[rank].global_rank;
+    }
+    // "rank 2", "rank 2 (host lab1, pid 4711)"
+    std::string name(int rank) const { return "rank " + std::to_string(global_rank(rank)); }
     std::string describe(int rank) const;
 
   private:

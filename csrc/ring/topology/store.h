@@ -22,10 +22,12 @@ class Store {
         for (const std::string& key : keys) values.push_back(get(key, deadline));
         return values;
     }
-    // How often this has been called for the key by all ranks together, this call included.
-    virtual uint64_t count(const std::string& key) = 0;
-    // Whether the key is there, without waiting.
-    virtual bool has(const std::string& key) = 0;
+    // Sets the key to `desired` if its value is `expected`, or if it has none and `expected` is ""; all at
+    // once. Returns the value that it has afterwards.
+    virtual std::string compare_set(const std::string& key, const std::string& expected,
+                                    const std::string& desired) = 0;
+    // Whether all of them are there, without waiting.
+    virtual bool has(const std::vector<std::string>& keys) = 0;
 };
 
 }  // namespace ring

@@ -39,6 +39,14 @@ void Doorbell::ring(const std::string& name) const {
     (void)::sendto(socket_.get(), &wake, 1, MSG_DONTWAIT | MSG_NOSIGNAL, address.get(), address.length);
 }
 
+bool Doorbell::reaches(const std::string& name) const {
+    const Address address(name);
+    const char wake = 1;
+    return ::sendto(socket_.get(), &wake, 1, MSG_DONTWAIT | MSG_NOSIGNAL, address.get(), address.length) >=
+               0 ||
+           errno != ECONNREFUSED;
+}
+
 void Doorbell::drain() const {
     char bytes[16];
     while (::recv(socket_.get(), bytes, sizeof(bytes), MSG_DONTWAIT) > 0) {

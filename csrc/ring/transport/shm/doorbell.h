@@ -25,6 +25,8 @@ class Doorbell {
     // Thread-safe.
     void ring(const std::string& name) const;
     void drain() const;
+    // Whether there is an owner of `name` in this network namespace of this machine; rings it.
+    bool reaches(const std::string& name) const;
 
     // Passes a descriptor to the owner of `name`; `token` tells the group. Throws Error, or TimeoutError.
     void send_fd(const std::string& name, int fd, const std::string& token, Deadline deadline) const;

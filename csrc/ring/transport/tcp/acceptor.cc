@@ -331,17 +331,17 @@ std::vector<std::pair<int, UniqueFd>> Acceptor::collect(uint64_t group, int to) 
 UniqueFd Acceptor::take(uint64_t group, int from, int to, Purpose purpose, int stream, Deadline deadline) {
     std::unique_lock lock(mutex_);
     const Key key{group, from, to, purpose, stream};
-    while (!arrived_.wait_until(lock, std::min(deadline.at(), Clock::now() + kInterruptEvery),
+    while (!arrived_.wait_until(lock, std::min(deadline.next_look(), Clock::now() + kInterruptEvery),
                                 [&] { return ready_.count(key) != 0; })) {
-        lock.unlock();
+        lock.unlock();  // whoever looks may take its time
         check_interrupt();
+        if (deadline.passed())
+            throw TimeoutError(
+                "nobody came for it to " + describe(listeners_.endpoints()) +
+                "; is it alive, can it reach one of these, and does every firewall between let it through? "
+                "TORCH_RING_PORT_RANGE says which ports they may be" +
+                trouble());
         lock.lock();
-        if (!deadline.passed()) continue;
-        throw TimeoutError(
-            "rank " + std::to_string(from) + " has not connected to " + describe(listeners_.endpoints()) +
-            " in time; is it alive, can it reach one of these, and does every firewall between "
-            "let it through? TORCH_RING_PORT_RANGE says which ports they may be" +
-            trouble_text());
     }
     UniqueFd socket = std::move(ready_[key]);
     ready_.erase(key);

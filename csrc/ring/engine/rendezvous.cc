@@ -1,0 +1,292 @@
+// See rendezvous.h.
+#include "ring/engine/rendezvous.h"
+
+#include <algorithm>
+#include <sstream>
+#include <thread>
+
+#include "ring/base/hex.h"
+#include "ring/transport/tcp/handshake.h"
+
+namespace ring {
+namespace {
+
+// The first look comes soon, since most failures are there from the start; each costs the store a round trip,
+// so those after it come less often, and the less often the more ranks there are.
+constexpr milliseconds kFirstLook{50};
+constexpr milliseconds kLook{500};
+constexpr milliseconds kLookPerRank{1};
+// How long a rank that lost a connection waits for the peer's own words, or for the names of those missing.
+constexpr milliseconds kExplain{500};
+// How long cards that do not fit may be those of an older round, whose ranks have not come back yet.
+constexpr milliseconds kStale{30'000};
+// How many missing ranks are named; each costs some round trips.
+constexpr size_t kNamed = 16;
+// After each round that it leaves a rank waits so much longer before the next, lest two chase each other.
+constexpr milliseconds kBackOff{5};
+
+std::string numbers(const std::vector<int>& ranks) {
+    std::string text;
+    for (const int rank : ranks) text += (text.empty() ? "" : ", ") + std::to_string(rank);
+    return text;
+}
+
+std::string one_line(std::string text) {
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    return text;
+}
+
+std::string field(const Card& card, const char* name) {
+    const auto at = card.find(name);
+    return at == card.end() ? "" : at->second;
+}
+
+// What a rank writes that cannot go on.
+Card failure_card(const std::exception_ptr& error, const std::string& who) {
+    Card card;
+    const auto fill = [&](const char* kind, const std::string& text) {
+        card["kind"] = kind;
+        card["failed"] = one_line(text);
+    };
+    try {
+        std::rethrow_exception(error);
+    } catch (const Disagreement& e) {
+        fill("disagreement", e.what());
+    } catch (const Missing& e) {
+        fill("missing", e.what());
+        card["missing"] = numbers(e.ranks());
+    } catch (const Gone& e) {
+        fill("gone", e.what());
+    } catch (const TimeoutError& e) {
+        fill("timeout", who + " could not join the group: " + e.what());
+    } catch (const PeerError& e) {
+        fill("peer", who + " could not join the group: " + e.what());
+    } catch (const std::exception& e) {
+        fill("own", who + " could not join the group: " + e.what());
+    } catch (...) {
+        fill("own", who + " could not join the group: it was interrupted");
+    }
+    return card;
+}
+
+}  // namespace
+
+std::string encode(const Card& card) {
+    std::string text;
+    for (const auto& [name, value] : card) text += name + "=" + value + "\n";
+    return text;
+}
+
+Card decode_card(const std::string& text) {
+    Card card;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+        if (const size_t at = line.find('='); at != std::string::npos)
+            card[line.substr(0, at)] = line.substr(at + 1);
+    return card;
+}
+
+Rendezvous::Rendezvous(Store& store, Party party, milliseconds timeout)
+    : store_(store),
+      party_(std::move(party)),
+      timeout_(timeout),
+      end_(Clock::now() + timeout),
+      next_look_(Clock::now() + kFirstLook),
+      interval_(kFirstLook) {}
+
+std::string Rendezvous::keys() const {
+    return "ring/" + std::to_string(round_) + "/";
+}
+
+std::string Rendezvous::failed_key() const {
+    return keys() + "failed";
+}
+
+std::vector<std::string> Rendezvous::card_keys() const {
+    std::vector<std::string> all;
+    for (int r = 0; r < party_.size; ++r) all.push_back(keys() + "card/" + std::to_string(r));
+    return all;
+}
+
+uint64_t Rendezvous::newest() {
+    return std::stoull(store_.compare_set("ring/round", "", "0"));
+}
+
+uint64_t Rendezvous::go_on() {
+    const uint64_t known = newest();
+    if (known > round_) return known;
+    return std::stoull(store_.compare_set("ring/round", std::to_string(known), std::to_string(round_ + 1)));
+}
+
+void Rendezvous::join(Card card) {
+    card["members"] = numbers(party_.global_ranks);
+    card["size"] = std::to_string(party_.size);
+    card["world"] = std::to_string(party_.world);
+    const Nonce attempt = random_nonce();
+    card["attempt"] = hex({reinterpret_cast<const char*>(attempt.data()), attempt.size()});
+    mine_ = std::move(card);
+    joined_ = complete_ = false;
+    const std::string text = encode(mine_);
+    while (true) {
+        const std::string there =
+            store_.compare_set(keys() + "card/" + std::to_string(party_.rank), "", text);
+        joined_ = true;  // or stands before a place that is taken, which it may have to complain of
+        if (there == text) return;
+        const Card other = decode_card(there);
+        if (party_.world != 0 && field(other, "world") == mine_["world"]) check_alike({other});
+        // The card is of an earlier attempt of this rank, whatever came of it.
+        if (Clock::now() >= end_) throw TimeoutError("the store is too slow");
+        round_ = go_on();
+    }
+}
+
+std::vector<Card> Rendezvous::cards() {
+    std::vector<Card> all;
+    try {
+        for (const std::string& text : store_.get_all(card_keys(), deadline()))
+            all.push_back(decode_card(text));
+    } catch (const TimeoutError&) {
+        throw_missing();
+    }
+    for (const Card& card : all)
+        if (card.count("failed") != 0) follow(card);
+    complete_ = true;
+    check_alike(all);
+    return all;
+}
+
+void Rendezvous::check_alike(const std::vector<Card>& cards) {
+    for (const Card& card : cards) {
+        const bool alike = field(card, "members") == mine_["members"] && field(card, "size") == mine_["size"];
+        const std::string world = field(card, "world");
+        const bool of_one_world = party_.world != 0 && world == mine_["world"];
+        const bool of_others = party_.world != 0 && world != "0" && world != mine_["world"];
+        if (of_others) leave();
+        if (alike) continue;
+        if (!of_one_world) {
+            // It may be of an older round, whose rank has not come back yet to find its place taken.
+            complete_ = false;
+            const Deadline patience(std::min(end_, Clock::now() + kStale), this);
+            while (!patience.passed()) std::this_thread::sleep_for(kFirstLook);
+        }
+        if (party_.global_ranks.empty())
+            throw Disagreement("the ranks do not agree on the size of the group: " + mine_["size"] +
+                               " on rank " + std::to_string(party_.rank) + ", " + field(card, "size") +
+                               " on another");
+        const auto list = [](const Card& of) { return "[" + field(of, "members") + "]"; };
+        const auto [low, high] = std::minmax(list(mine_), list(card));
+        throw Disagreement(
+            "groups of different ranks are being made under one name: " + low + " and " + high +
+            ". All ranks must call new_group() for every group, in the same order, also for groups that they "
+            "are not in; or pass use_local_synchronization=True, so that only the members call it");
+    }
+}
+
+void Rendezvous::leave() {
+    if (Clock::now() >= end_)
+        throw Missing("the other ranks had given up before " + party_.name(party_.rank) +
+                          " came, and did not begin anew within its timeout of " +
+                          std::to_string(timeout_.count()) + " ms",
+                      {});
+    round_ = go_on();
+    std::this_thread::sleep_for(std::min(kLook, kBackOff * ++left_));
+    throw Superseded("the ranks meet in another round");
+}
+
+void Rendezvous::look() {
+    if (Clock::now() < next_look_) return;
+    interval_ = std::min(2 * interval_, std::max(kLook, kLookPerRank * party_.size));
+    next_look_ = Clock::now() + interval_;
+    if (!joined_) return;
+    if (store_.has({failed_key()})) follow(decode_card(store_.get(failed_key(), Deadline(end_))));
+    // Where all are there, those who have gone on may have done so after they had formed the group.
+    if (!complete_ && newest() > round_ && !store_.has(card_keys())) leave();
+    if (who_ended_)
+        if (const auto words = who_ended_()) throw Gone(*words + "; the group was still forming");
+}
+
+void Rendezvous::finish() {
+    if (party_.size > 1 && store_.has({failed_key()}))
+        follow(decode_card(store_.get(failed_key(), Deadline(end_))));
+}
+
+void Rendezvous::follow(const Card& failure) {
+    // Others may have begun anew since, and those who were missed then may do so now.
+    std::istringstream missing(field(failure, "missing"));
+    bool missed = false;
+    size_t named = 0;
+    for (std::string rank; std::getline(missing, rank, ',');)
+        missed = missed || std::stoi(rank) == party_.rank ||
+                 (++named > kNamed && std::stoi(rank) < party_.rank);  // they did not look further
+    if (missed || newest() > round_) leave();
+    told_ = true;
+    const std::string kind = field(failure, "kind");
+    const std::string text = field(failure, "failed");
+    if (kind == "disagreement") throw Disagreement(text);
+    if (kind == "missing" || kind == "timeout") throw TimeoutError(text);
+    throw PeerError(text);
+}
+
+void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who) {
+    who_ended_ = nullptr;  // what it knows is of a group that is not made
+    if (told_) return;
+    Card card = failure_card(error, who);
+    std::optional<std::string> first;
+    try {
+        if (!joined_) {
+            join(card);  // so that this round is over for this rank, too
+        } else if (card["kind"] == "peer") {
+            // A peer that could not go on has closed its connections before it could say so.
+            first = words_of_another();
+        }
+        if (!first) store_.compare_set(failed_key(), "", encode(card));
+    } catch (const std::exception&) {
+        // The store is out of reach: so it is for the others, or they learn by their timeout.
+    }
+    told_ = true;
+    if (first) follow(decode_card(*first));
+}
+
+std::optional<std::string> Rendezvous::words_of_another() {
+    try {
+        return store_.get(failed_key(), Deadline::after(kExplain));
+    } catch (const TimeoutError&) {
+        return std::nullopt;
+    }
+}
+
+void Rendezvous::throw_missing() {
+    // One rank asks who is missing, and tells the others: all of them asking would keep the store busy.
+    if (store_.compare_set(keys() + "asks", "", mine_["attempt"]) != mine_["attempt"])
+        if (const auto words = words_of_another()) follow(decode_card(*words));
+    std::vector<int> missing;
+    const auto keys = card_keys();
+    find_missing(keys, 0, keys.size(), missing);
+    const bool more = missing.size() > kNamed;
+    std::vector<int> names;
+    for (const int rank : missing)
+        if (names.size() < kNamed) names.push_back(party_.global(rank));
+    const std::string text = "the group of " + std::to_string(party_.size) + " ranks" +
+                             (party_.global_ranks.empty() ? "" : " [" + numbers(party_.global_ranks) + "]") +
+                             " has not formed within its timeout of " + std::to_string(timeout_.count()) +
+                             " ms; these ranks did not join in time: " +
+                             (names.empty() ? "none, the store is too slow" : numbers(names)) +
+                             (more ? " and more" : "") +
+                             ". Are they running, and do they create the same group?";
+    throw Missing(text, std::move(missing));
+}
+
+void Rendezvous::find_missing(const std::vector<std::string>& keys, size_t begin, size_t end,
+                              std::vector<int>& missing) {
+    if (begin == end || missing.size() > kNamed) return;
+    if (store_.has({keys.begin() + static_cast<long>(begin), keys.begin() + static_cast<long>(end)})) return;
+    if (end - begin == 1) {
+        missing.push_back(static_cast<int>(begin));
+        return;
+    }
+    const size_t middle = begin + (end - begin) / 2;
+    find_missing(keys, begin, middle, missing);
+    find_missing(keys, middle, end, missing);
+}
+
+}  // namespace ring

@@ -1,0 +1,132 @@
+// How the ranks of a group meet in the store, and how all of them learn of one that cannot go on. Used while
+// a group forms, by Communicator::create().
+//
+// Each attempt to form the group is a round, with keys of its own:
+//
+//   ring/round           the newest round that somebody had to go on to; none: 0
+//   ring/<n>/card/<r>    what rank r says of itself in round n; set once
+//   ring/<n>/failed      who could not go on in round n, and why; set once
+//
+// A rank joins the first round in which its card is missing, from the newest on. That is a fresh one whether
+// the rounds before it have formed a group, ended by an error, or were left by processes that were killed;
+// and it is the same for all ranks, since who is alone in an old round sees that others have gone on, and
+// follows.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ring/base/clock.h"
+#include "ring/base/error.h"
+#include "ring/topology/store.h"
+
+namespace ring {
+
+// Lines of "field=value"; values are one line each.
+using Card = std::map<std::string, std::string>;
+std::string encode(const Card& card);
+Card decode_card(const std::string& text);
+
+// Who meets.
+struct Party {
+    int rank = 0;
+    int size = 1;
+    std::vector<int> global_ranks{};  // by rank; empty where the ranks of the group are the global ones
+    uint64_t world = 0;               // the number of the group of all ranks that these are of; 0: unknown
+
+    int global(int rank) const { return global_ranks.empty() ? rank : global_ranks[rank]; }
+    std::string name(int rank) const { return "rank " + std::to_string(global(rank)); }
+};
+
+// The ranks differ in something that they must have in common; all of them find the same.
+class Disagreement : public ConfigError {
+  public:
+    using ConfigError::ConfigError;
+};
+
+// A rank has ended, as all of them find or are told.
+class Gone : public PeerError {
+  public:
+    using PeerError::PeerError;
+};
+
+// Some ranks did not come.
+class Missing : public TimeoutError {
+  public:
+    Missing(const std::string& what, std::vector<int> ranks) : TimeoutError(what), ranks_(std::move(ranks)) {}
+    const std::vector<int>& ranks() const { return ranks_; }
+
+  private:
+    std::vector<int> ranks_;
+};
+
+// This round is over; the ranks meet in another one.
+class Superseded : public Error {
+  public:
+    using Error::Error;
+};
+
+// Of one rank and one group; not thread-safe.
+class Rendezvous : public Lookout {
+  public:
+    Rendezvous(Store& store, Party party, milliseconds timeout);
+    Rendezvous(const Rendezvous&) = delete;
+    Rendezvous& operator=(const Rendezvous&) = delete;
+
+    const Party& party() const { return party_; }
+    Store& store() { return store_; }
+    // What this round's keys begin with, once this rank has joined one.
+    std::string keys() const;
+    // Of the whole attempt, with this as its lookout: every wait of a group that forms takes it.
+    Deadline deadline() { return Deadline(end_, this); }
+
+    // Joins a round with this card. Throws Disagreement where another group takes the same place.
+    void join(Card card);
+    // All ranks' cards, by rank. Throws Missing, Disagreement, or what look() throws.
+    std::vector<Card> cards();
+    // From now on look() asks it as well: the words for a rank that has ended, where there is one.
+    void watch(std::function<std::optional<std::string>()> who_ended) { who_ended_ = std::move(who_ended); }
+
+    // The one place where all waits of a group that forms come by. Throws Superseded, the error of a rank
+    // that could not go on, or Gone.
+    void look() override;
+    // The group has formed here: the last chance to learn that it has not elsewhere.
+    void finish();
+
+    // This rank cannot go on: to be called with the error, once. Throws instead the error of a rank that
+    // could not before, or Superseded; else lets all ranks know. `who`: this rank, for messages.
+    void give_up(const std::exception_ptr& error, const std::string& who);
+
+  private:
+    std::string failed_key() const;
+    std::vector<std::string> card_keys() const;
+    uint64_t newest();  // round that somebody has gone on to
+    uint64_t go_on();   // to a round after this one; returns the newest
+    [[noreturn]] void leave();
+    [[noreturn]] void follow(const Card& failure);
+    void check_alike(const std::vector<Card>& cards);
+    std::optional<std::string> words_of_another();  // who could not go on, if it says so soon
+    [[noreturn]] void throw_missing();
+    void find_missing(const std::vector<std::string>& keys, size_t begin, size_t end,
+                      std::vector<int>& missing);
+
+    Store& store_;
+    const Party party_;
+    const milliseconds timeout_;
+    const Clock::time_point end_;
+    Card mine_;
+    uint64_t round_ = 0;
+    bool joined_ = false;
+    bool complete_ = false;  // all cards are there
+    bool told_ = false;      // the others know why this one does not go on
+    int left_ = 0;           // rounds
+    Clock::time_point next_look_;
+    milliseconds interval_;
+    std::function<std::optional<std::string>()> who_ended_;
+};
+
+}  // namespace ring

@@ -1,0 +1,223 @@
+// How ranks meet in the store: again after a failure, after partial attempts, after strangers; and what all
+// of them learn of one that cannot go on.
+#include "ring/engine/rendezvous.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <future>
+
+#include "group.h"
+#include "ring/base/process.h"
+
+namespace ring::testing {
+namespace {
+
+using std::chrono::seconds;
+
+// Threads that each try to form a group, as often as they are told to; what came of each try: "" or the
+// error.
+struct Try {
+    milliseconds timeout;
+    milliseconds before{0};  // this rank comes so late
+};
+
+std::vector<std::string> attempts(const std::filesystem::path& folder, int rank, int size,
+                                  const std::vector<Try>& tries) {
+    FileStore store(folder);
+    Engine engine;
+    std::vector<std::string> outcomes;
+    for (const Try& one : tries) {
+        std::this_thread::sleep_for(one.before);
+        try {
+            const auto group = Communicator::create(engine, store,
+                                                    {.rank = rank,
+                                                     .size = size,
+                                                     .timeout = one.timeout,
+                                                     .store_host = "127.0.0.1",
+                                                     .host_id = "h"});
+            std::vector<float> data(10, 1.0f);
+            run(*group, all_reduce_of(data, DType::kFloat32));
+            EXPECT_EQ(data[9], static_cast<float>(size));
+            outcomes.emplace_back("");
+            break;
+        } catch (const Error& error) {
+            outcomes.emplace_back(error.what());
+        }
+    }
+    return outcomes;
+}
+
+TEST(Rendezvous, RanksMeetAfterAttemptsWithoutSome) {
+    const TemporaryFolder folder;
+    std::vector<std::future<std::vector<std::string>>> ranks;
+    for (int rank = 0; rank < 3; ++rank)
+        ranks.push_back(std::async(std::launch::async, [&, rank] {
+            if (rank == 2) return attempts(folder.path(), rank, 3, {{seconds(20), milliseconds(900)}});
+            return attempts(folder.path(), rank, 3,
+                            {{milliseconds(300)}, {milliseconds(300)}, {seconds(20)}, {seconds(20)}});
+        }));
+    for (auto& rank : ranks) EXPECT_EQ(rank.get().back(), "");
+}
+
+TEST(Rendezvous, OneStoreServesManyGroupsInTurn) {
+    const TemporaryFolder folder;
+    for (int round = 0; round < 5; ++round) {
+        std::vector<std::future<std::vector<std::string>>> ranks;
+        for (int rank = 0; rank < 3; ++rank)
+            ranks.push_back(std::async(std::launch::async, attempts, folder.path(), rank, 3,
+                                       std::vector<Try>{{seconds(20)}}));
+        for (auto& rank : ranks) EXPECT_EQ(rank.get().back(), "");
+    }
+}
+
+TEST(Rendezvous, FewAskForTheMissingOnes) {
+    class Counting : public FileStore {
+      public:
+        using FileStore::FileStore;
+        bool has(const std::vector<std::string>& keys) override {
+            asked.fetch_add(1, std::memory_order_relaxed);  // read when all threads have been joined
+            return FileStore::has(keys);
+        }
+        std::atomic<int> asked{0};
+    };
+    const TemporaryFolder folder;
+    constexpr int kSize = 1000;
+    Counting store(folder.path());
+    Rendezvous meeting(store, {.rank = 0, .size = kSize}, milliseconds(20));
+    meeting.join({});
+    try {
+        meeting.cards();
+        FAIL();
+    } catch (const Missing& error) {
+        EXPECT_NE(std::string(error.what()).find("did not join in time: 1, 2, 3"), std::string::npos)
+            << error.what();
+        EXPECT_NE(std::string(error.what()).find("16 and more"), std::string::npos) << error.what();
+    }
+    EXPECT_LT(store.asked, 200);
+}
+
+// One rank cannot start: the others hear it at once, in its words.
+TEST(Rendezvous, AllLearnWhyOneCannotStart) {
+    const TemporaryFolder folder;
+    std::vector<std::future<std::string>> ranks;
+    const auto start = Clock::now();
+    for (int rank = 0; rank < 3; ++rank)
+        ranks.push_back(std::async(std::launch::async, [&, rank]() -> std::string {
+            FileStore store(folder.path());
+            Communicator::Settings settings{
+                .rank = rank, .size = 3, .timeout = seconds(60), .host_id = "h" + std::to_string(rank / 2)};
+            if (rank == 2) settings.config.size_table = "nonsense";
+            Engine engine;
+            try {
+                Communicator::create(engine, store, settings);
+            } catch (const Error& error) {
+                return error.what();
+            }
+            return "";
+        }));
+    for (int rank = 0; rank < 3; ++rank) {
+        const std::string said = ranks[rank].get();
+        EXPECT_NE(said.find("TORCH_RING_SIZE_TABLE='nonsense'"), std::string::npos) << said;
+        EXPECT_TRUE(rank == 2 || said.find("rank 2 (host ") != std::string::npos) << said;
+    }
+    EXPECT_LT(Clock::now() - start, seconds(5));
+    // The failure is of that attempt alone.
+    std::vector<std::future<std::vector<std::string>>> again;
+    for (int rank = 0; rank < 3; ++rank)
+        again.push_back(std::async(std::launch::async, attempts, folder.path(), rank, 3,
+                                   std::vector<Try>{{seconds(20)}}));
+    for (auto& rank : again) EXPECT_EQ(rank.get().back(), "");
+}
+
+TEST(Rendezvous, AllLearnThatOneHasDied) {
+    const TemporaryFolder folder;
+    // A process that has come as rank 1, and is no more.
+    const pid_t child = ::fork();
+    if (child == 0) {
+        FileStore store(folder.path());
+        Rendezvous meeting(store, {.rank = 1, .size = 3}, milliseconds(10));
+        const Doorbell doorbell;
+        try {
+            exchange_cards(meeting, config(), "h", doorbell.name(), "");
+        } catch (...) {
+        }
+        ::_exit(0);
+    }
+    siginfo_t ended{};
+    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
+    std::vector<std::future<std::string>> ranks;
+    const auto start = Clock::now();
+    for (const int rank : {0, 2})
+        ranks.push_back(std::async(std::launch::async, [&, rank]() -> std::string {
+            FileStore store(folder.path());
+            Engine engine;
+            try {
+                Communicator::create(engine, store,
+                                     {.rank = rank, .size = 3, .timeout = seconds(60), .host_id = "h"});
+            } catch (const PeerError& error) {
+                return error.what();
+            }
+            return "";
+        }));
+    for (auto& rank : ranks) {
+        const std::string said = rank.get();
+        EXPECT_NE(said.find("rank 1 (host h, pid " + std::to_string(child) + ")"), std::string::npos) << said;
+        // Clones of one machine have one boot id; what tells them apart is that their sockets do not meet.
+        EXPECT_NE(said.find("TORCH_RING_HOST_ID"), std::string::npos) << said;
+    }
+    EXPECT_LT(Clock::now() - start, seconds(5));
+    EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+}
+
+// Two groups of one world under one name: the first rank of each takes the same place.
+TEST(Rendezvous, GroupsUnderOneNameAreAnErrorOnAllTheirRanks) {
+    const TemporaryFolder folder;
+    const std::vector<std::vector<int>> lists{{0, 1}, {2, 3}};
+    std::vector<std::future<std::string>> ranks;
+    for (int global = 0; global < 4; ++global)
+        ranks.push_back(std::async(std::launch::async, [&, global]() -> std::string {
+            FileStore store(folder.path());
+            Rendezvous meeting(
+                store, {.rank = global % 2, .size = 2, .global_ranks = lists[global / 2], .world = 77},
+                seconds(20));
+            try {
+                meeting.join({});
+                meeting.cards();
+                while (!meeting.deadline().passed()) std::this_thread::sleep_for(milliseconds(1));
+            } catch (const Error&) {
+                meeting.give_up(std::current_exception(), "a rank");
+                try {
+                    throw;
+                } catch (const Disagreement& error) {
+                    return error.what();
+                } catch (const Error& error) {
+                    return std::string("another error: ") + error.what();
+                }
+            }
+            return "no error";
+        }));
+    for (auto& rank : ranks) {
+        const std::string said = rank.get();
+        EXPECT_NE(said.find("[0, 1] and [2, 3]"), std::string::npos) << said;
+        EXPECT_NE(said.find("use_local_synchronization=True"), std::string::npos) << said;
+    }
+}
+
+TEST(Process, IsTheOneThatWasMeant) {
+    EXPECT_FALSE(process_ended(::getpid(), process_identity()));
+    EXPECT_FALSE(process_ended(::getpid(), ""));  // nobody knows
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::pause();
+        ::_exit(0);
+    }
+    // Of the same namespace, but another process.
+    EXPECT_TRUE(process_ended(child, process_identity() + "0"));
+    EXPECT_EQ(::kill(child, SIGKILL), 0);
+    EXPECT_TRUE(eventually([&] { return process_ended(child, process_identity()); }));
+    EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+}
+
+}  // namespace
+}  // namespace ring::testing

@@ -1,0 +1,171 @@
+"""A group that cannot form because of one rank: every rank says so at once, in that rank's words."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import torch
+import torch.distributed as dist
+from harness import BACKEND, Job, Lab, init_group
+from harness.faults import check_all_raise, error_of, names_ranks, reduce_once
+from harness.worker import destroy_group
+from torch._C._distributed_c10d import TCPStore
+
+LONG = 120.0  # nobody waits for so long
+SOON = 5.0
+
+
+def make_group(
+    ranks: list[int] | None, timeout: float = LONG, options: object = None, local: bool = False
+) -> None:
+    group = dist.new_group(
+        ranks,
+        timeout=timedelta(seconds=timeout),
+        pg_options=options,
+        use_local_synchronization=local,
+    )
+    if group is not dist.GroupMember.NON_GROUP_MEMBER:
+        dist.all_reduce(torch.ones(1), group=group)
+
+
+def make_own_pair(pairs: list[list[int]]) -> None:
+    """As people do who forget that all ranks must make all groups."""
+    make_group(next(pair for pair in pairs if dist.get_rank() in pair), timeout=20)
+
+
+def make_in_order(orders: dict[int, list[list[int]]]) -> None:
+    for ranks in orders[dist.get_rank()]:
+        make_group(ranks, timeout=20)
+
+
+def make_with_bad_options(bad: int) -> None:
+    make_group(None, options="no options" if dist.get_rank() == bad else None, local=True)
+
+
+def try_again_and_again(first: float, late: int, late_by: float) -> tuple[int, float]:
+    """Which attempt made a group, and what it summed."""
+    rank = int(os.environ["RANK"])
+    if rank == late:
+        time.sleep(late_by)
+    for attempt in range(4):
+        try:
+            init_group(20.0 if attempt or rank == late else first)
+            return attempt, reduce_once()
+        except dist.DistBackendError:
+            destroy_group()
+    raise AssertionError("no attempt made a group")
+
+
+def wait_for_card_of(rank: int) -> None:
+    """Until that rank has told the others of itself."""
+    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    deadline = time.monotonic() + 20
+    while not any(key.endswith(f"/card/{rank}") for key in store.list_keys()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("layout", "variable", "value"),
+    [
+        ("2+1", "TORCH_RING_IFNAME", "nope"),
+        ("3x1", "TORCH_RING_IFNAME", "nope"),
+        ("1x3", "TORCH_RING_STREAMS", "99"),
+        ("2+1", "TORCH_RING_STREAMS", "99"),
+        ("1x3", "TORCH_RING_CHUNK_BYTES", "65536"),
+        ("2+1", "TORCH_RING_SIZE_TABLE", "nonsense"),
+        ("3x1", "TORCH_RING_SECRET", "battery staple"),
+    ],
+)
+def test_all_hear_why_one_cannot_start(
+    launch: Callable[..., Job], layout: str, variable: str, value: str
+) -> None:
+    job = launch(layout, rank_env={2: {variable: value}})
+    outcomes = job.outcomes(init_group, LONG, deadline=30)
+    for rank, outcome in outcomes.items():
+        message = error_of(outcome, "DistBackendError").message
+        assert variable in message, message
+        assert rank == 2 or names_ranks(message, {2}), message
+        assert outcome.seconds < SOON
+
+
+@pytest.mark.parametrize("layout", ["1x4", "2x2"])
+def test_a_rank_that_dies_while_others_are_waited_for(launch: Callable[..., Job], layout: str) -> None:
+    job = launch(layout)
+    early = job.submit(init_group, LONG, ranks={0, 2, 3})
+    job.submit(wait_for_card_of, 3, ranks={1}).values()
+    job.kill(3)
+    late = job.submit(init_group, LONG, ranks={1})
+    outcomes = {rank: outcome for rank, outcome in early.wait(20).items() if rank != 3} | late.wait(20)
+    check_all_raise(job, outcomes, {0, 1, 2}, "RingPeerError", {3})
+
+
+@pytest.mark.parametrize("layout", ["1x3", "2+1", "3x1"])
+def test_a_new_group_with_a_dead_member(launch: Callable[..., Job], layout: str) -> None:
+    job = launch(layout).init(timeout=10)
+    job.run(reduce_once)
+    job.kill(2)
+    outcomes = job.outcomes(make_group, None, deadline=20)
+    check_all_raise(job, outcomes, {0, 1}, "RingPeerError", {2})
+    assert all(outcome.seconds < SOON for outcome in outcomes.values())
+
+
+@pytest.mark.parametrize("layout", ["1x3", "2+1"])
+def test_a_new_group_that_one_member_is_refused(launch: Callable[..., Job], layout: str) -> None:
+    job = launch(layout).init()
+    outcomes = job.outcomes(make_with_bad_options, 1, deadline=20)
+    for rank, outcome in outcomes.items():
+        assert outcome.error is not None
+        assert outcome.error.is_a("TypeError" if rank == 1 else "RingPeerError")
+        assert "pg_options must be a torch_ring.Options" in outcome.error.message
+        assert rank == 1 or names_ranks(outcome.error.message, {1})
+        assert outcome.seconds < SOON
+    assert job.run(reduce_once) == [3.0] * 3, "the group of all ranks goes on"
+
+
+@pytest.mark.parametrize("layout", ["1x3", "2+1", "3x1"])
+def test_attempts_without_some_do_not_spoil_those_with_all(launch: Callable[..., Job], layout: str) -> None:
+    found = launch(layout).run(try_again_and_again, 1.0, 2, 1.5, deadline=60)
+    assert [total for _, total in found] == [3.0] * 3
+    assert found[2][0] == 0, "the late rank's first attempt is the others' second"
+
+
+@pytest.mark.parametrize("layout", ["1x4", "2x2"])
+def test_groups_that_are_made_side_by_side(launch: Callable[..., Job], layout: str) -> None:
+    """torch gives both the same name, so that their ranks meet."""
+    job = launch(layout).init()
+    job.run(reduce_once)
+    outcomes = job.outcomes(make_own_pair, [[0, 1], [2, 3]], deadline=40)
+    raised = {rank for rank, outcome in outcomes.items() if outcome.error}
+    assert raised == {0, 1, 2, 3}
+    for outcome in outcomes.values():
+        message = error_of(outcome, "RingConfigError").message
+        assert "[0, 1] and [2, 3]" in message, message
+        assert "use_local_synchronization=True" in message
+        assert outcome.seconds < SOON
+
+
+@pytest.mark.parametrize("layout", ["1x4", "2x2"])
+def test_groups_that_are_made_in_crossed_order(launch: Callable[..., Job], layout: str) -> None:
+    first, second = [0, 1, 2], [1, 2, 3]
+    orders = {rank: [first, second] for rank in range(4)} | {2: [second, first]}
+    outcomes = launch(layout).init().outcomes(make_in_order, orders, deadline=40)
+    for rank in (0, 1, 2):
+        message = error_of(outcomes[rank], "RingConfigError").message
+        assert "[0, 1, 2] and [1, 2, 3]" in message, message
+        assert outcomes[rank].seconds < SOON
+
+
+def test_two_hosts_under_one_name(namespaces: None, launch: Callable[..., Job]) -> None:
+    """As by one file of settings for all hosts."""
+    with Lab(2, "one-name") as lab, Job(lab, "2x2", env={"TORCH_RING_HOST_ID": "node"}) as job:
+        outcomes = job.outcomes(init_group, LONG, BACKEND, deadline=30)
+        for outcome in outcomes.values():
+            message = error_of(outcome, "RingConfigError").message
+            assert "TORCH_RING_HOST_ID=node" in message
+            assert names_ranks(message, {0, 2}), message
+            assert outcome.seconds < SOON
