@@ -82,10 +82,8 @@ void check_announcements(const Context& context) {
     for (int l = 1; l < segment.local_size(); ++l) {
         const auto other = segment.announced(l, context.operation);
         if (other.signature != reference.signature)
-            throw MismatchError(
-                describe_mismatch(segment.rank_of(l), other.operation, other.signature, segment.rank_of(0),
-                                  reference.operation, reference.signature),
-                context.operation);
+            throw DifferentCalls({segment.rank_of(l), context.operation, other.signature},
+                                 {segment.rank_of(0), context.operation, reference.signature});
     }
 }
 

@@ -190,6 +190,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     bool must_fail(const Operation& operation) const;
     void check_deadline();
     void check_mismatch();
+    Failure mismatch(const DifferentCalls& calls) const;  // with the ranks' global numbers
     void explain_suspect();
     void check_departures();
 

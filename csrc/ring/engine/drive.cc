@@ -216,6 +216,9 @@ bool Communicator::step() {
             again = retire_pieces() || again;
             moved = moved || again;
         }
+    } catch (const DifferentCalls& calls) {
+        fail(mismatch(calls));
+        return true;
     } catch (...) {
         fail(Failure::of(std::current_exception()));
         return true;
@@ -429,10 +432,14 @@ void Communicator::check_deadline() {
 void Communicator::check_mismatch() {
     const Operation& mine = *oldest().operation;
     if (const auto other = progress_.mismatch(mine.number, mine.arguments.signature))
-        fail({FailureKind::kMismatch,
-              describe_mismatch(other->rank, mine.number, other->called, layout_.rank(), mine.number,
-                                mine.arguments.signature),
-              mine.number});
+        fail(mismatch(DifferentCalls({other->rank, mine.number, other->called},
+                                     {layout_.rank(), mine.number, mine.arguments.signature})));
+}
+
+Failure Communicator::mismatch(const DifferentCalls& calls) const {
+    const DifferentCalls named = calls.renamed(
+        [this](int rank) { return rank >= 0 && rank < layout_.size() ? layout_.global_rank(rank) : rank; });
+    return {FailureKind::kMismatch, named.what(), named.operation()};
 }
 
 void Communicator::explain_suspect() {

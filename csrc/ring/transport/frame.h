@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "ring/base/error.h"
 #include "ring/kernels/dtype.h"
 
 namespace ring {
@@ -68,6 +69,40 @@ std::string describe(const Signature& signature);
 // operation 7".
 std::string describe_mismatch(int rank_a, uint64_t op_a, const Signature& a, int rank_b, uint64_t op_b,
                               const Signature& b);
+
+// What one rank called, and as which operation.
+struct Called {
+    int rank;
+    uint64_t operation;
+    Signature signature;
+};
+
+// Two ranks called different things. They are numbered as in their group; who knows how the user numbers them
+// may tell again with renamed().
+class DifferentCalls : public MismatchError {
+  public:
+    // `mine` is this rank's.
+    DifferentCalls(const Called& other, const Called& mine)
+        : MismatchError(describe_mismatch(other.rank, other.operation, other.signature, mine.rank,
+                                          mine.operation, mine.signature),
+                        mine.operation),
+          other_(other),
+          mine_(mine) {}
+
+    template <typename Rename>
+    DifferentCalls renamed(Rename rename) const {
+        const auto one = [&](Called called) {
+            called.rank = rename(called.rank);
+            if (called.signature.root >= 0) called.signature.root = rename(called.signature.root);
+            return called;
+        };
+        return DifferentCalls(one(other_), one(mine_));
+    }
+
+  private:
+    Called other_;
+    Called mine_;
+};
 
 struct FrameHeader {
     uint32_t magic = kFrameMagic;

@@ -229,9 +229,8 @@ void Link::check(Stream& stream, const FrameHeader& expected) {
         throw Error(from + " speaks protocol version " + std::to_string(incoming.version) + ", this rank " +
                     std::to_string(kProtocolVersion) + ": install the same torch_ring everywhere");
     if (incoming.operation != expected.operation || incoming.signature != expected.signature)
-        throw MismatchError(describe_mismatch(peer_, incoming.operation, incoming.signature, self_,
-                                              expected.operation, expected.signature),
-                            expected.operation);
+        throw DifferentCalls({peer_, incoming.operation, incoming.signature},
+                             {self_, expected.operation, expected.signature});
     throw Error(from + " sent frame " + std::to_string(incoming.index) + " of " +
                 std::to_string(incoming.length) + " bytes where frame " + std::to_string(expected.index) +
                 " of " + std::to_string(expected.length) +

@@ -121,9 +121,8 @@ TransferPtr Mailbox::match(int source, const MessageHeader& header) {
 void Mailbox::check(int source, const MessageHeader& header, const Transfer& receive) const {
     const bool collective = header.key.operation != 0;
     if (collective && header.signature != receive.signature)
-        throw MismatchError(describe_mismatch(source, header.key.operation, header.signature, self_,
-                                              header.key.operation, receive.signature),
-                            header.key.operation);
+        throw DifferentCalls({source, header.key.operation, header.signature},
+                             {self_, header.key.operation, receive.signature});
     if (header.length == receive.bytes) return;
     const std::string sizes = std::to_string(header.length) + " bytes, but " + describe_(self_) +
                               " expects " + std::to_string(receive.bytes);
@@ -161,9 +160,8 @@ void Mailbox::end_of(uint64_t operation, const Signature& signature) {
 void Mailbox::refuse(int source, const MessageHeader& header) const {
     const Ended& mine = ended_[header.key.operation % kRemembered];
     const bool known = mine.operation == header.key.operation;
-    throw MismatchError(describe_mismatch(source, header.key.operation, header.signature, self_,
-                                          header.key.operation, known ? mine.signature : Signature{}),
-                        header.key.operation);
+    throw DifferentCalls({source, header.key.operation, header.signature},
+                         {self_, header.key.operation, known ? mine.signature : Signature{}});
 }
 
 ArrivalPtr Mailbox::keep(MessageLink& link, const MessageHeader& header) {
