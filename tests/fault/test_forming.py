@@ -29,7 +29,10 @@ def make_group(
         use_local_synchronization=local,
     )
     if group is not dist.GroupMember.NON_GROUP_MEMBER:
-        dist.all_reduce(torch.ones(1), group=group)
+        total = torch.tensor([10.0 ** dist.get_rank()])
+        dist.all_reduce(total, group=group)
+        members = range(dist.get_world_size()) if ranks is None else ranks
+        assert total.item() == sum(10.0**rank for rank in members)
 
 
 def make_own_pair(pairs: list[list[int]]) -> None:
@@ -137,16 +140,19 @@ def test_attempts_without_some_do_not_spoil_those_with_all(launch: Callable[...,
 @pytest.mark.parametrize("layout", ["1x4", "2x2"])
 def test_groups_that_are_made_side_by_side(launch: Callable[..., Job], layout: str) -> None:
     """torch gives both the same name, so that their ranks meet."""
+    pairs = [[0, 1], [2, 3]]
     job = launch(layout).init()
     job.run(reduce_once)
-    outcomes = job.outcomes(make_own_pair, [[0, 1], [2, 3]], deadline=40)
-    raised = {rank for rank, outcome in outcomes.items() if outcome.error}
-    assert raised == {0, 1, 2, 3}
+    outcomes = job.outcomes(make_own_pair, pairs, deadline=40)
+    # A pair that was ready before the other one came is right, and works.
+    worked = [[outcomes[rank].error is None for rank in pair] for pair in pairs]
+    assert worked in ([[False] * 2] * 2, [[True] * 2, [False] * 2], [[False] * 2, [True] * 2]), worked
     for outcome in outcomes.values():
-        message = error_of(outcome, "RingConfigError").message
-        assert "[0, 1] and [2, 3]" in message, message
-        assert "use_local_synchronization=True" in message
         assert outcome.seconds < SOON
+        if outcome.error:
+            message = error_of(outcome, "RingConfigError").message
+            assert "[0, 1] and [2, 3]" in message, message
+            assert "use_local_synchronization=True" in message
 
 
 @pytest.mark.parametrize("layout", ["1x4", "2x2"])

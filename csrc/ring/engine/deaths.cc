@@ -6,6 +6,7 @@
 // looked at; the failure then spreads to whoever waits for this rank.
 #include <algorithm>
 
+#include "ring/base/process.h"
 #include "ring/engine/communicator.h"
 #include "ring/engine/engine.h"
 
@@ -59,6 +60,22 @@ void Communicator::check_deaths() {
         if (!from || *from >= fails_from_.load(std::memory_order_acquire)) continue;  // pairs with fail()
         fail({FailureKind::kPeer, layout_.describe(rank) + " died: " + death.why, *from});
     }
+}
+
+std::optional<std::string> Communicator::ended(int global_rank) const {
+    for (int rank = 0; rank < layout_.size(); ++rank) {
+        if (layout_.global_rank(rank) != global_rank || rank == layout_.rank()) continue;
+        const std::string who = layout_.describe(rank) + " died: ";
+        const Member& member = layout_.member(rank);
+        if (layout_.same_host(rank, layout_.rank()) && ring::process_ended(member.pid, member.process))
+            return who + "its process ended";
+        // Who asks asks again; nobody holds the lock for long where there is nothing to do.
+        if (const std::unique_lock lock(drive_mutex_, std::try_to_lock); lock.owns_lock())
+            if (const auto known = deaths_.find(rank); known != deaths_.end()) return who + known->second.why;
+        // A neighbour of the dead may have said so to all that waited for it.
+        if (const auto known = failure(); known && known->text.starts_with(who)) return known->text;
+    }
+    return std::nullopt;
 }
 
 // The first operation that waits for something of this rank; 0 for a message.

@@ -25,6 +25,9 @@ constexpr size_t kNamed = 16;
 // After each round that it leaves a rank waits so much longer before the next, lest two chase each other.
 constexpr milliseconds kBackOff{5};
 
+// Stands in the place of a failure once a rank has formed the group, so that the ranks decide alike.
+const std::string kFormed = "formed=1\n";
+
 std::string numbers(const std::vector<int>& ranks) {
     std::string text;
     for (const int rank : ranks) text += (text.empty() ? "" : ", ") + std::to_string(rank);
@@ -198,7 +201,10 @@ void Rendezvous::look() {
     interval_ = std::min(2 * interval_, std::max(kLook, kLookPerRank * party_.size));
     next_look_ = Clock::now() + interval_;
     if (!joined_) return;
-    if (store_.has({failed_key()})) follow(decode_card(store_.get(failed_key(), Deadline(end_))));
+    if (store_.has({failed_key()})) {
+        const std::string text = store_.get(failed_key(), Deadline(end_));
+        if (text != kFormed) follow(decode_card(text));
+    }
     // Where all are there, those who have gone on may have done so after they had formed the group.
     if (!complete_ && newest() > round_ && !store_.has(card_keys())) leave();
     if (who_ended_)
@@ -206,8 +212,9 @@ void Rendezvous::look() {
 }
 
 void Rendezvous::finish() {
-    if (party_.size > 1 && store_.has({failed_key()}))
-        follow(decode_card(store_.get(failed_key(), Deadline(end_))));
+    if (party_.size == 1) return;
+    const std::string text = store_.compare_set(failed_key(), "", kFormed);
+    if (text != kFormed) follow(decode_card(text));
 }
 
 void Rendezvous::follow(const Card& failure) {
@@ -239,7 +246,10 @@ void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who
             // A peer that could not go on has closed its connections before it could say so.
             first = words_of_another();
         }
-        if (!first) store_.compare_set(failed_key(), "", encode(card));
+        // Where others have formed the group already, only its own ranks may say that it is not whole.
+        if (!first && store_.compare_set(failed_key(), "", encode(card)) == kFormed &&
+            card["kind"] != "disagreement")
+            store_.compare_set(failed_key(), kFormed, encode(card));
     } catch (const std::exception&) {
         // The store is out of reach: so it is for the others, or they learn by their timeout.
     }
@@ -249,10 +259,11 @@ void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who
 
 std::optional<std::string> Rendezvous::words_of_another() {
     try {
-        return store_.get(failed_key(), Deadline::after(kExplain));
+        const std::string text = store_.get(failed_key(), Deadline::after(kExplain));
+        if (text != kFormed) return text;
     } catch (const TimeoutError&) {
-        return std::nullopt;
     }
+    return std::nullopt;
 }
 
 void Rendezvous::throw_missing() {

@@ -5,7 +5,7 @@
 //
 //   ring/round           the newest round that somebody had to go on to; none: 0
 //   ring/<n>/card/<r>    what rank r says of itself in round n; set once
-//   ring/<n>/failed      who could not go on in round n, and why; set once
+//   ring/<n>/failed      who could not go on in round n, and why; or that a rank has formed the group
 //
 // A rank joins the first round in which its card is missing, from the newest on. That is a fresh one whether
 // the rounds before it have formed a group, ended by an error, or were left by processes that were killed;
