@@ -54,9 +54,9 @@ void require_one_user(const Party& party, const std::vector<Card>& cards) {
         if (cards[r].at("user") != cards[other].at("user"))
             throw Disagreement("ranks " + std::to_string(party.global(static_cast<int>(other))) + " and " +
                                std::to_string(party.global(static_cast<int>(r))) + " of host " +
-                              cards[r].at("host_name") + " run under different users (uid " +
-                              cards[other].at("user") + " and " + cards[r].at("user") +
-                              "), who share no memory: start all ranks of a host as one user");
+                               cards[r].at("host_name") + " run under different users (uid " +
+                               cards[other].at("user") + " and " + cards[r].at("user") +
+                               "), who share no memory: start all ranks of a host as one user");
     }
 }
 

@@ -31,8 +31,8 @@ std::string describe_self(const Party& party);
 
 // Publishes this rank's card in the store and reads all others'. `host_id` stands for this host, "" for
 // host_identity(). Throws what Rendezvous throws, and Disagreement, on every rank, where the ranks' settings,
-// secrets or versions differ, or the users that the ranks of one host run under, or where some that call their
-// host by one name cannot be on one.
+// secrets or versions differ, or the users that the ranks of one host run under, or where some that call
+// their host by one name cannot be on one.
 Roster exchange_cards(Rendezvous& meeting, const Config& settings, const std::string& host_id,
                       const std::string& doorbell, const std::string& lifeline);
 

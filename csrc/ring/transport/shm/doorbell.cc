@@ -40,7 +40,7 @@ void Doorbell::ring(const std::string& name) const {
 }
 
 bool Doorbell::reaches(const std::string& name) const {
-    const Address address(name);
+    const AbstractAddress address(name);
     const char wake = 1;
     return ::sendto(socket_.get(), &wake, 1, MSG_DONTWAIT | MSG_NOSIGNAL, address.get(), address.length) >=
                0 ||
