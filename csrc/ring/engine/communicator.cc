@@ -101,8 +101,8 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
         return std::nullopt;
     };
     meeting.watch(ended_elsewhere);
-    Roster roster = exchange_cards(meeting, settings.config, settings.host_id, doorbell->name(),
-                                   engine.lifeline());
+    Roster roster =
+        exchange_cards(meeting, settings.config, settings.host_id, doorbell->name(), engine.lifeline());
     Layout layout(settings.rank, roster.members, settings.config.algorithm == Algorithm::kRing);
     meeting.watch([&]() -> std::optional<std::string> {
         for (const int rank : layout.host_ranks())
@@ -307,9 +307,8 @@ void Communicator::fail(Failure failure) {
         told.push_back(std::move(failure));
         for (Failure& one : told) {
             if (!failures_.add(one)) continue;
-            log(LogLevel::kInfo,
-                layout_.name(layout_.rank()) + ": the group " + title_ + (title_.empty() ? "" : " ") +
-                    "failed: " + one.text);
+            log(LogLevel::kInfo, layout_.name(layout_.rank()) + ": the group " + title_ +
+                                     (title_.empty() ? "" : " ") + "failed: " + one.text);
         }
         fails_from_.store(failures_.from(), std::memory_order_release);  // pairs with step()
     }
@@ -325,7 +324,7 @@ Failure Communicator::reason(uint64_t operation) const {
 
 std::string Communicator::describe(const Operation& operation) const {
     Signature called = operation.arguments.signature;
-    if (called.root >= 0) called.root = layout_.global_rank(called.root);
+    if (called.names_rank()) called.root = layout_.global_rank(called.root);
     return operation.describe(called) + (title_.empty() ? "" : " of the group " + title_);
 }
 

@@ -272,6 +272,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::atomic<bool> attended_{false};
 
     mutable std::mutex drive_mutex_;  // guards what follows: whoever holds it drives
+    Clock::time_point look_at_{};     // when a waiter that has not slept since must look at its descriptors
     const Tuning tuning_;
     Group group_;
     std::vector<Link*> links_;  // all there are

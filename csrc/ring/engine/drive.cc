@@ -31,6 +31,9 @@ constexpr milliseconds kTurn{1};
 // After so many, each of which moves some chunks at most, whoever drives looks up.
 constexpr int kPassesPerStep = 16;
 
+// How often a waiter that never sleeps looks at what the kernel tells of.
+constexpr milliseconds kLookEvery{20};
+
 // The group in whose wait() this thread is, if it is in one.
 thread_local const Communicator* waits_in = nullptr;
 
@@ -68,6 +71,11 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
                 if (connections_.segment != nullptr)
                     connections_.segment->sleep_end();  // the progress thread may have slept
                 spinner.reset();
+            }
+            if (acceptor_ != nullptr && now >= look_at_) {
+                // Whoever finds what it waits for before it would sleep hears of all else here.
+                look_at_ = now + kLookEvery;
+                handle_events(0);
             }
             if (step()) {
                 spinner.reset();

@@ -242,8 +242,9 @@ void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who
     try {
         if (!joined_) {
             join(card);  // so that this round is over for this rank, too
-        } else if (card["kind"] == "peer") {
-            // A peer that could not go on has closed its connections before it could say so.
+        } else if (card["kind"] == "peer" || card["kind"] == "gone") {
+            // A peer that could not go on has closed its connections before it could say so, and may have
+            // ended since.
             first = words_of_another();
         }
         // Where others have formed the group already, only its own ranks may say that it is not whole.

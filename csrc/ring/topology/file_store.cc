@@ -47,8 +47,8 @@ std::string FileStore::get(const std::string& key, Deadline deadline) {
 std::string FileStore::compare_set(const std::string& key, const std::string& expected,
                                    const std::string& desired) {
     // Only those who compare must keep out of each other's way: set() replaces a file as a whole.
-    const UniqueFd lock = checked_fd(::open((folder_ / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600),
-                                     "the lock of the store");
+    const UniqueFd lock = checked_fd(
+        ::open((folder_ / ".lock").c_str(), O_CREAT | O_RDONLY | O_CLOEXEC, 0644), "the lock of the store");
     while (::flock(lock.get(), LOCK_EX) != 0)
         if (errno != EINTR) throw_errno("locking the store");
     const bool known = has({key});

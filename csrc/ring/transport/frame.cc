@@ -22,7 +22,7 @@ std::string describe(const Signature& signature) {
             text += std::string(", ") + name_of(signature.op);
         const bool message = signature.kind == Collective::kSend || signature.kind == Collective::kRecv;
         if (signature.kind == Collective::kRecv && signature.root < 0) text += ", from any rank";
-        if (signature.root >= 0 && signature.uneven == 0)
+        if (signature.names_rank())
             text +=
                 std::string(message ? (signature.kind == Collective::kSend ? ", to rank " : ", from rank ")
                                     : ", root ") +

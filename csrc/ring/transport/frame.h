@@ -5,6 +5,7 @@
 // shared memory.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -54,6 +55,9 @@ struct Signature {
     ReduceOp op = ReduceOp::kNone;
     uint8_t uneven = 0;  // 1: the shares differ in size
 
+    // Whether `root` is the number of a rank.
+    bool names_rank() const { return root >= 0 && uneven == 0; }
+
     bool operator==(const Signature&) const = default;
 };
 static_assert(sizeof(Signature) == 16);
@@ -81,11 +85,12 @@ struct Called {
 // may tell again with renamed().
 class DifferentCalls : public MismatchError {
   public:
-    // `mine` is this rank's.
+    // `mine` is this rank's. Where their numbers differ, the earlier one can end nowhere either: whoever is
+    // in it waits for a rank that has gone on.
     DifferentCalls(const Called& other, const Called& mine)
         : MismatchError(describe_mismatch(other.rank, other.operation, other.signature, mine.rank,
                                           mine.operation, mine.signature),
-                        mine.operation),
+                        std::min(other.operation, mine.operation)),
           other_(other),
           mine_(mine) {}
 
@@ -93,7 +98,7 @@ class DifferentCalls : public MismatchError {
     DifferentCalls renamed(Rename rename) const {
         const auto one = [&](Called called) {
             called.rank = rename(called.rank);
-            if (called.signature.root >= 0) called.signature.root = rename(called.signature.root);
+            if (called.signature.names_rank()) called.signature.root = rename(called.signature.root);
             return called;
         };
         return DifferentCalls(one(other_), one(mine_));
