@@ -132,8 +132,8 @@ TEST_P(Deaths, AreNoticedInTheMidst) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, Deaths,
-                         ::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{2, 2}, Hosts{1, 1, 1}, Hosts{1, 1, 1, 1},
-                                           Hosts{2, 1}),
+                         ::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{2, 2}, Hosts{1, 1, 1},
+                                           Hosts{1, 1, 1, 1}, Hosts{2, 1}),
                          [](const auto& info) { return "hosts_" + name_of_layout(info.param); });
 
 }  // namespace

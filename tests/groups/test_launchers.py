@@ -113,7 +113,8 @@ def test_a_child_that_returns_has_left(launch: Callable[..., Job], tmp_path: Pat
 
 
 def spawn_clean_ups(store: str) -> None:
-    start_processes(clean_up, args=(2, BACKEND, store), nprocs=2, start_method="spawn")
+    spawn: Callable[..., object] = start_processes
+    spawn(clean_up, args=(2, BACKEND, store), nprocs=2, start_method="spawn")
 
 
 def test_a_spawned_child_may_communicate_at_its_end(launch: Callable[..., Job], tmp_path: Path) -> None:

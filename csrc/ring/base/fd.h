@@ -28,7 +28,8 @@ class UniqueFd {
 
   private:
     int fd_ = -1;
-    int forks_ = 0;  // fork_count() where it was opened: in a child the number is another descriptor's, or free
+    int forks_ =
+        0;  // fork_count() where it was opened: in a child the number is another descriptor's, or free
 };
 
 // Throws Error with `what` and errno where a system call that returns a descriptor failed.
