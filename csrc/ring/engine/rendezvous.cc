@@ -242,10 +242,12 @@ void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who
     try {
         if (!joined_) {
             join(card);  // so that this round is over for this rank, too
-        } else if (card["kind"] == "peer" || card["kind"] == "gone") {
-            // A peer that could not go on has closed its connections before it could say so, and may have
-            // ended since.
-            first = words_of_another();
+        } else if (card["kind"] == "peer") {
+            // A peer that could not go on has closed its connections before it could say so.
+            first = words_of_another(kExplain);
+        } else if (card["kind"] == "gone") {
+            // One that has ended since has said it before.
+            first = words_of_another(milliseconds(0));
         }
         // Where others have formed the group already, only its own ranks may say that it is not whole.
         if (!first && store_.compare_set(failed_key(), "", encode(card)) == kFormed &&
@@ -258,9 +260,9 @@ void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who
     if (first) follow(decode_card(*first));
 }
 
-std::optional<std::string> Rendezvous::words_of_another() {
+std::optional<std::string> Rendezvous::words_of_another(milliseconds patience) {
     try {
-        const std::string text = store_.get(failed_key(), Deadline::after(kExplain));
+        const std::string text = store_.get(failed_key(), Deadline::after(patience));
         if (text != kFormed) return text;
     } catch (const TimeoutError&) {
     }
@@ -270,7 +272,7 @@ std::optional<std::string> Rendezvous::words_of_another() {
 void Rendezvous::throw_missing() {
     // One rank asks who is missing, and tells the others: all of them asking would keep the store busy.
     if (store_.compare_set(keys() + "asks", "", mine_["attempt"]) != mine_["attempt"])
-        if (const auto words = words_of_another()) follow(decode_card(*words));
+        if (const auto words = words_of_another(kExplain)) follow(decode_card(*words));
     std::vector<int> missing;
     const auto keys = card_keys();
     find_missing(keys, 0, keys.size(), missing);

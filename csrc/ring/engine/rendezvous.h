@@ -109,7 +109,7 @@ class Rendezvous : public Lookout {
     [[noreturn]] void leave();
     [[noreturn]] void follow(const Card& failure);
     void check_alike(const std::vector<Card>& cards);
-    std::optional<std::string> words_of_another();  // who could not go on, if it says so soon
+    std::optional<std::string> words_of_another(milliseconds patience);  // who could not go on
     [[noreturn]] void throw_missing();
     void find_missing(const std::vector<std::string>& keys, size_t begin, size_t end,
                       std::vector<int>& missing);
