@@ -5,6 +5,7 @@
 #include <chrono>
 #include <future>
 
+#include "end_process.h"
 #include "group.h"
 #include "ring/base/error.h"
 
@@ -184,7 +185,7 @@ TEST_P(Faults, AForkedChildLeavesTheGroupOfItsParentAlone) {
                 const std::string text =
                     error_of<ConfigError>([&] { run(group, all_reduce_of(data, DType::kFloat32)); });
                 group.shutdown();
-                ::_exit(text.find("belongs to the parent") == std::string::npos ? 1 : 0);
+                end_process(text.find("belongs to the parent") == std::string::npos ? 1 : 0);
             }
             int status = -1;
             ASSERT_EQ(::waitpid(child, &status, 0), child);

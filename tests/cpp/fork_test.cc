@@ -7,6 +7,7 @@
 #include <csignal>
 #include <latch>
 
+#include "end_process.h"
 #include "group.h"
 #include "ring/base/fd.h"
 #include "ring/base/mapping.h"
@@ -27,7 +28,7 @@ int in_child(const std::function<int()>& body) {
             code = body();
         } catch (...) {
         }
-        ::_exit(code);
+        end_process(code);
     }
     int status = -1;
     if (::waitpid(child, &status, 0) != child) return -1;
@@ -146,7 +147,7 @@ TEST(Forks, InACallbackLeaveTheGroupAlone) {
                 group.wait(operation);
                 group.wait(again);
             });
-            if (child == 0) ::_exit(refused ? 0 : 1);
+            if (child == 0) end_process(refused ? 0 : 1);
             EXPECT_FALSE(refused);
             int status = -1;
             EXPECT_EQ(::waitpid(child, &status, 0), child);

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 
+#include "end_process.h"
 #include "group.h"
 
 namespace ring::testing {
@@ -46,7 +47,7 @@ inline std::vector<int> run_processes(
         } catch (const std::exception& error) {
             std::fprintf(stderr, "rank %d: %s\n", rank, error.what());
         }
-        ::_exit(code);
+        end_process(code);
     }
     std::vector<int> codes;
     for (const pid_t pid : pids) {

@@ -157,7 +157,7 @@ std::vector<int> form(const Hosts& hosts, const std::function<void(int)>& before
         }
         const bool right = judge(text) && Clock::now() - start < std::chrono::seconds(5);
         if (!right) std::fprintf(stderr, "rank %d: %s\n", rank, text.c_str());
-        ::_exit(right ? kFine : kWrong);
+        end_process(right ? kFine : kWrong);
     }
     for (const pid_t pid : pids) {
         int status = -1;
@@ -222,7 +222,7 @@ TEST(Lifelines, BreakAtTheEndOfTheProcess) {
     if (child == 0) {
         ::alarm(10);
         const Lifeline own;
-        if (::write(ends[1], own.name().data(), own.name().size()) < 0) ::_exit(1);
+        if (::write(ends[1], own.name().data(), own.name().size()) < 0) end_process(1);
         ::pause();
     }
     char name[200];
@@ -258,7 +258,7 @@ int without_threads(const std::function<int()>& before, const std::function<int(
         limit.rlim_cur = usual;
         ::setrlimit(RLIMIT_NPROC, &limit);
         if (code == kFine) code = after();
-        ::_exit(code);
+        end_process(code);
     }
     int status = -1;
     ::waitpid(child, &status, 0);

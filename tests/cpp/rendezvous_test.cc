@@ -7,6 +7,7 @@
 
 #include <future>
 
+#include "end_process.h"
 #include "group.h"
 #include "ring/base/process.h"
 
@@ -142,7 +143,7 @@ TEST(Rendezvous, AllLearnThatOneHasDied) {
             exchange_cards(meeting, config(), "h", doorbell.name(), "");
         } catch (...) {
         }
-        ::_exit(0);
+        end_process(0);
     }
     siginfo_t ended{};
     ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
@@ -210,7 +211,7 @@ TEST(Process, IsTheOneThatWasMeant) {
     const pid_t child = ::fork();
     if (child == 0) {
         ::pause();
-        ::_exit(0);
+        end_process(0);
     }
     // Of the same namespace, but another process.
     EXPECT_TRUE(process_ended(child, process_identity() + "0"));

@@ -60,6 +60,7 @@ def test_an_idle_connection_to_a_host_that_is_cut_off_dies(lab: Lab) -> None:
     with Job(lab, "2x1", env={"TORCH_RING_KEEPALIVE_S": "1"}) as job:
         job.init(timeout=60).run(dist.barrier)
         pending = job.submit(receive)
+        time.sleep(0.5)  # longer than kernels put off acknowledgements: where one is due, they do not ask
         lab.netlab("link", "1", "down")
         try:
             outcomes = pending.wait(40)
