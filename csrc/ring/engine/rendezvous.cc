@@ -177,7 +177,7 @@ void Rendezvous::check_alike(const std::vector<Card>& cards) {
                                " on rank " + std::to_string(party_.rank) + ", " + field(card, "size") +
                                " on another");
         const auto list = [](const Card& of) { return "[" + field(of, "members") + "]"; };
-        const auto [low, high] = std::minmax(list(mine_), list(card));
+        const auto [low, high] = std::minmax({list(mine_), list(card)});  // copies, not references
         throw Disagreement(
             "groups of different ranks are being made under one name: " + low + " and " + high +
             ". All ranks must call new_group() for every group, in the same order, also for groups that they "
