@@ -16,9 +16,11 @@ RandomCall altered(RandomCall call, Random& random) {
     for (;;) {
         RandomCall other = call;
         switch (below(random, 4)) {
-            case 0:  // another size; of all shares
-                for (uint64_t& count : other.counts) count += 1 + below(random, 3);
+            case 0: {  // another size; of all shares
+                const uint64_t more = 1 + below(random, 3);
+                for (uint64_t& count : other.counts) count += more;
                 break;
+            }
             case 1:  // the shares in another order
                 std::rotate(other.counts.begin(), other.counts.begin() + 1, other.counts.end());
                 break;
