@@ -64,8 +64,8 @@ inline std::vector<RandomCall> random_calls(Random& random, const Members& membe
 
 // What `from` gives, in the call of that number, to `to` (where each gets something of its own).
 inline std::vector<int32_t> given(size_t number, int from, int to, uint64_t count) {
-    return repeated<int32_t>(count,
-                             [&](size_t i) { return number * 100'003 + from * 1009 + to * 31 + i % 1000; });
+    return repeated<int32_t>(
+        count, [&](size_t i) { return number % 1000 * 10'007 + from * 1009 + to * 31 + i % 1000; });
 }
 
 inline std::vector<int32_t> sum_of(size_t number, int to, uint64_t count, int ranks) {
