@@ -1,9 +1,11 @@
 // all_reduce: reduce-scatter in the host, one rail per local rank between hosts, all-gather in the host.
 //
-// Where partial sums are larger than elements, the tensor passes in pieces, which bounds the memory for them.
+// Where partial sums are larger than elements, the tensor passes in pieces, which bounds the memory for them,
+// or for the addends that are added up instead (direct.h).
 #include <algorithm>
 
 #include "ring/collectives/collectives.h"
+#include "ring/collectives/direct.h"
 #include "ring/collectives/host.h"
 #include "ring/collectives/rail.h"
 
@@ -15,8 +17,23 @@ Extent slice_extent(std::byte* data, size_t element, size_t count, size_t parts,
     return {data + slice.begin * element, slice.count * element};
 }
 
-// For the partial sums of one piece on one rail, where these need memory of their own.
+// For the partial sums of one piece on one rail, where these need memory of their own; or for addends.
 constexpr size_t kScratchBytes = 4 << 20;
+
+// Between hosts of one rank each: position p adds up part p, and then has it for the others.
+Task straight(Context& context, std::byte* from, std::byte* to, size_t count) {
+    const auto parts = static_cast<size_t>(context.layout.cells());
+    Extents addends;
+    std::vector<Extents> sums;
+    for (size_t p = 0; p < parts; ++p) {
+        addends.push_back(slice_extent(from, context.element_bytes(), count, parts, p));
+        sums.push_back({slice_extent(to, context.element_bytes(), count, parts, p)});
+    }
+    co_await context.turn(Lane::kHostIn);
+    co_await direct_reduce(context, addends, sums[static_cast<size_t>(context.position())][0].data);
+    context.pass(Lane::kHostIn);
+    co_await rail_all_gather(context, sums);
+}
 
 }  // namespace
 
@@ -24,7 +41,8 @@ size_t all_reduce_pieces(const Context& context) {
     const size_t pieces = pieces_of_plan(context);
     if (context.layout.cells() == 1 || context.partial_bytes() == context.element_bytes()) return pieces;
     const size_t of_all_rails = kScratchBytes * static_cast<size_t>(context.layout.rails());
-    const size_t bytes = context.signature().count * context.partial_bytes();
+    const size_t bytes =
+        context.signature().count * (is_direct(context) ? context.element_bytes() : context.partial_bytes());
     return std::max(pieces, (bytes + of_all_rails - 1) / of_all_rails);
 }
 
@@ -47,9 +65,12 @@ Task all_reduce(Context& context) {
         context.pass(Lane::kHostIn);
         co_return;
     }
+    if (is_direct(context)) {
+        co_await straight(context, from, to, piece.count);
+        co_return;
+    }
 
     const auto rails = static_cast<size_t>(layout.rails());
-
     std::vector<Extents> contributions;
     std::vector<Extents> slices;
     for (size_t j = 0; j < rails; ++j) {

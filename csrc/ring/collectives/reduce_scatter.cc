@@ -3,6 +3,7 @@
 //
 // Over several hosts the shards pass in pieces, which bounds the temporary memory.
 #include "ring/collectives/collectives.h"
+#include "ring/collectives/direct.h"
 #include "ring/collectives/host.h"
 #include "ring/collectives/rail.h"
 
@@ -29,6 +30,17 @@ size_t shards_on_rail(const Layout& layout) {
     for (int cell = 0; cell < layout.cells(); ++cell)
         shards += (layout.cell(cell).size() + rails - 1) / rails;
     return shards;
+}
+
+// Between hosts of one rank each.
+Task straight(Context& context, Piece piece) {
+    Extents addends;
+    for (int position = 0; position < context.layout.cells(); ++position)
+        addends.push_back({shard(context, context.layout.rail_rank(position), piece), piece.bytes});
+    co_await context.turn(Lane::kHostIn);
+    co_await direct_reduce(context, addends,
+                           static_cast<std::byte*>(context.arguments->output) + piece.offset);
+    context.pass(Lane::kHostIn);
 }
 
 Task over_hosts(Context& context, Piece piece) {
@@ -96,7 +108,8 @@ Task over_hosts(Context& context, Piece piece) {
 size_t reduce_scatter_pieces(const Context& context) {
     const Layout& layout = context.layout;
     if (layout.cells() == 1) return 1;
-    const size_t bytes = context.signature().count * context.partial_bytes();
+    const size_t bytes =
+        context.signature().count * (is_direct(context) ? context.element_bytes() : context.partial_bytes());
     const size_t bounded = (bytes * shards_on_rail(layout) + kScratchBytes - 1) / kScratchBytes;
     return std::max({size_t{1}, bounded, pieces_of_plan(context)});
 }
@@ -107,6 +120,10 @@ Task reduce_scatter(Context& context) {
     const Slice slice =
         slice_of(context.signature().count, context.pieces, context.piece, kGrainBytes / element);
     const Piece piece{slice.begin * element, slice.count * element};
+    if (is_direct(context)) {
+        co_await straight(context, piece);
+        co_return;
+    }
     if (layout.cells() > 1) {
         co_await over_hosts(context, piece);
         co_return;
