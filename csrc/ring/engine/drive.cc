@@ -53,7 +53,9 @@ void Communicator::wait(const std::shared_ptr<Operation>& operation, std::option
         Lock lock(drive_mutex_, std::defer_lock);
         Spinner spinner(spin_us_, pauses_);
         Interrupts interrupts;
-        for (auto now = Clock::now(); !operation->done() && now < limit; now = Clock::now()) {
+        while (!operation->done()) {
+            const auto now = Clock::now();
+            if (now >= limit) break;
             const auto until = std::min(limit, interrupts.next(now));
             if (now >= until) {
                 if (lock.owns_lock()) release(lock);
