@@ -1,6 +1,8 @@
 // Random calls of every kind, and the model of what comes out of them: what each rank gives and gets.
 #pragma once
 
+#include <bit>
+#include <cstring>
 #include <random>
 
 #include "group.h"
@@ -23,6 +25,7 @@ struct RandomCall {
     int to = 0;                                // of a message
     bool from_any = false;
     std::vector<uint64_t> counts;  // of the tensor, or of each rank's share
+    DType dtype = DType::kInt32;   // or bfloat16, whose partial sums are larger
 };
 
 // In which groups who is; ranks of the group are numbered as here.
@@ -55,6 +58,7 @@ inline std::vector<RandomCall> random_calls(Random& random, const Members& membe
             call.kind = kKinds[below(random, std::size(kKinds))];
             call.turn = turns[call.group]++;
         }
+        if (below(random, 3) == 0) call.dtype = DType::kBFloat16;
         call.counts.assign(ranks.size(), random_count(random));
         if (call.kind == Collective::kAllGather && below(random, 2) == 0)
             for (uint64_t& count : call.counts) count = random_count(random);
@@ -62,16 +66,31 @@ inline std::vector<RandomCall> random_calls(Random& random, const Members& membe
     return calls;
 }
 
-// What `from` gives, in the call of that number, to `to` (where each gets something of its own).
-inline std::vector<int32_t> given(size_t number, int from, int to, uint64_t count) {
-    return repeated<int32_t>(
-        count, [&](size_t i) { return number % 1000 * 10'007 + from * 1009 + to * 31 + i % 1000; });
+// Elements of the call's type, all of whose numbers are exact in it.
+inline std::vector<uint8_t> elements(const RandomCall& call, const std::vector<int32_t>& numbers) {
+    const size_t size = size_of(call.dtype);
+    std::vector<uint8_t> bytes(numbers.size() * size);
+    for (size_t i = 0; i < numbers.size(); ++i) {
+        const uint32_t bits = call.dtype == DType::kInt32
+                                  ? static_cast<uint32_t>(numbers[i])
+                                  : std::bit_cast<uint32_t>(static_cast<float>(numbers[i])) >> 16;
+        std::memcpy(bytes.data() + i * size, &bits, size);
+    }
+    return bytes;
 }
 
-inline std::vector<int32_t> sum_of(size_t number, int to, uint64_t count, int ranks) {
+// What `from` gives, in that call, to `to` (where each gets something of its own).
+inline std::vector<int32_t> given(const RandomCall& call, int from, int to, uint64_t count) {
+    const int limit = call.dtype == DType::kInt32 ? 100'000'000 : 32;  // eight of them fit bfloat16's 8 bits
+    return repeated<int32_t>(count, [&](size_t i) {
+        return (call.number % 1000 * 10'007 + from * 1009 + to * 31 + i % 1000) % limit;
+    });
+}
+
+inline std::vector<int32_t> sum_of(const RandomCall& call, int to, uint64_t count) {
     std::vector<int32_t> sum(count);
-    for (int r = 0; r < ranks; ++r) {
-        const auto one = given(number, r, to, count);
+    for (int r = 0; r < static_cast<int>(call.counts.size()); ++r) {
+        const auto one = given(call, r, to, count);
         for (uint64_t i = 0; i < count; ++i) sum[i] += one[i];
     }
     return sum;
@@ -81,8 +100,8 @@ inline std::vector<int32_t> sum_of(size_t number, int to, uint64_t count, int ra
 class Part {
   public:
     Part(const RandomCall& call, int rank)
-        : call_(call), number_(call.number), rank_(rank), ranks_(static_cast<int>(call.counts.size())) {
-        arguments_.signature = signature(call.kind, DType::kInt32, call.counts[0]);
+        : call_(call), rank_(rank), ranks_(static_cast<int>(call.counts.size())) {
+        arguments_.signature = signature(call.kind, call.dtype, call.counts[0]);
         fill();
     }
 
@@ -90,18 +109,18 @@ class Part {
     void check() const {
         for (size_t i = 0; i < outputs_.size(); ++i)
             ASSERT_TRUE(same(outputs_[i], expected_[i]))
-                << describe(arguments_.signature) << ", call " << number_ << " on rank " << rank_
+                << describe(arguments_.signature) << ", call " << call_.number << " on rank " << rank_
                 << ", output " << i;
     }
 
   private:
     const void* gives(int to, uint64_t count) {
-        inputs_.push_back(given(number_, rank_, to, count));
+        inputs_.push_back(elements(call_, given(call_, rank_, to, count)));
         return inputs_.back().data();
     }
-    void* gets(std::vector<int32_t> what) {
-        outputs_.emplace_back(what.size(), -1);
-        expected_.push_back(std::move(what));
+    void* gets(const std::vector<int32_t>& what) {
+        expected_.push_back(elements(call_, what));
+        outputs_.emplace_back(expected_.back().size(), 0xff);
         return outputs_.back().data();
     }
 
@@ -113,30 +132,30 @@ class Part {
         Signature& called = arguments_.signature;
         switch (call_.kind) {
             case Collective::kSend:
-                arguments_.tag = static_cast<int64_t>(number_);
+                arguments_.tag = static_cast<int64_t>(call_.number);
                 if (is_root) {
                     called.root = call_.to;
                     arguments_.input = gives(0, count);
                 } else {
                     called.kind = Collective::kRecv;
                     called.root = call_.from_any ? kAnySource : call_.root;
-                    arguments_.output = gets(given(number_, call_.root, 0, count));
+                    arguments_.output = gets(given(call_, call_.root, 0, count));
                 }
                 break;
             case Collective::kAllReduce:
                 called.op = ReduceOp::kSum;
                 arguments_.input = gives(0, count);
-                arguments_.output = gets(sum_of(number_, 0, count, ranks_));
+                arguments_.output = gets(sum_of(call_, 0, count));
                 break;
             case Collective::kReduce:
                 called.op = ReduceOp::kSum;
                 called.root = call_.root;
                 arguments_.input = gives(0, count);
-                if (is_root) arguments_.output = gets(sum_of(number_, 0, count, ranks_));
+                if (is_root) arguments_.output = gets(sum_of(call_, 0, count));
                 break;
             case Collective::kBroadcast:
                 called.root = call_.root;
-                arguments_.output = gets(given(number_, call_.root, 0, count));
+                arguments_.output = gets(given(call_, call_.root, 0, count));
                 if (is_root) outputs_[0] = expected_[0];
                 break;
             case Collective::kAllGather:
@@ -145,25 +164,25 @@ class Part {
             case Collective::kReduceScatter:
                 called.op = ReduceOp::kSum;
                 for (int r = 0; r < ranks_; ++r) arguments_.inputs.push_back(gives(r, count));
-                arguments_.output = gets(sum_of(number_, rank_, count, ranks_));
+                arguments_.output = gets(sum_of(call_, rank_, count));
                 break;
             case Collective::kGather:
                 called.root = call_.root;
                 arguments_.input = gives(0, count);
                 for (int r = 0; is_root && r < ranks_; ++r)
-                    arguments_.outputs.push_back(gets(given(number_, r, 0, count)));
+                    arguments_.outputs.push_back(gets(given(call_, r, 0, count)));
                 break;
             case Collective::kScatter:
                 called.root = call_.root;
                 for (int r = 0; is_root && r < ranks_; ++r) arguments_.inputs.push_back(gives(r, count));
-                arguments_.output = gets(given(number_, call_.root, rank_, count));
+                arguments_.output = gets(given(call_, call_.root, rank_, count));
                 break;
             case Collective::kAllToAll:
                 called.count = 0;
                 arguments_.input_counts = arguments_.output_counts = call_.counts;
                 for (int r = 0; r < ranks_; ++r) {
                     arguments_.inputs.push_back(gives(r, count));
-                    arguments_.outputs.push_back(gets(given(number_, r, rank_, count)));
+                    arguments_.outputs.push_back(gets(given(call_, r, rank_, count)));
                 }
                 break;
             default:
@@ -186,17 +205,16 @@ class Part {
         }
         arguments_.input = gives(0, call_.counts[rank_]);
         for (int r = 0; r < ranks_; ++r)
-            arguments_.outputs.push_back(gets(given(number_, r, 0, call_.counts[r])));
+            arguments_.outputs.push_back(gets(given(call_, r, 0, call_.counts[r])));
     }
 
     const RandomCall& call_;
-    const size_t number_;
     const int rank_;
     const int ranks_;
     Arguments arguments_;
-    std::vector<std::vector<int32_t>> inputs_;
-    std::vector<std::vector<int32_t>> outputs_;
-    std::vector<std::vector<int32_t>> expected_;
+    std::vector<std::vector<uint8_t>> inputs_;
+    std::vector<std::vector<uint8_t>> outputs_;
+    std::vector<std::vector<uint8_t>> expected_;
 };
 
 }  // namespace ring::testing

@@ -101,6 +101,13 @@ class Progress : public ::testing::Test {
         }
     }
 
+    void hear_of_wait(int rank, Signature called) {
+        CallProgress waits = progress_of(rank);
+        waits.waits_in = 7;
+        waits.called = called;
+        ASSERT_TRUE(mine_.merge(waits));
+    }
+
     ProgressTable mine_{0, 3, nullptr};
     ProgressTable theirs_{1, 3, nullptr};
 };
@@ -128,6 +135,39 @@ TEST_F(Progress, ARankThatIsLateIsToldFromOneThatCannotBeHeard) {
     EXPECT_EQ(blame(),
               "rank 1 did not call it; nothing was heard from rank 2: stopped, cut off, or behind a firewall "
               "that forgot the connection");
+}
+
+TEST_F(Progress, WhoHearsOfTwoThatCalledDifferentThingsTells) {
+    const auto none = [](uint64_t) { return std::optional<Signature>(); };
+    mine_.beat(-1, 8, {.count = 3, .kind = Collective::kAllReduce}, Clock::now());
+    EXPECT_FALSE(mine_.mismatch(none).has_value());
+    for (const int rank : {1, 2}) {
+        EXPECT_FALSE(mine_.mismatch(none).has_value());
+        hear_of_wait(rank, {.count = 5, .root = rank, .kind = Collective::kGather});
+    }
+    const auto calls = mine_.mismatch(none);
+    ASSERT_TRUE(calls.has_value());
+    EXPECT_EQ(calls->operation(), 7);
+    EXPECT_NE(std::string(calls->what()).find("rank 1 called gather(uint8[5], root 1)"), std::string::npos)
+        << calls->what();
+    EXPECT_NE(std::string(calls->what()).find("rank 2 gather(uint8[5], root 2)"), std::string::npos)
+        << calls->what();
+}
+
+TEST_F(Progress, WhoHasEndedAnOperationTellsWhoWaitsInAnotherOne) {
+    const Signature mine{.count = 5, .root = 1, .kind = Collective::kScatter};
+    const auto ended = [&](uint64_t number) {
+        return number == 7 ? std::optional(mine) : std::optional<Signature>();
+    };
+    hear_of_wait(1, mine);
+    EXPECT_FALSE(mine_.mismatch(ended).has_value());
+    hear_of_wait(2, {.count = 5, .root = 2, .kind = Collective::kScatter});
+    const auto calls = mine_.mismatch(ended);
+    ASSERT_TRUE(calls.has_value());
+    EXPECT_NE(std::string(calls->what()).find("rank 0 called scatter(uint8[5], root 1)"), std::string::npos)
+        << calls->what();
+    EXPECT_NE(std::string(calls->what()).find("rank 2 scatter(uint8[5], root 2)"), std::string::npos)
+        << calls->what();
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ RandomCall altered(RandomCall call, Random& random) {
     const auto n = call.counts.size();
     for (;;) {
         RandomCall other = call;
-        switch (below(random, 4)) {
+        switch (below(random, 5)) {
             case 0: {  // another size; of all shares
                 const uint64_t more = 1 + below(random, 3);
                 for (uint64_t& count : other.counts) count += more;
@@ -27,6 +27,9 @@ RandomCall altered(RandomCall call, Random& random) {
             case 2:
                 other.root = (call.root + 1) % static_cast<int>(n);
                 break;
+            case 3:
+                other.dtype = call.dtype == DType::kInt32 ? DType::kBFloat16 : DType::kInt32;
+                break;
             default:
                 other.kind = kKinds[below(random, std::size(kKinds))];
                 other.counts.assign(n, call.counts[0]);
@@ -35,8 +38,9 @@ RandomCall altered(RandomCall call, Random& random) {
         const auto what_all_see = [](const RandomCall& one) {
             const bool rooted = one.kind == Collective::kBroadcast || one.kind == Collective::kReduce ||
                                 one.kind == Collective::kGather || one.kind == Collective::kScatter;
-            return std::tuple(one.kind, rooted ? one.root : 0,
-                              one.kind == Collective::kBarrier ? std::vector<uint64_t>{} : one.counts);
+            const bool moves = one.kind != Collective::kBarrier;
+            return std::tuple(one.kind, rooted ? one.root : 0, moves ? one.dtype : DType::kInt32,
+                              moves ? one.counts : std::vector<uint64_t>{});
         };
         if (what_all_see(other) != what_all_see(call)) return other;
     }
@@ -83,7 +87,8 @@ TEST_P(WrongCalls, AreToldToAll) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, WrongCalls,
-                         ::testing::Values(Hosts{2}, Hosts{3}, Hosts{1, 1}, Hosts{2, 1}, Hosts{1, 1, 1}),
+                         ::testing::Values(Hosts{2}, Hosts{3}, Hosts{1, 1}, Hosts{2, 1}, Hosts{2, 2},
+                                           Hosts{1, 1, 1}),
                          [](const auto& info) { return "hosts_" + name_of_layout(info.param); });
 
 }  // namespace

@@ -421,15 +421,15 @@ void Communicator::check_deadline() {
     check_message_deadlines();
     check_message_peers();
     check_deaths();
-    if (!busy()) return;
+    if (!busy()) return check_mismatch();
     check_departures();
     const auto awaited = oldest().strand->awaited();
     if (now >= first_beat()) {
         const Signature& called = oldest().operation->arguments.signature;
         progress_.beat(awaited.empty() ? -1 : awaited.front(), oldest().operation->number, called, now);
         progress_.share(connections_.controls, now);
-        check_mismatch();
     }
+    check_mismatch();
     const Operation& operation = *oldest().operation;
     if (!operation.deadline.passed()) return;
     const auto patience = first_beat() - operation.posted;
@@ -440,10 +440,8 @@ void Communicator::check_deadline() {
 }
 
 void Communicator::check_mismatch() {
-    const Operation& mine = *oldest().operation;
-    if (const auto other = progress_.mismatch(mine.number, mine.arguments.signature))
-        fail(mismatch(DifferentCalls({other->rank, mine.number, other->called},
-                                     {layout_.rank(), mine.number, mine.arguments.signature})));
+    if (const auto calls = progress_.mismatch([this](uint64_t number) { return mailbox_.ended(number); }))
+        fail(mismatch(*calls));
 }
 
 Failure Communicator::mismatch(const DifferentCalls& calls) const {

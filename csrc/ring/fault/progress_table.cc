@@ -2,8 +2,15 @@
 #include "ring/fault/progress_table.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 
 namespace ring {
+namespace {
+
+using Words = std::array<uint64_t, 2>;
+
+}  // namespace
 
 ProgressTable::ProgressTable(int rank, int size, Segment* segment)
     : rank_(rank),
@@ -32,7 +39,18 @@ void ProgressTable::beat(int waits_for, uint64_t operation, const Signature& cal
     if (now < next_beat_) return;
     next_beat_ = now + kBeatEvery;
     news_ = true;
-    waiting_[rank_] = {operation, called};
+    if (waiting_[rank_].operation != operation) {
+        waits_ = true;
+        waiting_[rank_] = {operation, called};
+        Segment::Progress& own = entry(rank_);
+        const auto words = std::bit_cast<Words>(called);
+        const uint64_t version = own.version.load(std::memory_order_relaxed);
+        // Release: whoever sees one of them sees that they are being written; and all of them, at the end.
+        own.version.store(version + 1, std::memory_order_relaxed);
+        own.waits_in.store(operation, std::memory_order_release);
+        for (size_t i = 0; i < words.size(); ++i) own.called[i].store(words[i], std::memory_order_release);
+        own.version.store(version + 2, std::memory_order_release);
+    }
     entry(rank_).waits_for.store(waits_for, std::memory_order_relaxed);
     entry(rank_).beats.fetch_add(1, std::memory_order_relaxed);
     for (int rank = 0; rank < static_cast<int>(seen_.size()); ++rank) look(rank);
@@ -46,12 +64,21 @@ void ProgressTable::answer() {
     entry(rank_).beats.fetch_add(1, std::memory_order_relaxed);
 }
 
-std::optional<ProgressTable::Other> ProgressTable::mismatch(uint64_t operation,
-                                                            const Signature& called) const {
-    for (int rank = 0; rank < static_cast<int>(waiting_.size()); ++rank)
-        if (waiting_[rank].operation == operation && waiting_[rank].called != called)
-            return Other{rank, waiting_[rank].called};
-    return std::nullopt;
+void ProgressTable::look_around() {
+    for (int l = 0; segment_ != nullptr && l < segment_->local_size(); ++l) {
+        const int rank = segment_->rank_of(l);
+        const Segment::Progress& seen = entry(rank);
+        Words words;
+        // Acquire: pairs with beat().
+        const uint64_t version = seen.version.load(std::memory_order_acquire);
+        const uint64_t operation = seen.waits_in.load(std::memory_order_acquire);
+        for (size_t i = 0; i < words.size(); ++i) words[i] = seen.called[i].load(std::memory_order_acquire);
+        const bool whole = version % 2 == 0 && seen.version.load(std::memory_order_relaxed) == version;
+        if (whole && rank != rank_ && operation > waiting_[rank].operation) {
+            waits_ = true;
+            waiting_[rank] = {operation, std::bit_cast<Signature>(words)};
+        }
+    }
 }
 
 void ProgressTable::depart(int rank) {
@@ -82,6 +109,7 @@ bool ProgressTable::merge(const CallProgress& heard) {
     }
     if (heard.waits_in > waiting_[heard.rank].operation) {
         news_ = true;
+        waits_ = true;
         waiting_[heard.rank] = {heard.waits_in, heard.called};
     }
     if (heard.departed == CallProgress::kLeft) depart(heard.rank);
@@ -114,6 +142,7 @@ void ProgressTable::share(const std::vector<std::unique_ptr<Control>>& controls,
     news_ = false;
     may_share_ = now + kShareEvery;
     if (controls.empty()) return;
+    look_around();
     std::vector<CallProgress> news;
     for (size_t rank = 0; rank < sent_.size(); ++rank) {
         const CallProgress now = known(static_cast<int>(rank));

@@ -10,9 +10,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ring/base/clock.h"
@@ -35,13 +37,12 @@ class ProgressTable {
     void beat(int waits_for, uint64_t operation, const Signature& called, Clock::time_point now);
     // The last operation that a rank is known to have called; of a rank of this host that is so.
     uint64_t called(int rank) const;
-    // A rank that waits in the same operation, but called something else; so a mismatch is found even where
-    // nothing passes between the two.
-    struct Other {
-        int rank;
-        Signature called;
-    };
-    std::optional<Other> mismatch(uint64_t operation, const Signature& called) const;
+    // Two ranks that called different things as one operation, in which one of them waits and the other waits
+    // too, or has ended it. So a mismatch is found even where nothing passes between the two: this rank need
+    // be neither. `ended`: what this rank called as an operation, if it has ended it. Only what has been
+    // heard since the last time is looked at.
+    template <typename Ended>
+    std::optional<DifferentCalls> mismatch(Ended ended);
     // A rank of another host left in good order.
     void depart(int rank);
     // A rank died, or is said to have.
@@ -75,6 +76,7 @@ class ProgressTable {
 
     void look(int rank);  // notes when it last beat
     void answer();        // that it is there, though it has not called what others wait in
+    void look_around();   // what the other ranks of this host wait in
     std::vector<int> missing(uint64_t operation) const;
     // The rank at the end of the chain that begins at `rank`, and whether it is one that has stopped; -1 for
     // no end.
@@ -90,8 +92,7 @@ class ProgressTable {
     CallProgress known(int rank) const;
 
     std::vector<CallProgress> sent_;
-    // What each rank waits in, as it was heard; for those of this host as it is seen. Not in the segment,
-    // where several would write it.
+    // What each rank waits in, as it was heard; for those of this host as it was seen.
     struct Waiting {
         uint64_t operation = 0;
         Signature called;
@@ -102,8 +103,25 @@ class ProgressTable {
     std::vector<Seen> seen_;
     Clock::time_point next_beat_{};
     Clock::time_point may_share_{};
-    bool news_ = false;  // something grew since share() sent it
+    bool news_ = false;   // something grew since share() sent it
+    bool waits_ = false;  // somebody waits in an operation, not yet looked at by mismatch()
 };
+
+template <typename Ended>
+std::optional<DifferentCalls> ProgressTable::mismatch(Ended ended) {
+    look_around();
+    if (!std::exchange(waits_, false)) return std::nullopt;
+    std::map<uint64_t, Called> first;  // to wait in the operation, or this rank
+    for (int rank = 0; rank < static_cast<int>(waiting_.size()); ++rank) {
+        const auto& [operation, called] = waiting_[rank];
+        if (operation == 0) continue;
+        if (const std::optional<Signature> mine = ended(operation))
+            first.emplace(operation, Called{rank_, operation, *mine});
+        const Called& other = first.emplace(operation, Called{rank, operation, called}).first->second;
+        if (other.signature != called) return DifferentCalls(other, {rank, operation, called});
+    }
+    return std::nullopt;
+}
 
 template <typename Describe, typename SameHost>
 std::string ProgressTable::blame(uint64_t operation, const std::vector<int>& awaited,

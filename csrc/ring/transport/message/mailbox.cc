@@ -158,10 +158,14 @@ void Mailbox::end_of(uint64_t operation, const Signature& signature) {
 }
 
 void Mailbox::refuse(int source, const MessageHeader& header) const {
-    const Ended& mine = ended_[header.key.operation % kRemembered];
-    const bool known = mine.operation == header.key.operation;
     throw DifferentCalls({source, header.key.operation, header.signature},
-                         {self_, header.key.operation, known ? mine.signature : Signature{}});
+                         {self_, header.key.operation, ended(header.key.operation).value_or(Signature{})});
+}
+
+std::optional<Signature> Mailbox::ended(uint64_t operation) const {
+    const Ended& one = ended_[operation % kRemembered];
+    if (operation == 0 || one.operation != operation) return std::nullopt;
+    return one.signature;
 }
 
 ArrivalPtr Mailbox::keep(MessageLink& link, const MessageHeader& header) {

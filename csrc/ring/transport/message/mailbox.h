@@ -50,6 +50,8 @@ class Mailbox : public MessageSorter {
     // A collective has ended here: what comes, or has come, for it is of a rank that called something else.
     // Throws MismatchError.
     void end_of(uint64_t operation, const Signature& signature);
+    // What this rank called as that operation, if it has ended, and not long ago.
+    std::optional<Signature> ended(uint64_t operation) const;
 
     // ---- connections ----
     // For both directions.
@@ -123,7 +125,7 @@ class Mailbox : public MessageSorter {
     std::map<MessageKey, std::list<TransferPtr>> posted_;
     std::map<MessageKey, std::list<ArrivalPtr>> arrivals_;
     std::vector<TransferPtr> unfinished_;
-    // The last collectives that ended, to name them in errors: number k is in place k % kRemembered.
+    // The last collectives that ended: number k is in place k % kRemembered.
     static constexpr size_t kRemembered = 64;
     struct Ended {
         uint64_t operation = 0;

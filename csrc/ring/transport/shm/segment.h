@@ -13,6 +13,7 @@
 // data of r are in place and which of ours it has read.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -116,6 +117,10 @@ class Segment {
         std::atomic<uint64_t> operation;
         std::atomic<uint64_t> beats;
         std::atomic<int32_t> waits_for;
+        // What the rank waits in, and called there. Only it writes them; odd: it is about to.
+        std::atomic<uint64_t> version;
+        std::atomic<uint64_t> waits_in;
+        std::array<std::atomic<uint64_t>, 2> called;
     };
     Progress& progress(int rank) const;
     // This rank left the group in good order.
