@@ -187,6 +187,11 @@ RingBackend::WorkPtr RingBackend::endCoalescing() {
 }
 
 RingBackend::WorkPtr RingBackend::start(RingWork::Call call) {
+    // torch tells after it has made the group.
+    std::call_once(described_, [this] {
+        const std::string& text = getGroupDesc();
+        if (!text.empty() && text != "undefined" && text != "default_pg") group_->set_description(text);
+    });
     auto work = RingWork::start(group_, std::move(call));
     const std::lock_guard lock(coalescing_mutex_);
     if (coalescing_) coalescing_->push_back(work);

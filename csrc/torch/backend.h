@@ -110,6 +110,7 @@ class RingBackend : public c10d::Backend {
     const void* const world_;
     const c10::intrusive_ptr<RingOptions> options_;
     std::shared_ptr<ring::Communicator> group_;
+    std::once_flag described_;
     std::mutex offspring_mutex_;                                          // guards what follows
     std::map<std::string, c10::weak_intrusive_ptr<RingBackend>> splits_;  // by name
     uint64_t shrinks_ = 0;

@@ -19,7 +19,7 @@ _group: dist.ProcessGroup | None = None
 
 def make_group(timeout: float) -> None:
     global _group
-    group = dist.new_group(MEMBERS, timeout=timedelta(seconds=timeout))
+    group = dist.new_group(MEMBERS, timedelta(seconds=timeout), group_desc="pipeline")
     if dist.get_rank() in MEMBERS:
         assert isinstance(group, dist.ProcessGroup)
         _group = group
@@ -50,7 +50,7 @@ def test_a_rank_that_died(job: Job) -> None:
     job.kill(3)
     outcomes = pending.wait(10)
     check_all_raise(job, outcomes, {2}, "RingPeerError", {3})
-    assert "of the group [2, 3]" in error_of(outcomes[2], "RingPeerError").message
+    assert "of the group 'pipeline' [2, 3]" in error_of(outcomes[2], "RingPeerError").message
 
 
 @pytest.mark.parametrize("job", LAYOUTS, indirect=True)
@@ -58,7 +58,7 @@ def test_a_rank_that_does_not_call(job: Job) -> None:
     outcomes = job.submit(reduce_in_group, 100, ranks={2}).wait(10)
     message = error_of(outcomes[2], "RingTimeoutError").message
     assert "on rank 2" in message and "rank 3 (host" in message, message
-    assert "of the group [2, 3]" in message
+    assert "of the group 'pipeline' [2, 3]" in message
     assert job.run(reduce_once) == [6.0] * 4, "the group of all ranks goes on"
 
 

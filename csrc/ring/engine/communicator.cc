@@ -316,6 +316,11 @@ void Communicator::fail(Failure failure) {
     engine_.kick();
 }
 
+void Communicator::set_description(const std::string& text) {
+    const std::lock_guard lock(queue_mutex_);  // fail() may be telling of a death
+    title_ = "'" + text + "'" + (title_.empty() ? "" : " ") + title_;
+}
+
 Failure Communicator::reason(uint64_t operation) const {
     const std::lock_guard lock(queue_mutex_);
     if (const Failure* failure = failures_.of(operation)) return *failure;

@@ -66,6 +66,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
 
     const Layout& layout() const { return layout_; }
     void set_timeout(milliseconds timeout);
+    // What the user calls the group, for messages. Once, before anything is posted.
+    void set_description(const std::string& text);
 
     // Throws ConfigError in a forked child; `what` says what was to be done.
     void check_process(const std::string& what) const;
@@ -231,7 +233,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     const Config config_;
     const void* const world_;
     const bool of_all_;
-    const std::string title_;  // "[2, 3]"; empty for a group of all ranks
+    std::string title_;  // "'pipeline' [2, 3]"; no list for a group of all ranks; see set_description()
     const Layout layout_;
     const Roster roster_;
     const std::unique_ptr<Doorbell> doorbell_;
