@@ -97,6 +97,20 @@ def use_late() -> None:
     check_sum(None, everyone)
 
 
+def divide_until_alone() -> None:
+    """Groups of one have one name: each half of the ranks counts its own."""
+    size = dist.get_world_size()
+    everyone = list(range(size))
+    half, halves = dist.new_subgroups_by_enumeration([everyone[::2], everyone[1::2]])
+    alone, parts = dist.new_subgroups(group_size=1, group=half)
+    assert len(parts) == size // 2 and alone.size() == 1
+    check_sum(alone, [dist.get_rank()])
+    check_sum(half, everyone[dist.get_rank() % 2 :: 2])
+    for group in (*parts, *halves):
+        dist.destroy_process_group(group)
+    check_sum(None, everyone)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_subsets(pools: Pools, layout: str) -> None:
     pools.get(layout).run(reduce_in_subsets)
@@ -105,6 +119,11 @@ def test_subsets(pools: Pools, layout: str) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_two_groups_interleaved(pools: Pools, layout: str) -> None:
     pools.get(layout).run(interleave_two_groups)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_groups_of_one_in_groups(pools: Pools, layout: str) -> None:
+    pools.get(layout).run(divide_until_alone)
 
 
 @pytest.mark.parametrize(("layout", "times"), [("1x4", 200), ("2+1", 100)])

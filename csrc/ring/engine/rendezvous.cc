@@ -129,6 +129,7 @@ void Rendezvous::join(Card card) {
     card["attempt"] = hex({reinterpret_cast<const char*>(attempt.data()), attempt.size()});
     mine_ = std::move(card);
     joined_ = complete_ = false;
+    if (party_.alone()) return;
     const std::string text = encode(mine_);
     while (true) {
         const std::string there =
@@ -144,6 +145,7 @@ void Rendezvous::join(Card card) {
 }
 
 std::vector<Card> Rendezvous::cards() {
+    if (party_.alone()) return {mine_};
     std::vector<Card> all;
     try {
         for (const std::string& text : store_.get_all(card_keys(), deadline()))
@@ -236,7 +238,7 @@ void Rendezvous::follow(const Card& failure) {
 
 void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who) {
     who_ended_ = nullptr;  // what it knows is of a group that is not made
-    if (told_) return;
+    if (told_ || party_.alone()) return;
     Card card = failure_card(error, who);
     std::optional<std::string> first;
     try {

@@ -38,6 +38,9 @@ struct Party {
     std::vector<int> global_ranks{};  // by rank; empty where the ranks of the group are the global ones
     uint64_t world = 0;               // the number of the group of all ranks that these are of; 0: unknown
 
+    // Has nobody to meet: groups of one may even have one name, as new_subgroups(1, group=...) gives them. A
+    // group of all ranks may be one by mistake, so it shows its size to the others that there may be.
+    bool alone() const { return size == 1 && !global_ranks.empty(); }
     int global(int rank) const { return global_ranks.empty() ? rank : global_ranks[rank]; }
     std::string name(int rank) const { return "rank " + std::to_string(global(rank)); }
 };
