@@ -210,6 +210,21 @@ TEST_P(LinkOverStreams, ReceivesWhatCameBeforeAFrameOfAnotherOperation) {
     EXPECT_EQ(near_->received(), 1U);
 }
 
+// Of two that are alike now, but were not before, nothing was seen then if they had nothing to wait for.
+TEST_P(LinkOverStreams, RefusesAPeerWithAnotherPast) {
+    const auto history = [](const Signature& earlier) { return with_call(with_call(0, {}), earlier); };
+    std::byte to{};
+    FrameHeader expected = header(3, 1);
+    expected.history = history({.count = 1, .root = 0, .kind = Collective::kScatter});
+    near_->post_recv(expected, &to);
+    FrameHeader sent = header(3, 1);
+    sent.history = history({.count = 1, .root = 0, .kind = Collective::kGather});
+    const std::byte payload{1};
+    far_->post_send(sent, &payload);
+    far_->progress();
+    EXPECT_THROW(drive([&] { return near_->received() == 1; }), DifferentPast);
+}
+
 TEST_P(LinkOverStreams, ForgetsWhatWasPosted) {
     post_recvs(3);
     near_->abort();

@@ -71,12 +71,10 @@ TEST_P(WrongCalls, AreToldToAll) {
                          describe(Part(call, (odd + 1) % size).arguments().signature));
             try {
                 run(group, part.arguments());
-                // Some have nothing to wait for in it, and learn of it from a later one.
-                for (int next = 0; next < 2000; ++next) {
-                    Arguments barrier;
-                    barrier.signature = signature(Collective::kBarrier, DType::kUInt8, 0);
-                    run(group, std::move(barrier));
-                }
+                // Some have nothing to wait for in it, and learn of it from the next one.
+                Arguments barrier;
+                barrier.signature = signature(Collective::kBarrier, DType::kUInt8, 0);
+                run(group, std::move(barrier));
                 ADD_FAILURE() << "rank " << me << " was not told";
             } catch (const MismatchError&) {
             } catch (const std::exception& error) {

@@ -13,6 +13,7 @@ FrameHeader header_of(const Context& context, size_t bytes) {
     FrameHeader header{
         .group = context.group.id, .operation = context.operation, .signature = context.signature()};
     header.length = bytes;
+    header.history = context.history;
     return header;
 }
 

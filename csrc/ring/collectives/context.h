@@ -110,6 +110,7 @@ struct Context {
 
     uint64_t number = 0;  // of this piece among all of the group: its turn in each lane
     uint64_t operation = 0;
+    uint64_t history = 0;  // of the operations before it, see with_call()
     const Arguments* arguments = nullptr;
     const Plan* plan = nullptr;  // of the operation
     size_t piece = 0;            // of `pieces` of the operation

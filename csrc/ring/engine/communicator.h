@@ -193,6 +193,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     void check_deadline();
     void check_mismatch();
     Failure mismatch(const DifferentCalls& calls) const;  // with the ranks' global numbers
+    Failure mismatch(const DifferentPast& past);
     void explain_suspect();
     void check_departures();
 
@@ -294,12 +295,14 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     struct Cut {
         std::shared_ptr<Operation> operation;
         const Plan* plan = nullptr;
+        uint64_t history = 0;
         size_t next = 0;
         size_t pieces = 0;
     };
     Cut cut_;
-    uint64_t oldest_ = 0;  // the first piece that has not ended
-    uint64_t begun_ = 0;   // pieces up to here have begun
+    uint64_t history_ = 0;  // of the operations that have begun
+    uint64_t oldest_ = 0;   // the first piece that has not ended
+    uint64_t begun_ = 0;    // pieces up to here have begun
     Mailbox mailbox_;
     struct Message {
         std::shared_ptr<Operation> operation;

@@ -229,6 +229,9 @@ bool Communicator::step() {
     } catch (const DifferentCalls& calls) {
         fail(mismatch(calls));
         return true;
+    } catch (const DifferentPast& past) {
+        fail(mismatch(past));
+        return true;
     } catch (...) {
         fail(Failure::of(std::current_exception()));
         return true;
@@ -279,7 +282,10 @@ bool Communicator::start_next() {
         cut_.plan = &tuning_.plan(context.signature());
         context.plan = cut_.plan;
         cut_.pieces = count_pieces(context);
+        cut_.history = history_;
+        history_ = with_call(history_, context.signature());
     }
+    context.history = cut_.history;
     context.plan = cut_.plan;
     context.piece = cut_.next++;
     context.pieces = cut_.pieces;
@@ -448,6 +454,29 @@ Failure Communicator::mismatch(const DifferentCalls& calls) const {
     const DifferentCalls named = calls.renamed(
         [this](int rank) { return rank >= 0 && rank < layout_.size() ? layout_.global_rank(rank) : rank; });
     return {FailureKind::kMismatch, named.what(), named.operation()};
+}
+
+Failure Communicator::mismatch(const DifferentPast& past) {
+    try {
+        // A message of that earlier operation may be here, or in the kernel, and says more.
+        handle_events(0);
+        mailbox_.progress();
+    } catch (const DifferentCalls& calls) {
+        return mismatch(calls);
+    } catch (...) {
+        return Failure::of(std::current_exception());
+    }
+    const std::string me = layout_.name(layout_.rank());
+    const auto described = [this](Signature called) {
+        if (called.names_rank()) called.root = layout_.global_rank(called.root);
+        return ring::describe(called);
+    };
+    std::string text = layout_.name(past.peer()) + " and " + me + " called different things before " +
+                       described(past.called()) + ", operation " + std::to_string(past.operation());
+    if (const auto last = mailbox_.ended(past.operation() - 1))
+        text += "; the last that ended on " + me + " was " + described(*last);
+    return {FailureKind::kMismatch, text + ". Every rank must call the same, in the same order",
+            past.operation()};
 }
 
 void Communicator::explain_suspect() {

@@ -1,6 +1,9 @@
 // See frame.h.
 #include "ring/transport/frame.h"
 
+#include <array>
+#include <bit>
+
 namespace ring {
 
 int32_t digest_of(std::span<const uint64_t> shares) {
@@ -12,6 +15,21 @@ int32_t digest_of(std::span<const uint64_t> shares) {
     }
     return static_cast<int32_t>(hash * 0x9e3779b97f4a7c15 >> 32);
 }
+
+uint64_t with_call(uint64_t history, const Signature& called) {
+    for (const uint64_t word : std::bit_cast<std::array<uint64_t, 2>>(called)) {
+        history = (history ^ word) * 0x9e3779b97f4a7c15;
+        history ^= history >> 32;
+    }
+    return history;
+}
+
+DifferentPast::DifferentPast(int peer, uint64_t operation, const Signature& called)
+    : MismatchError("rank " + std::to_string(peer) + " called something else before operation " +
+                        std::to_string(operation) + ", " + describe(called),
+                    operation),
+      peer_(peer),
+      called_(called) {}
 
 std::string describe(const Signature& signature) {
     std::string text = std::string(name_of(signature.kind)) + "(";

@@ -16,7 +16,7 @@
 namespace ring {
 
 constexpr uint32_t kFrameMagic = 0x474e4952;  // "RING"
-constexpr uint16_t kProtocolVersion = 4;
+constexpr uint16_t kProtocolVersion = 5;
 
 // Numeric values are part of the protocol.
 enum class Collective : uint8_t {
@@ -109,6 +109,22 @@ class DifferentCalls : public MismatchError {
     Called mine_;
 };
 
+// The digest of a rank's calls so far, 0 for none, with one more. Operations that only send messages compare
+// nothing where a rank has nothing to wait for; so all frames of later ones compare what went before.
+uint64_t with_call(uint64_t history, const Signature& called);
+
+// Two ranks called different things in some operation before this one. Numbered as in their group.
+class DifferentPast : public MismatchError {
+  public:
+    DifferentPast(int peer, uint64_t operation, const Signature& called);
+    int peer() const { return peer_; }
+    const Signature& called() const { return called_; }
+
+  private:
+    int peer_;
+    Signature called_;  // in this one
+};
+
 struct FrameHeader {
     uint32_t magic = kFrameMagic;
     uint16_t version = kProtocolVersion;
@@ -116,9 +132,9 @@ struct FrameHeader {
     uint64_t group = 0;  // a random number that rank 0 drew for the group
     uint64_t operation = 0;
     Signature signature;
-    uint64_t index = 0;   // of the frame among all of this direction of the link, from 1
-    uint64_t length = 0;  // bytes of payload that follow
-    uint64_t reserved1 = 0;
+    uint64_t index = 0;    // of the frame among all of this direction of the link, from 1
+    uint64_t length = 0;   // bytes of payload that follow
+    uint64_t history = 0;  // of what the sender had called as operations before, see with_call()
 
     bool operator==(const FrameHeader&) const = default;
 };

@@ -231,6 +231,8 @@ void Link::check(Stream& stream, const FrameHeader& expected) {
     if (incoming.operation != expected.operation || incoming.signature != expected.signature)
         throw DifferentCalls({peer_, incoming.operation, incoming.signature},
                              {self_, expected.operation, expected.signature});
+    if (incoming.history != expected.history)
+        throw DifferentPast(peer_, expected.operation, expected.signature);
     throw Error(from + " sent frame " + std::to_string(incoming.index) + " of " +
                 std::to_string(incoming.length) + " bytes where frame " + std::to_string(expected.index) +
                 " of " + std::to_string(expected.length) +
