@@ -77,6 +77,11 @@ int outcome_of(const UniqueFd& socket) {
     return code;
 }
 
+// These say nothing about the connection itself.
+bool refused_by_sandbox(int code) {
+    return code == EPERM || code == ENOSYS || code == EACCES || code == EINVAL || code == EOPNOTSUPP;
+}
+
 }  // namespace
 
 UniqueFd tcp_try_listen(const Endpoint& at) {
@@ -104,7 +109,7 @@ UniqueFd tcp_listen(const std::string& address, uint16_t port) {
 
 UniqueFd tcp_accept(const UniqueFd& listener) {
     int fd = ::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0 && (errno == ENOSYS || errno == EPERM)) {  // by a sandbox that knows accept() only
+    if (fd < 0 && refused_by_sandbox(errno)) {  // which may know accept() only
         fd = ::accept(listener.get(), nullptr, nullptr);
         if (fd >= 0 &&
             (::fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) != 0 || ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)) {
