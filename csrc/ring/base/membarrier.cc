@@ -7,7 +7,6 @@
 
 #include <atomic>
 
-#include "ring/base/error.h"
 #include "ring/base/fork.h"
 
 namespace ring {
@@ -39,8 +38,8 @@ bool membarrier_registered() {
     return registered_in.load(std::memory_order_acquire) == fork_count();  // pairs with the above
 }
 
-void membarrier() {
-    if (call(MEMBARRIER_CMD_GLOBAL_EXPEDITED) != 0) throw_errno("membarrier");
+bool membarrier() {
+    return call(MEMBARRIER_CMD_GLOBAL_EXPEDITED) == 0;
 }
 
 }  // namespace ring

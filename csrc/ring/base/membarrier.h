@@ -18,7 +18,8 @@ void membarrier_register();
 bool membarrier_registered();
 
 // After it, every registered process has seen what the caller stored before, and the caller sees what they
-// stored before it. Only where membarrier_supported().
-void membarrier();
+// stored before it. Only where membarrier_supported(); false where it is refused all the same, as by a
+// sandbox that has closed since.
+bool membarrier();
 
 }  // namespace ring

@@ -26,6 +26,8 @@ namespace {
 constexpr milliseconds kBeatAfter{1000};
 // How long a waiter that does not drive sleeps at most.
 constexpr milliseconds kFollow{1};
+// How often a rank looks whose doorbell may not be rung; see Segment::hard_of_hearing().
+constexpr milliseconds kListenAgain{1};
 // How long the progress thread stays with a group that is at work, before it looks at the others.
 constexpr milliseconds kTurn{1};
 // After so many, each of which moves some chunks at most, whoever drives looks up.
@@ -559,8 +561,10 @@ Clock::time_point Communicator::first_beat() const {
 }
 
 Clock::time_point Communicator::wake_time() const {
-    const auto at = std::min({suspect_ ? suspect_->until : Clock::time_point::max(), progress_.next_share(),
-                              next_message_event(), next_verdict()});
+    auto at = std::min({suspect_ ? suspect_->until : Clock::time_point::max(), progress_.next_share(),
+                        next_message_event(), next_verdict()});
+    if (under_way() && connections_.segment != nullptr && connections_.segment->hard_of_hearing())
+        at = std::min(at, Clock::now() + kListenAgain);
     if (!busy()) return at;
     return std::min({at, oldest().operation->deadline.at(), std::max(first_beat(), progress_.next_beat())});
 }

@@ -193,7 +193,7 @@ void Segment::sleep_begin() {
     // between the store and the look lies a barrier for both sides, or a fence that pairs with theirs.
     block(local_rank_).sleeping.store(1, std::memory_order_seq_cst);
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (barriers_) membarrier();
+    if (barriers_ && !hard_of_hearing_) hard_of_hearing_ = !membarrier();
 }
 
 void Segment::sleep_end() {

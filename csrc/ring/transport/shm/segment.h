@@ -101,6 +101,9 @@ class Segment {
     // Between begin and end, whoever changes shared memory rings this rank's doorbell. After begin, look once
     // more at what is waited for before sleeping.
     void sleep_begin();
+    // Whoever sleeps must look now and then all the same: others leave out their fences, since this rank
+    // could make up for them when they agreed on it, and its barriers are refused now.
+    bool hard_of_hearing() const { return hard_of_hearing_; }
     void sleep_end();
     void wake(int local);  // if it sleeps
     void wake_all();
@@ -146,6 +149,7 @@ class Segment {
     const Doorbell& doorbell_;
     std::vector<std::string> names_;
     bool barriers_;
+    bool hard_of_hearing_ = false;
     mutable bool covered_ = false;  // the barriers of others reach this process; of the thread that drives
     MemoryTicket ticket_;           // of this rank; its proof is what others read here
     size_t blocks_at_ = 0;
