@@ -2,8 +2,10 @@
 #pragma once
 
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 #include <random>
+#include <string>
 
 #include "group.h"
 #include "values.h"
@@ -14,6 +16,19 @@ using Random = std::mt19937;
 
 inline size_t below(Random& random, size_t limit) {
     return std::uniform_int_distribution<size_t>(0, limit - 1)(random);
+}
+
+// Tests of random cases try the same ones each time, unless the environment says otherwise: RING_TEST_SEED is
+// the first case's seed, RING_TEST_CASES how many there are of each kind.
+inline unsigned from_environment(const char* name, unsigned otherwise) {
+    const char* const value = std::getenv(name);
+    return value == nullptr ? otherwise : static_cast<unsigned>(std::stoul(value));
+}
+inline unsigned first_seed(unsigned otherwise = 0) {
+    return from_environment("RING_TEST_SEED", otherwise);
+}
+inline unsigned how_many_cases(unsigned otherwise) {
+    return from_environment("RING_TEST_CASES", otherwise);
 }
 
 struct RandomCall {

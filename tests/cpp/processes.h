@@ -15,13 +15,11 @@ constexpr int kFine = 0;
 constexpr int kWrong = 1;
 constexpr int kThrown = 99;
 
-// Runs `body` once per rank, each in a process that ends with what it returns, without leaving the group. The
-// codes by rank; a signal s is 1000 + s. `before` runs there first; what is thrown is printed, its code is
+// Runs `body` once per rank, each in a process that ends with what it returns. The settings are those by
+// which all form a group. The codes by rank; a signal s is 1000 + s. What is thrown is printed, its code is
 // kThrown.
-inline std::vector<int> run_processes(
-    const Hosts& hosts, const std::function<int(Communicator&)>& body,
-    const std::function<void(int rank)>& before = [](int) {}) {
-    const TemporaryFolder folder;
+inline std::vector<int> run_rank_processes(const Hosts& hosts,
+                                           const std::function<int(const Communicator::Settings&)>& body) {
     const int size = ranks_of(hosts);
     std::vector<pid_t> pids;
     for (int rank = 0; rank < size; ++rank) {
@@ -33,7 +31,6 @@ inline std::vector<int> run_processes(
         ::alarm(30);
         int code = kThrown;
         try {
-            before(rank);
             int host = 0;
             for (int first = rank; first >= hosts[host]; ++host) first -= hosts[host];
             Communicator::Settings settings;
@@ -42,8 +39,7 @@ inline std::vector<int> run_processes(
             settings.timeout = std::chrono::seconds(20);
             settings.store_host = "127.0.0.1";
             settings.host_id = "test-host-" + std::to_string(host);
-            FileStore store(folder.path());
-            code = body(*Communicator::create(Engine::of_process(), store, settings));
+            code = body(settings);
         } catch (const std::exception& error) {
             std::fprintf(stderr, "rank %d: %s\n", rank, error.what());
         }
@@ -56,6 +52,19 @@ inline std::vector<int> run_processes(
         codes.push_back(WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status));
     }
     return codes;
+}
+
+// As run_rank_processes(), all in one group, which no rank leaves before it ends. `before` runs there first.
+inline std::vector<int> run_processes(
+    const Hosts& hosts, const std::function<int(Communicator&)>& body,
+    const std::function<void(int rank)>& before = [](int) {}) {
+    const TemporaryFolder folder;
+    return run_rank_processes(hosts, [&](const Communicator::Settings& settings) {
+        before(settings.rank);
+        FileStore store(folder.path());
+        end_process(body(*Communicator::create(Engine::of_process(), store, settings)));
+        return kThrown;
+    });
 }
 
 // That the error says who died, and comes soon.

@@ -1,19 +1,16 @@
 // Sandboxes that refuse system calls, limits that are reached: there is another way, or an error that says
 // so.
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <csignal>
-#include <cstddef>
 #include <fstream>
 #include <latch>
 
 #include "processes.h"
+#include "refused.h"
 #include "ring/base/random.h"
 #include "ring/transport/shm/lifeline.h"
 #include "ring/transport/shm/memory.h"
@@ -22,21 +19,6 @@ namespace ring {
 namespace {
 
 using namespace ring::testing;
-
-// From now on these calls fail with `error` in this process, as a container's seccomp profile has it.
-void refuse(const std::vector<int>& calls, int error) {
-    std::vector<sock_filter> filter{
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<unsigned>(offsetof(seccomp_data, nr)))};
-    for (const int call : calls) {
-        filter.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1));
-        filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error)));
-    }
-    filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-    const sock_fprog program{.len = static_cast<unsigned short>(filter.size()), .filter = filter.data()};
-    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-        throw_errno("seccomp");
-}
 
 // One that has no processes yet, so that a limit can be reached; or, for who may not change, other numbers.
 void become_another_user() {
@@ -48,7 +30,7 @@ void become_another_user() {
 
 struct Refused {
     const char* name;
-    std::vector<int> calls;
+    std::vector<RefusedCall> calls;
 };
 
 const Refused kRefusals[] = {
