@@ -227,11 +227,15 @@ void Engine::arm(Communicator* group) {
 }
 
 void Engine::woken(const Communicator* group) {
-    const std::lock_guard lock(mutex_);
-    // Only compared: it may be gone.
-    const auto at = groups_.find(const_cast<Communicator*>(group));
-    if (at == groups_.end()) return;
-    if (const auto alive = at->second.communicator.lock()) alive->woken();
+    // Let go of without the lock: where nobody else holds it any more, it leaves, and that takes the lock.
+    std::shared_ptr<Communicator> alive;
+    {
+        const std::lock_guard lock(mutex_);
+        // Only compared: it may be gone.
+        const auto at = groups_.find(const_cast<Communicator*>(group));
+        if (at != groups_.end()) alive = at->second.communicator.lock();
+    }
+    if (alive != nullptr) alive->woken();
 }
 
 void Engine::shutdown_all() {
