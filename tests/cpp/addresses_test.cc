@@ -50,13 +50,14 @@ std::string refusal(const Wishes& wishes) {
 }
 
 TEST(Reach, HasAllAddressesThatOthersMayKnowTheHostBy) {
-    EXPECT_EQ(choose_reach(host(), {}).addresses,
-              (Addresses{"10.79.0.1", "10.78.0.1", "fd78::1", "172.17.0.1"}));
+    EXPECT_EQ(choose_reach(host(), {}).addresses, (Addresses{"10.79.0.1", "10.78.0.1", "fd78::1",
+                                                             "172.17.0.1", "fe80::2%mgmt0", "fe80::1%eth0"}));
 }
 
 TEST(Reach, BeginsWithTheRouteToTheStore) {
-    EXPECT_EQ(choose_reach(host(), {.towards_store = "10.78.0.1"}).addresses,
-              (Addresses{"10.78.0.1", "10.79.0.1", "fd78::1", "172.17.0.1"}));
+    EXPECT_EQ(
+        choose_reach(host(), {.towards_store = "10.78.0.1"}).addresses,
+        (Addresses{"10.78.0.1", "10.79.0.1", "fd78::1", "172.17.0.1", "fe80::2%mgmt0", "fe80::1%eth0"}));
     EXPECT_EQ(choose_reach(host(), {.towards_store = "fe80::1%eth0"}).addresses.front(), "fe80::1%eth0");
 }
 
@@ -68,7 +69,8 @@ TEST(Reach, OffersNoLoopbackToOtherMachines) {
 
 TEST(Reach, OffersLoopbackLastWhereAllAreOnOneMachine) {
     EXPECT_EQ(choose_reach(host(), {.one_machine = true}).addresses,
-              (Addresses{"10.79.0.1", "10.78.0.1", "fd78::1", "172.17.0.1", "127.0.0.1"}));
+              (Addresses{"10.79.0.1", "10.78.0.1", "fd78::1", "172.17.0.1", "fe80::2%mgmt0", "fe80::1%eth0",
+                         "127.0.0.1"}));
 }
 
 TEST(Reach, ListensInsideTheMachineAloneWhereItsStoreDoes) {
@@ -76,21 +78,29 @@ TEST(Reach, ListensInsideTheMachineAloneWhereItsStoreDoes) {
               (Addresses{"127.0.0.1"}));
 }
 
-TEST(Reach, HasLinkLocalAddressesWhereThereAreNoOthers) {
+TEST(Reach, HasLinkLocalAddressesAfterAllOthersAndNotTooMany) {
     EXPECT_EQ(choose_reach({at("lo", "::1"), at("eth0", "fe80::1%eth0")}, {}).addresses,
               (Addresses{"fe80::1%eth0"}));
+    std::vector<Interface> containers;
+    for (const std::string number : {"0", "1", "2", "3", "4", "5"})
+        containers.push_back(at("veth" + number, "fe80::" + number + "%veth" + number));
+    containers.push_back(bridge("docker0", "172.17.0.1", false));
+    const Addresses found = choose_reach(containers, {}).addresses;
+    EXPECT_EQ(found.front(), "172.17.0.1");
+    EXPECT_EQ(found.size(), 5u);
 }
 
 TEST(Reach, KeepsToTheInterfacesThatWereChosenInTheirOrder) {
     const std::map<std::string, Addresses> expected{
-        {"eth0", {"10.78.0.1", "fd78::1"}},
-        {"=eth0", {"10.78.0.1", "fd78::1"}},
-        {"eth,mgmt", {"10.78.0.1", "fd78::1", "10.79.0.1"}},
-        {"mgmt,eth", {"10.79.0.1", "10.78.0.1", "fd78::1"}},
-        {"=mgmt0,eth0", {"10.79.0.1", "10.78.0.1", "fd78::1"}},
-        {"docker,eth", {"10.78.0.1", "fd78::1", "172.17.0.1"}},  // nobody is at the other end of docker0
-        {"^docker,lo", {"10.79.0.1", "10.78.0.1", "fd78::1"}},
-        {"^=docker0,=mgmt0", {"10.78.0.1", "fd78::1"}}};
+        {"eth0", {"10.78.0.1", "fd78::1", "fe80::1%eth0"}},
+        {"=eth0", {"10.78.0.1", "fd78::1", "fe80::1%eth0"}},
+        {"eth,mgmt", {"10.78.0.1", "fd78::1", "10.79.0.1", "fe80::1%eth0", "fe80::2%mgmt0"}},
+        {"mgmt,eth", {"10.79.0.1", "10.78.0.1", "fd78::1", "fe80::2%mgmt0", "fe80::1%eth0"}},
+        {"=mgmt0,eth0", {"10.79.0.1", "10.78.0.1", "fd78::1", "fe80::2%mgmt0", "fe80::1%eth0"}},
+        {"docker,eth",
+         {"10.78.0.1", "fd78::1", "172.17.0.1", "fe80::1%eth0"}},  // nobody is at the other end of docker0
+        {"^docker,lo", {"10.79.0.1", "10.78.0.1", "fd78::1", "fe80::2%mgmt0", "fe80::1%eth0"}},
+        {"^=docker0,=mgmt0", {"10.78.0.1", "fd78::1", "fe80::1%eth0"}}};
     for (const auto& [pattern, addresses] : expected)
         EXPECT_EQ(choose_reach(host(), {.ifname = pattern}).addresses, addresses) << pattern;
     EXPECT_EQ(choose_reach(host(), {.ifname = "lo", .one_machine = true}).addresses,
@@ -107,14 +117,15 @@ TEST(Reach, RefusesAChoiceByWhichNobodyCanReachTheHost) {
 
 TEST(Reach, HeedsWhatGlooAndNcclAreToldWhereItIsToldNothing) {
     const Reach gloo = choose_reach(host(), {.gloo_ifname = "mgmt0,eth0", .nccl_ifname = "eth0"});
-    EXPECT_EQ(gloo.addresses, (Addresses{"10.79.0.1", "10.78.0.1", "fd78::1"}));
+    EXPECT_EQ(gloo.addresses,
+              (Addresses{"10.79.0.1", "10.78.0.1", "fd78::1", "fe80::2%mgmt0", "fe80::1%eth0"}));
     EXPECT_EQ(gloo.chosen_by, "GLOO_SOCKET_IFNAME='mgmt0,eth0'");
     // Its names are whole ones.
     const Reach nccl = choose_reach(host(), {.gloo_ifname = "eth", .nccl_ifname = "^mgmt,docker,lo"});
-    EXPECT_EQ(nccl.addresses, (Addresses{"10.78.0.1", "fd78::1"}));
+    EXPECT_EQ(nccl.addresses, (Addresses{"10.78.0.1", "fd78::1", "fe80::1%eth0"}));
     EXPECT_EQ(nccl.chosen_by, "NCCL_SOCKET_IFNAME='^mgmt,docker,lo'");
     EXPECT_EQ(choose_reach(host(), {.ifname = "=mgmt0", .gloo_ifname = "eth0"}).addresses,
-              (Addresses{"10.79.0.1"}));
+              (Addresses{"10.79.0.1", "fe80::2%mgmt0"}));
 }
 
 TEST(Reach, GoesOnWithoutWhatGlooWasToldForOneMachine) {

@@ -212,7 +212,9 @@ def test_a_range_that_is_too_small(two_networks: Scene) -> None:
 def silenced(two_networks: Scene) -> Iterator[Scene]:
     """What host 1 would answer to host 0 on eth0 is lost: so a firewall looks that drops what comes in."""
     two_networks.ip(1, "route", "add", "blackhole", "10.78.0.1/32")
+    two_networks.sysctl(1, "ipv6.conf.eth0.disable_ipv6=1")  # also to its link-local address
     yield two_networks
+    two_networks.sysctl(1, "ipv6.conf.eth0.disable_ipv6=0")
     two_networks.ip(1, "route", "delete", "blackhole", "10.78.0.1/32")
 
 

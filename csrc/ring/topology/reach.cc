@@ -17,7 +17,7 @@ namespace {
 
 // Beyond it a caller that has to try them all would take too long: a host of containers may have hundreds.
 constexpr size_t kMostAddresses = 16;
-constexpr size_t kMostLinks = 4;  // on which a link-local address is looked for
+constexpr size_t kMostLinks = 4;  // whose link-local addresses are published, or on which one is looked for
 
 struct Candidate {
     Interface at;
@@ -123,20 +123,19 @@ Reach choose_reach(std::vector<Interface> all, const Wishes& wishes) {
         drop([&](const Candidate& one) { return !one.at.loopback; });
     else if (!wishes.one_machine)
         drop([&](const Candidate& one) { return one.at.loopback; });
-    const auto routed = [](const Candidate& one) { return !one.at.link_local && !one.at.loopback; };
-    if (std::any_of(candidates.begin(), candidates.end(), routed))
-        drop([&](const Candidate& one) { return one.at.link_local && !on_route(one); });
     const auto order = [&](const Candidate& one) {
-        return std::tuple(one.at.loopback, !one.at.carrier, one.position, !on_route(one), one.at.indirect,
-                          one.at.link_local, one.at.ipv6());
+        return std::tuple(one.at.loopback, one.at.link_local && !on_route(one), !one.at.carrier, one.position,
+                          !on_route(one), one.at.indirect, one.at.ipv6());
     };
     std::stable_sort(candidates.begin(), candidates.end(),
                      [&](const Candidate& a, const Candidate& b) { return order(a) < order(b); });
     Reach reach{.addresses = {}, .all = std::move(all), .chosen_by = std::move(chosen_by)};
     std::set<std::string> seen;
     bool inside = false;
+    size_t links = 0;
     for (const Candidate& one : candidates) {
         if (reach.addresses.size() == kMostAddresses) break;
+        if (one.at.link_local && ++links > kMostLinks) continue;
         // Who can reach one loopback address can reach them all.
         if (!seen.insert(one.at.address).second || (one.at.loopback && std::exchange(inside, true))) continue;
         reach.addresses.push_back(one.at.address);
@@ -176,7 +175,10 @@ std::vector<Way> ways_to(const Reach& reach, const std::string& address, bool sa
         }))
         return blocked("this host has that address too");
     const bool chosen = !reach.chosen_by.empty();
-    if (chosen && std::none_of(reach.addresses.begin(), reach.addresses.end(), of_family))
+    const auto of_its_kind = [&](const std::string& own) {
+        return of_family(own) && (is_link_local(address) || !is_link_local(own));
+    };
+    if (chosen && std::none_of(reach.addresses.begin(), reach.addresses.end(), of_its_kind))
         return blocked("this host has no " + family + " address on what " + reach.chosen_by + " chooses");
     const bool zoned = address.find('%') != std::string::npos;  // as one is that has worked
     if (of_family("::") && is_link_local(address) && !zoned) return ways_by_zone(reach, address);

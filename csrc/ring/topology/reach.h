@@ -30,9 +30,9 @@ struct Wishes {
 };
 
 // Best first: carrier before none, the user's order, the route to the store before others, bridges and
-// tunnels late, IPv4 before IPv6. Loopback is last, and there only where all ranks are on one machine; where
-// the store is reached by it too, nothing else is. Link-local addresses only where there are no better ones,
-// or the store is reached by one.
+// tunnels late, IPv4 before IPv6. After those come link-local addresses, unless the store is reached by one:
+// two hosts may have no other network in common. Loopback is last, and there only where all ranks are on one
+// machine; where the store is reached by it too, nothing else is.
 //
 // Throws ConfigError where TORCH_RING_IFNAME chooses nothing by which other hosts could be reached, Error
 // where there is nothing at all. GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME were not meant for this library:
