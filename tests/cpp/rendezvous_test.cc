@@ -205,6 +205,29 @@ TEST(Rendezvous, GroupsUnderOneNameAreAnErrorOnAllTheirRanks) {
     }
 }
 
+// Who has called in vain knows which way is closed, who waited for that rank meanwhile does not.
+TEST(Rendezvous, WhoOnlyWaitedForAnotherLeavesTheWordToIt) {
+    const TemporaryFolder folder;
+    std::vector<std::future<std::string>> ranks;
+    for (int rank = 0; rank < 2; ++rank)
+        ranks.push_back(std::async(std::launch::async, [&, rank]() -> std::string {
+            FileStore store(folder.path());
+            Rendezvous meeting(store, {.rank = rank, .size = 2}, seconds(20));
+            meeting.join({});
+            meeting.cards();
+            const auto error = rank == 0 ? std::make_exception_ptr(Bystander("rank 1 did not tell"))
+                                         : std::make_exception_ptr(TimeoutError("cannot reach rank 7"));
+            if (rank == 1) std::this_thread::sleep_for(milliseconds(100));
+            try {
+                meeting.give_up(error, "rank " + std::to_string(rank));
+                std::rethrow_exception(error);
+            } catch (const TimeoutError& said) {
+                return said.what();
+            }
+        }));
+    for (auto& rank : ranks) EXPECT_NE(rank.get().find("cannot reach rank 7"), std::string::npos);
+}
+
 TEST(Process, IsTheOneThatWasMeant) {
     EXPECT_FALSE(process_ended(::getpid(), process_identity()));
     EXPECT_FALSE(process_ended(::getpid(), ""));  // nobody knows

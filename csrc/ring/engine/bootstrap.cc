@@ -144,7 +144,7 @@ std::vector<std::vector<Endpoint>> addresses(Store& store, const Roster& roster,
         for (size_t r = 0; r < keys.size(); ++r)
             if (!store.has({keys[r]}))
                 missing += (missing.empty() ? "" : ", ") + std::to_string(roster.members[r].global_rank);
-        throw TimeoutError("these ranks have not published their addresses in time: " + missing);
+        throw Bystander("these ranks have not published their addresses in time: " + missing);
     }
     return all;
 }

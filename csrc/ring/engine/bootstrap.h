@@ -38,7 +38,7 @@ Roster exchange_cards(Rendezvous& meeting, const Config& settings, const std::st
 
 // The second round, only where ranks must connect over the network: where this rank can be called.
 void publish_addresses(Store& store, const Roster& roster, int rank, const std::vector<Endpoint>& endpoints);
-// Of all ranks, best first. Throws TimeoutError that names those which have not published theirs.
+// Of all ranks, best first. Throws Bystander that names those which have not published theirs.
 std::vector<std::vector<Endpoint>> addresses(Store& store, const Roster& roster, Deadline deadline);
 
 }  // namespace ring

@@ -50,7 +50,7 @@ class Connector {
                 return acceptor_->take(roster_.group, peer, layout_.rank(), purpose, stream, deadline_);
             });
         } catch (const TimeoutError& error) {
-            throw TimeoutError(layout_.describe(peer) + " has not connected in time: " + error.what());
+            throw Bystander(layout_.describe(peer) + " has not connected in time: " + error.what());
         }
     }
 
@@ -103,8 +103,8 @@ std::unique_ptr<Segment> share_memory(const Layout& layout, const Roster& roster
                                          names, std::to_string(roster.group), roster.barriers, deadline);
     } catch (const TimeoutError&) {
         if (layout.rank() == local.front()) throw;
-        throw TimeoutError(layout.describe(local.front()) +
-                           " has not passed on the shared memory of this host in time");
+        throw Bystander(layout.describe(local.front()) +
+                        " has not passed on the shared memory of this host in time");
     }
 }
 

@@ -134,7 +134,7 @@ std::string expect(Store& store, const std::string& key, const std::string& who,
     try {
         return store.get(key, deadline);
     } catch (const TimeoutError&) {
-        throw TimeoutError(who + " did not tell in time what it measured of the links between the hosts");
+        throw Bystander(who + " did not tell in time what it measured of the links between the hosts");
     }
 }
 

@@ -16,7 +16,7 @@ namespace {
 constexpr milliseconds kFirstLook{50};
 constexpr milliseconds kLook{500};
 constexpr milliseconds kLookPerRank{1};
-// How long a rank that lost a connection waits for the peer's own words, or for the names of those missing.
+// How long a rank that lost a connection, or waited in vain, waits for the words of who knows more.
 constexpr milliseconds kExplain{500};
 // How long cards that do not fit may be those of an older round, whose ranks have not come back yet.
 constexpr milliseconds kStale{30'000};
@@ -60,6 +60,8 @@ Card failure_card(const std::exception_ptr& error, const std::string& who) {
         card["missing"] = numbers(e.ranks());
     } catch (const Gone& e) {
         fill("gone", e.what());
+    } catch (const Bystander& e) {
+        fill("bystander", who + " could not join the group: " + e.what());
     } catch (const TimeoutError& e) {
         fill("timeout", who + " could not join the group: " + e.what());
     } catch (const PeerError& e) {
@@ -232,7 +234,7 @@ void Rendezvous::follow(const Card& failure) {
     const std::string kind = field(failure, "kind");
     const std::string text = field(failure, "failed");
     if (kind == "disagreement") throw Disagreement(text);
-    if (kind == "missing" || kind == "timeout") throw TimeoutError(text);
+    if (kind == "missing" || kind == "timeout" || kind == "bystander") throw TimeoutError(text);
     throw PeerError(text);
 }
 
@@ -244,8 +246,9 @@ void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who
     try {
         if (!joined_) {
             join(card);  // so that this round is over for this rank, too
-        } else if (card["kind"] == "peer") {
-            // A peer that could not go on has closed its connections before it could say so.
+        } else if (card["kind"] == "peer" || card["kind"] == "bystander") {
+            // A peer that could not go on has closed its connections before it could say so; and who called
+            // in vain comes to the end of its time as late as those who wait for it.
             first = words_of_another(kExplain);
         } else if (card["kind"] == "gone") {
             // One that has ended since has said it before.

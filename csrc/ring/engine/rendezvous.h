@@ -67,6 +67,13 @@ class Missing : public TimeoutError {
     std::vector<int> ranks_;
 };
 
+// This rank has waited in vain for one that may itself have waited for others, which then know better what is
+// wrong.
+class Bystander : public TimeoutError {
+  public:
+    using TimeoutError::TimeoutError;
+};
+
 // This round is over; the ranks meet in another one.
 class Superseded : public Error {
   public:
