@@ -102,7 +102,10 @@ class Case {
         text += "; from the moment (by rank):";
         for (const size_t from : from_) text += " " + std::to_string(from);
         return text + "; the second group comes before call " + std::to_string(second_from_) + " of " +
-               std::to_string(calls_.size());
+               std::to_string(calls_.size()) + "; at the end " +
+               (ending_ == Ending::kLeave  ? "all leave"
+                : ending_ == Ending::kExit ? "all exit"
+                                           : "rank 0 is killed");
     }
 
   private:
