@@ -18,20 +18,25 @@ NAMES = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
 class Scene(Place):
     """Each host is a namespace with a boot id and a host name of its own: another machine to its ranks.
 
-    It begins with loopback alone. `name` tells it from others that are there at the same time.
+    It begins with loopback alone. `name` tells it from others that are there at the same time. A switch is
+    one more, in which no rank runs.
     """
 
     address = "127.0.0.1"
 
-    def __init__(self, hosts: int, name: str) -> None:
+    def __init__(self, hosts: int, name: str, switch: bool = False) -> None:
         super().__init__()
         self.name = f"{name}-{os.getpid()}"
         self.hosts = hosts
+        self.switch = hosts  # its number, where there is one
         self._boots = tempfile.TemporaryDirectory(prefix="ring-boots-")
-        for host in range(hosts):
+        self._all = range(hosts + switch)
+        for host in self._all:
             self._boot_id(host).write_text(f"{uuid.uuid4()}\n")
             self._run("ip", "netns", "add", self.namespace(host))
             self.names(host)
+            # Whoever asks for the name behind an address is told at once that there is no server.
+            (Path("/etc/netns") / self.namespace(host) / "resolv.conf").write_text("")
             # Addresses are there at once, whoever else may have them.
             self.sysctl(host, "ipv6.conf.default.accept_dad=0", "ipv6.conf.default.dad_transmits=0")
             self.ip(host, "link", "set", "lo", "up")
@@ -49,6 +54,17 @@ class Scene(Place):
 
     def ip(self, host: int, *arguments: str) -> str:
         return self._run("ip", "-n", self.namespace(host), *arguments)
+
+    def batch(self, host: int, commands: list[str]) -> None:
+        """Several commands of ip at once, which is quicker."""
+        done = subprocess.run(
+            ["ip", "-n", self.namespace(host), "-batch", "-"],
+            input="\n".join(commands),
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        assert done.returncode == 0, f"{commands} failed: {done.stderr or done.stdout}"
 
     def execute(self, host: int, *command: str) -> str:
         return self._run("ip", "netns", "exec", self.namespace(host), *command)
@@ -101,7 +117,7 @@ class Scene(Place):
 
     def close(self) -> None:
         super().close()
-        for host in range(self.hosts):
+        for host in self._all:
             subprocess.run(["ip", "netns", "delete", self.namespace(host)], check=False, timeout=20)
             shutil.rmtree(Path("/etc/netns") / self.namespace(host), ignore_errors=True)
         self._boots.cleanup()

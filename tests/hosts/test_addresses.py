@@ -87,7 +87,7 @@ def plain(namespaces: None) -> Iterator[Scene]:
         yield scene
 
 
-@pytest.mark.parametrize("master", ["localhost", "127.0.0.1", "0.0.0.0", "::1", "node0"])
+@pytest.mark.parametrize("master", ["localhost", "node0"])
 def test_the_stores_host_calls_it_by_a_name_of_its_own(plain: Scene, master: str) -> None:
     """As Kubeflow's operators do; and Debian, where a host's own name is 127.0.1.1."""
     meet_in(plain, "2x1", [master, "10.78.0.1"])
@@ -97,7 +97,7 @@ def test_so_it_does_with_several_ranks_on_each_host(plain: Scene) -> None:
     meet_in(plain, "2x2", ["localhost", "node0"])
 
 
-@pytest.mark.parametrize("ifname", ["", "eth0", "e,d", "d,e", "^lo"])
+@pytest.mark.parametrize("ifname", ["", "d,e", "^lo"])
 def test_without_a_store_on_the_network(plain: Scene, ifname: str, tmp_path: Path) -> None:
     with Job(plain, "2x1", env={"TORCH_RING_IFNAME": ifname}) as job:
         started = time.monotonic()
