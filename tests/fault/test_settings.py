@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from harness import Job, init_group
 from harness.faults import error_of
+from harness.program import run_program
 
 
 def init_and_collect_warnings() -> list[str]:
@@ -44,3 +46,22 @@ def test_an_unknown_name(launch: Callable[..., Job]) -> None:
 def test_known_names_earn_no_warning(launch: Callable[..., Job]) -> None:
     for messages in launch("2x1", env={"TORCH_RING_LOG_LEVEL": "error"}).run(init_and_collect_warnings):
         assert not [each for each in messages if "TORCH_RING" in each]
+
+
+@pytest.mark.parametrize(
+    ("setting", "texts"),
+    [
+        ("TORCH_RING_STREAMS=1,4,1", ("rank 1 has TORCH_RING_STREAMS='4', rank 0 '1'",)),
+        ("TORCH_RING_LINK=fast,25,25", ("TORCH_RING_LINK", "fast")),
+    ],
+)
+def test_all_hear_of_it_where_the_store_ends_with_the_first_rank(
+    tmp_path: Path, setting: str, texts: tuple[str, ...]
+) -> None:
+    program = Path(__file__).with_name("own_store.py")
+    errors = run_program([str(program), setting], tmp_path).splitlines()
+    assert len(errors) == 3
+    for error in errors:
+        assert error.startswith(("RingConfigError", "RingPeerError")), error
+        for text in texts:
+            assert text in error

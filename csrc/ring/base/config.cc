@@ -281,11 +281,11 @@ void set_parameter(Config& config, const std::string& name, const std::string& v
     row.set(config, wanted);
 }
 
-std::string settings_alike(const Config& config) {
-    std::string text;
+std::map<std::string, std::string> settings_alike(const Config& config) {
+    std::map<std::string, std::string> values;
     for (const Row& row : table())
-        if (row.text.alike) text += (text.empty() ? "" : " ") + row.text.name + "='" + row.get(config) + "'";
-    return text;
+        if (row.text.alike) values[row.text.name] = row.get(config);
+    return values;
 }
 
 Config parse_config() {

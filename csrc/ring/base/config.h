@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -64,8 +65,8 @@ const std::vector<Parameter>& parameters();
 std::string get_parameter(const Config& config, const std::string& name);
 // Throws ConfigError that names the variable, the value and what is allowed. "" sets the default.
 void set_parameter(Config& config, const std::string& name, const std::string& value);
-// What the ranks of a group must agree on: "TORCH_RING_ALGORITHM=ring TORCH_RING_CHUNK_BYTES= ..."
-std::string settings_alike(const Config& config);
+// What the ranks of a group must agree on: values by variable.
+std::map<std::string, std::string> settings_alike(const Config& config);
 
 // The values of this process, parsed from the environment at the first call.
 // Throws ConfigError that names the variable, its value and what is allowed. Thread-safe.

@@ -81,8 +81,9 @@ Roster exchange_cards(Rendezvous& meeting, const Config& settings, const std::st
               {"lifeline", lifeline},
               {"user", std::to_string(::geteuid())},
               {"membarrier", membarrier_supported() ? "1" : "0"},
-              {"settings", settings_alike(settings)},
               {"secret", own_secret.empty() ? "shared" : hex(fingerprint(own_secret))}};
+    const auto alike = settings_alike(settings);
+    for (const auto& [name, value] : alike) mine[name] = one_line(value);
     if (party.rank == 0) {
         uint64_t group = 0;
         const Nonce random = random_nonce();
@@ -95,12 +96,13 @@ Roster exchange_cards(Rendezvous& meeting, const Config& settings, const std::st
     require_equal(party, cards, "protocol",
                   "the protocol of torch_ring: install the same version everywhere");
     require_equal(party, cards, "secret", "TORCH_RING_SECRET: set the same secret on every rank, or on none");
-    for (int r = 1; r < party.size; ++r)
-        if (cards[r].at("settings") != cards[0].at("settings"))
-            throw Disagreement(party.name(r) + " has " + cards[r].at("settings") + ", " + party.name(0) +
-                               " has " + cards[0].at("settings") + ": set them alike on every rank");
+    for (const auto& [name, _] : alike)
+        for (int r = 1; r < party.size; ++r)
+            if (cards[r].at(name) != cards[0].at(name))
+                throw Disagreement(party.name(r) + " has " + name + "='" + cards[r].at(name) + "', " +
+                                   party.name(0) + " '" + cards[0].at(name) +
+                                   "': set it alike on every rank");
     require_one_host(party, cards);
-
     require_one_user(party, cards);
 
     Roster roster;

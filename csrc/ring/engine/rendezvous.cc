@@ -18,6 +18,10 @@ constexpr milliseconds kLook{500};
 constexpr milliseconds kLookPerRank{1};
 // How long a rank that lost a connection, or waited in vain, waits for the words of who knows more.
 constexpr milliseconds kExplain{500};
+// How long the first rank stays until the others have heard why the group does not form, and how often it
+// looks.
+constexpr milliseconds kHeard{1000};
+constexpr milliseconds kHeardLook{5};
 // How long cards that do not fit may be those of an older round, whose ranks have not come back yet.
 constexpr milliseconds kStale{30'000};
 // How many missing ranks are named; each costs some round trips.
@@ -31,11 +35,6 @@ const std::string kFormed = "formed=1\n";
 std::string numbers(const std::vector<int>& ranks) {
     std::string text;
     for (const int rank : ranks) text += (text.empty() ? "" : ", ") + std::to_string(rank);
-    return text;
-}
-
-std::string one_line(std::string text) {
-    std::replace(text.begin(), text.end(), '\n', ' ');
     return text;
 }
 
@@ -75,6 +74,11 @@ Card failure_card(const std::exception_ptr& error, const std::string& who) {
 }
 
 }  // namespace
+
+std::string one_line(std::string text) {
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    return text;
+}
 
 std::string encode(const Card& card) {
     std::string text;
@@ -231,6 +235,7 @@ void Rendezvous::follow(const Card& failure) {
                  (++named > kNamed && std::stoi(rank) < party_.rank);  // they did not look further
     if (missed || newest() > round_) leave();
     told_ = true;
+    take_leave();
     const std::string kind = field(failure, "kind");
     const std::string text = field(failure, "failed");
     if (kind == "disagreement") throw Disagreement(text);
@@ -263,6 +268,21 @@ void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who
     }
     told_ = true;
     if (first) follow(decode_card(*first));
+    take_leave();
+}
+
+// The store of most jobs lives in the process of rank 0, and ends with it.
+void Rendezvous::take_leave() {
+    try {
+        std::vector<std::string> all;
+        for (int r = 0; r < party_.size; ++r) all.push_back(keys() + "heard/" + std::to_string(r));
+        store_.set(all[static_cast<size_t>(party_.rank)], "1");
+        if (party_.rank != 0 || !party_.global_ranks.empty()) return;
+        const Deadline patience = Deadline::after(kHeard);
+        while (!store_.has(all) && !patience.passed()) std::this_thread::sleep_for(kHeardLook);
+    } catch (const std::exception&) {
+        // The store is out of reach: nobody can hear anything.
+    }
 }
 
 std::optional<std::string> Rendezvous::words_of_another(milliseconds patience) {

@@ -6,6 +6,7 @@
 //   ring/round           the newest round that somebody had to go on to; none: 0
 //   ring/<n>/card/<r>    what rank r says of itself in round n; set once
 //   ring/<n>/failed      who could not go on in round n, and why; or that a rank has formed the group
+//   ring/<n>/heard/<r>   rank r knows why round n has failed
 //
 // A rank joins the first round in which its card is missing, from the newest on. That is a fresh one whether
 // the rounds before it have formed a group, ended by an error, or were left by processes that were killed;
@@ -28,6 +29,7 @@ namespace ring {
 
 // Lines of "field=value"; values are one line each.
 using Card = std::map<std::string, std::string>;
+std::string one_line(std::string text);
 std::string encode(const Card& card);
 Card decode_card(const std::string& text);
 
@@ -118,6 +120,7 @@ class Rendezvous : public Lookout {
     uint64_t go_on();   // to a round after this one; returns the newest
     [[noreturn]] void leave();
     [[noreturn]] void follow(const Card& failure);
+    void take_leave();
     void check_alike(const std::vector<Card>& cards);
     std::optional<std::string> words_of_another(milliseconds patience);  // who could not go on
     [[noreturn]] void throw_missing();
