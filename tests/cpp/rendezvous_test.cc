@@ -131,6 +131,24 @@ TEST(Rendezvous, AllLearnWhyOneCannotStart) {
     for (auto& rank : again) EXPECT_EQ(rank.get().back(), "");
 }
 
+// As Python's KeyboardInterrupt has none.
+TEST(Rendezvous, AllLearnOfAnErrorWithoutWords) {
+    const TemporaryFolder folder;
+    FileStore store(folder.path());
+    Rendezvous gone(store, {.rank = 1, .size = 2}, seconds(20));
+    gone.join({});
+    gone.give_up(std::make_exception_ptr(std::runtime_error("")), "rank 1");
+    Rendezvous meeting(store, {.rank = 0, .size = 2}, seconds(20));
+    meeting.join({});
+    const Deadline deadline(Clock::now() + seconds(10), &meeting);
+    try {
+        while (!deadline.passed()) std::this_thread::sleep_for(milliseconds(1));
+        ADD_FAILURE() << "was not told";
+    } catch (const PeerError& error) {
+        EXPECT_STREQ(error.what(), "rank 1 could not join the group: it was interrupted");
+    }
+}
+
 TEST(Rendezvous, AllLearnThatOneHasDied) {
     const TemporaryFolder folder;
     // A process that has come as rank 1, and is no more.

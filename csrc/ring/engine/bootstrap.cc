@@ -63,7 +63,13 @@ void require_one_user(const Party& party, const std::vector<Card>& cards) {
 }  // namespace
 
 std::string describe_self(const Party& party) {
-    return party.name(party.rank) + " (host " + machine_name() + ", pid " + std::to_string(::getpid()) + ")";
+    std::string host = machine_name();
+    try {
+        host = host_name();
+    } catch (const ConfigError&) {
+        // A wrong setting may be what this rank is about to tell of.
+    }
+    return party.name(party.rank) + " (host " + host + ", pid " + std::to_string(::getpid()) + ")";
 }
 
 Roster exchange_cards(Rendezvous& meeting, const Config& settings, const std::string& host_id,

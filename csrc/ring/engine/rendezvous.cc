@@ -32,6 +32,8 @@ constexpr milliseconds kBackOff{5};
 // Stands in the place of a failure once a rank has formed the group, so that the ranks decide alike.
 const std::string kFormed = "formed=1\n";
 
+const std::string kInterrupted = "it was interrupted";
+
 std::string numbers(const std::vector<int>& ranks) {
     std::string text;
     for (const int rank : ranks) text += (text.empty() ? "" : ", ") + std::to_string(rank);
@@ -66,9 +68,11 @@ Card failure_card(const std::exception_ptr& error, const std::string& who) {
     } catch (const PeerError& e) {
         fill("peer", who + " could not join the group: " + e.what());
     } catch (const std::exception& e) {
-        fill("own", who + " could not join the group: " + e.what());
+        // Python's exceptions need not say anything.
+        const std::string why = e.what();
+        fill("own", who + " could not join the group: " + (why.empty() ? kInterrupted : why));
     } catch (...) {
-        fill("own", who + " could not join the group: it was interrupted");
+        fill("own", who + " could not join the group: " + kInterrupted);
     }
     return card;
 }
