@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -101,8 +102,9 @@ def divide_until_alone() -> None:
     """Groups of one have one name: each half of the ranks counts its own."""
     size = dist.get_world_size()
     everyone = list(range(size))
-    half, halves = dist.new_subgroups_by_enumeration([everyone[::2], everyone[1::2]])
-    alone, parts = dist.new_subgroups(group_size=1, group=half)
+    untyped: Any = dist
+    half, halves = untyped.new_subgroups_by_enumeration([everyone[::2], everyone[1::2]])
+    alone, parts = untyped.new_subgroups(group_size=1, group=half)
     assert len(parts) == size // 2 and alone.size() == 1
     check_sum(alone, [dist.get_rank()])
     check_sum(half, everyone[dist.get_rank() % 2 :: 2])
