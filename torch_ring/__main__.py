@@ -38,10 +38,11 @@ def as_text(parameters: list[Parameter]) -> str:
     paragraphs = []
     for parameter in parameters:
         unit = f" {parameter.unit}" if parameter.unit else ""
+        default = f"{parameter.default}{unit}" if parameter.default else "unset"
         alike = ". The same on every rank" if parameter.alike else ""
         paragraphs.append(
             f"{parameter.name}\n    {parameter.meaning}{alike}\n"
-            f"    allowed: {parameter.allowed}; default: {parameter.default or 'unset'}{unit}"
+            f"    allowed: {parameter.allowed}; default: {default}"
         )
     return "\n".join(paragraphs) + "\n"
 

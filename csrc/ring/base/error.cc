@@ -2,6 +2,7 @@
 #include "ring/base/error.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -15,8 +16,9 @@ std::string describe_errno(int code) {
     if (code == EMFILE) {
         rlimit limit{};
         (void)::getrlimit(RLIMIT_NOFILE, &limit);
-        text += "; this process is out of descriptors: RLIMIT_NOFILE is " + std::to_string(limit.rlim_cur) +
-                ", raise it (ulimit -n)";
+        // Other ranks may read it.
+        text += "; process " + std::to_string(::getpid()) + " is out of descriptors: RLIMIT_NOFILE is " +
+                std::to_string(limit.rlim_cur) + ", raise it (ulimit -n)";
     } else if (code == ENFILE) {
         text += "; this machine is out of descriptors: raise fs.file-max";
     }
