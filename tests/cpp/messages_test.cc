@@ -180,12 +180,44 @@ TEST_P(Messages, SmallOneNeedsNobodyElse) {
     });
 }
 
+class LeftAlone : public Messages {};
+
+// When all others have left, nobody sends what a rank would take from any; what was sent before is received.
+TEST_P(LeftAlone, WhoReceivesFromAnyoneIsToldSoon) {
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        if (me == 1) {
+            std::vector<int32_t> data = tokens(1, 0, 100);
+            group.wait(group.post(message(Collective::kSend, data, 0, 1)));
+        }
+        if (me != 0) return;
+        std::vector<int32_t> got(100);
+        group.wait(group.post(message(Collective::kRecv, got, kAnySource, 1)));
+        ASSERT_EQ(got, tokens(1, 0, 100));
+        const auto start = Clock::now();
+        try {
+            group.wait(group.post(message(Collective::kRecv, got, kAnySource, 1)));
+            ADD_FAILURE() << "nobody sent it";
+        } catch (const PeerError& error) {
+            EXPECT_NE(std::string(error.what()).find("left the group"), std::string::npos) << error.what();
+        }
+        EXPECT_LT(Clock::now() - start, std::chrono::seconds(5)) << "long before its deadline";
+    });
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Layouts, Messages,
     ::testing::Combine(::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{1, 1, 1, 1}, Hosts{2, 2},
                                          Hosts{2, 1}, Hosts{1, 2}, Hosts{3, 1, 2}, Hosts{2, 2, 2}),
                        ::testing::Values(Way{"by_default"}, Way{"flat", Algorithm::kRing})),
     name_of_case<Way>);
+
+// Where each has a connection to all others: who has none may never hear that the last one has left.
+INSTANTIATE_TEST_SUITE_P(Layouts, LeftAlone,
+                         ::testing::Combine(::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1},
+                                                              Hosts{1, 1, 1}),
+                                            ::testing::Values(Way{"by_default"})),
+                         name_of_case<Way>);
 
 INSTANTIATE_TEST_SUITE_P(
     Copies, Messages,

@@ -183,6 +183,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     bool advance_calls();
     void check_message_deadlines();
     void check_message_peers();
+    Clock::time_point alone_since() const;
     Clock::time_point next_message_event() const;
 
     void flood();  // what has failed since the last time, to the neighbours on other hosts

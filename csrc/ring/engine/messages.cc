@@ -163,10 +163,30 @@ void Communicator::check_message_peers() {
         if (const auto since = progress_.departed_since(rank);
             since != Clock::time_point::max() && Clock::now() >= since + kExplain)
             fail({FailureKind::kPeer, layout_.describe(rank) + " left the group", 0});
+    if (Clock::now() < alone_since()) return;
+    std::string others;
+    for (int rank = 0; rank < layout_.size(); ++rank)
+        if (rank != layout_.rank()) others += (others.empty() ? "" : ", ") + layout_.describe(rank);
+    fail({FailureKind::kPeer, others + " left the group", 0});
+}
+
+// When a receive from any source that waits was, or will be, in vain, for all others have left.
+Clock::time_point Communicator::alone_since() const {
+    if (!mailbox_.awaits_any()) return Clock::time_point::max();
+    Clock::time_point at{};
+    for (int rank = 0; rank < layout_.size(); ++rank) {
+        if (rank == layout_.rank()) continue;
+        const auto finished = mailbox_.finished(rank);
+        if (finished == true) continue;
+        const auto since = progress_.departed_since(rank);
+        if (finished || since == Clock::time_point::max()) return Clock::time_point::max();
+        at = std::max(at, since + kExplain);
+    }
+    return at;
 }
 
 Clock::time_point Communicator::next_message_event() const {
-    auto at = Clock::time_point::max();
+    auto at = alone_since();
     for (const int rank : mailbox_.unconnected())
         if (const auto since = progress_.departed_since(rank); since != Clock::time_point::max())
             at = std::min(at, since + kExplain);

@@ -312,6 +312,20 @@ std::vector<int> Mailbox::unconnected() const {
     return ranks;
 }
 
+bool Mailbox::awaits_any() const {
+    return std::any_of(unfinished_.begin(), unfinished_.end(), [](const TransferPtr& transfer) {
+        return transfer->receives && !transfer->done && transfer->peer == kAnySource;
+    });
+}
+
+std::optional<bool> Mailbox::finished(int rank) const {
+    const Peer& peer = peers_[rank];
+    const MessageLink* const link = peer.local ? peer.out.get() : peer.in.get();
+    if (link == nullptr) return std::nullopt;
+    if (!link->closed_to_receive()) return false;
+    return peer.local || link->said_goodbye() ? std::optional(true) : std::nullopt;
+}
+
 std::optional<uint64_t> Mailbox::needs(int rank) const {
     std::optional<uint64_t> lowest;
     for (const TransferPtr& transfer : unfinished_)

@@ -79,6 +79,11 @@ class Mailbox : public MessageSorter {
     std::optional<int64_t> unreceived(int from, bool asks) const;
     // The ranks that a transfer needs, but to whom there is no connection (yet).
     std::vector<int> unconnected() const;
+    // A receive from any source waits.
+    bool awaits_any() const;
+    // Whether this rank has left, and all that it had sent has been received; nothing where no connection
+    // tells.
+    std::optional<bool> finished(int rank) const;
     // The operation of a transfer that needs this rank, 0 for the user's own: the lowest one. A receive from
     // any source needs every rank.
     std::optional<uint64_t> needs(int rank) const;
