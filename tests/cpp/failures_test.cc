@@ -90,6 +90,27 @@ TEST_P(Spreading, ALaterFailureThatEndsMoreReachesEveryRank) {
     });
 }
 
+// What ends operations from 2 on leaves one waiting in operation 1 for another that calls it only afterwards,
+// which is refused.
+TEST_P(Spreading, ARefusedCallEndsItForThoseWhoWaitInIt) {
+    const int last = ranks_of(GetParam()) - 1;
+    std::atomic<int> arrived{0};
+    run_group(GetParam(), [&](Communicator& group) {
+        const int me = group.layout().rank();
+        std::vector<float> data(100);
+        const auto start = Clock::now();
+        std::shared_ptr<Operation> first;
+        if (me != last) first = group.post(all_reduce_of(data, DType::kFloat32));
+        if (me == 0) group.fail({FailureKind::kPeer, "a later failure", 2});
+        ASSERT_TRUE(eventually([&] { return group.failure().has_value(); }));
+        if (me == last) first = group.post(all_reduce_of(data, DType::kFloat32));
+        EXPECT_THROW(look_on(first), PeerError);
+        EXPECT_LT(Clock::now() - start, std::chrono::seconds(5)) << "long before its deadline";
+        ++arrived;
+        ASSERT_TRUE(eventually([&] { return arrived.load() == last + 1; }));
+    });
+}
+
 INSTANTIATE_TEST_SUITE_P(Layouts, Spreading,
                          ::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{1, 1, 1}, Hosts{2, 2},
                                            Hosts{1, 1, 1, 1, 1}),

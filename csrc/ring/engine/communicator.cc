@@ -242,6 +242,7 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
     const bool message = kind == Collective::kSend || kind == Collective::kRecv;
     std::shared_ptr<Operation> operation;
     std::exception_ptr refused;
+    std::optional<Failure> reaches_back;
     {
         const std::lock_guard lock(queue_mutex_);
         operation = std::make_shared<Operation>(std::move(arguments), last_tick(), timeout.value_or(timeout_),
@@ -257,6 +258,9 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
                 Failure{FailureKind::kAborted, "the group was shut down"}.exception(describe(*operation));
         } else if (const Failure* failure = failures_.of(operation->number)) {
             refused = failure->exception(describe(*operation));
+            // Others may wait in it for this rank, and need not fail of what has failed so far.
+            if (!message && operation->number < failures_.from())
+                reaches_back = Failure{failure->kind, failure->text, operation->number};
         } else {
             if (!operation->small) large_.fetch_add(1, std::memory_order_relaxed);  // only a hint
             if (message) {
@@ -269,6 +273,7 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
             unfinished_.fetch_add(1, std::memory_order_release);  // pairs with has_work()
         }
     }
+    if (reaches_back) fail(std::move(*reaches_back));
     if (refused) {
         operation->finish(refused);
         if (operation->on_done) std::exchange(operation->on_done, nullptr)(refused);
