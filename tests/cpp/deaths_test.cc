@@ -131,6 +131,39 @@ TEST_P(Deaths, AreNoticedInTheMidst) {
     EXPECT_EQ(codes, expected);
 }
 
+// Rank 1 has no connection to the last rank, which ends on the other host; rank 0 has, and waits for nothing.
+TEST(DeathsElsewhere, AreHeardOfFromTheRanksOfTheOwnHost) {
+    for (const bool leaves : {false, true}) {
+        const auto codes = run_processes({2, 1}, [&](Communicator& group) {
+            const int rank = group.layout().rank();
+            if (rank == 2 && leaves) group.shutdown();
+            if (rank == 2) return kFine;
+            if (rank == 0) {
+                std::this_thread::sleep_for(milliseconds(2500));
+                return kFine;
+            }
+            std::vector<float> data(1000);
+            Arguments message{.signature = signature(Collective::kRecv, DType::kFloat32, data.size()),
+                              .output = data.data(),
+                              .inputs = {},
+                              .outputs = {}};
+            message.signature.root = 2;
+            if (!leaves) return check_death([&] { run(group, message); }, 2);
+            try {
+                run(group, message);
+            } catch (const PeerError& error) {
+                const std::string text = error.what();
+                return text.find("rank 2 (host") != std::string::npos &&
+                               text.find("left the group") != std::string::npos
+                           ? kFine
+                           : kWrong;
+            }
+            return kWrong;
+        });
+        EXPECT_EQ(codes, std::vector<int>(3, kFine)) << (leaves ? "left" : "died");
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Layouts, Deaths,
                          ::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{2, 2}, Hosts{1, 1, 1},
                                            Hosts{1, 1, 1, 1}, Hosts{2, 1}),

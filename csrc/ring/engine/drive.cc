@@ -28,6 +28,8 @@ constexpr milliseconds kBeatAfter{1000};
 constexpr milliseconds kFollow{1};
 // How often a rank looks whose doorbell may not be rung; see Segment::hard_of_hearing().
 constexpr milliseconds kListenAgain{1};
+// What is known of a rank whose death this rank has not seen itself.
+const char* const kLost = "other ranks have lost it";
 // How long the progress thread stays with a group that is at work, before it looks at the others.
 constexpr milliseconds kTurn{1};
 // After so many, each of which moves some chunks at most, whoever drives looks up.
@@ -426,6 +428,12 @@ void Communicator::check_deadline() {
     explain_suspect();
     const auto now = Clock::now();
     progress_.share(connections_.controls, now);  // what was heard, also by one that waits for nothing
+    if (connections_.segment != nullptr && connections_.segment->anyone_departed())
+        for (const int rank : layout_.host_ranks())
+            if (rank != layout_.rank() && connections_.segment->departed(layout_.local_index(rank)))
+                progress_.depart(rank);
+    for (const int rank : progress_.hear_host())
+        if (!layout_.same_host(rank, layout_.rank())) note_death(rank, kLost);
     check_message_deadlines();
     check_message_peers();
     check_deaths();
@@ -487,16 +495,10 @@ void Communicator::explain_suspect() {
     const bool left = std::any_of(
         connections_.controls.begin(), connections_.controls.end(),
         [&](const auto& control) { return control->peer() == suspect_->rank && control->said_goodbye(); });
-    if (left) {
-        // It had ended what came before, and so had this rank.
-        fail({FailureKind::kPeer, who + " left the group", busy() ? oldest().operation->number : 0});
-    } else if (Clock::now() >= suspect_->until) {
-        // All that it sent has been received meanwhile; the rest is of interest to who needs more.
-        if (const auto from = needs(suspect_->rank))
-            fail({FailureKind::kPeer, who + " is gone: " + suspect_->why, *from});
-    } else {
-        return;
-    }
+    if (!left && Clock::now() < suspect_->until) return;
+    // All that it sent has been received meanwhile; the rest is of interest to who needs more.
+    if (const auto from = needs(suspect_->rank))
+        fail({FailureKind::kPeer, who + (left ? " left the group" : " is gone: " + suspect_->why), *from});
     suspect_.reset();  // told once: telling rings the doorbell, which leads here again
 }
 
@@ -530,7 +532,7 @@ bool Communicator::heed(const Control::Message& message) {
     const auto progress = decode_progress(message.payload);
     return progress && std::all_of(progress->begin(), progress->end(), [this](const CallProgress& one) {
                if (!progress_.merge(one)) return false;
-               if (one.departed == CallProgress::kDied) note_death(one.rank, "other ranks have lost it");
+               if (one.departed == CallProgress::kDied) note_death(one.rank, kLost);
                return true;
            });
 }
@@ -578,7 +580,7 @@ bool Communicator::nothing_to_wait_for() const {
     const uint64_t fails_from = fails_from_.load(std::memory_order_acquire);  // pairs with fail()
     if (fails_from != kNone && next_number() >= fails_from) return under_way();
     if (connections_.segment != nullptr && connections_.segment->fails_from() < fails_from) return true;
-    if (mailbox_.ready()) return true;
+    if (mailbox_.ready() || progress_.host_has_news()) return true;
     // What another thread of this process has posted meanwhile; for their order see post(). Acquire: pairs
     // with the watcher of open_mailbox().
     if (message_posts_.load(std::memory_order_seq_cst) > 0 || can_start() ||

@@ -25,8 +25,8 @@ struct CallProgress {
     uint64_t waits_in;   // the operation that it waited in when it last said so; 0 if it never did
     Signature called;    // as that operation
     uint64_t departed;   // kLeft: in good order
-    static constexpr uint64_t kLeft = 1;
-    static constexpr uint64_t kDied = 2;
+    static constexpr uint32_t kLeft = 1;
+    static constexpr uint32_t kDied = 2;
 };
 static_assert(sizeof(CallProgress) == 56);
 

@@ -85,12 +85,30 @@ void ProgressTable::depart(int rank) {
     if (departed_[rank] != Clock::time_point::max()) return;
     departed_[rank] = Clock::now();
     news_ = true;
+    if (segment_ != nullptr) segment_->tell_end(rank, CallProgress::kLeft);
 }
 
 void ProgressTable::die(int rank) {
     if (died_[rank]) return;
     died_[rank] = true;
     news_ = true;
+    if (segment_ != nullptr) segment_->tell_end(rank, CallProgress::kDied);
+}
+
+bool ProgressTable::host_has_news() const {
+    return segment_ != nullptr && segment_->ends_told() != ends_heard_;
+}
+
+std::vector<int> ProgressTable::hear_host() {
+    std::vector<int> died;
+    if (!host_has_news()) return died;
+    ends_heard_ = segment_->ends_told();
+    for (int rank = 0; rank < static_cast<int>(sent_.size()); ++rank) {
+        const uint32_t how = rank == rank_ ? 0 : entry(rank).ended.load(std::memory_order_relaxed);
+        if (how == CallProgress::kLeft) depart(rank);
+        if (how == CallProgress::kDied) died.push_back(rank);
+    }
+    return died;
 }
 
 bool ProgressTable::merge(const CallProgress& heard) {

@@ -43,10 +43,15 @@ class ProgressTable {
     // heard since the last time is looked at.
     template <typename Ended>
     std::optional<DifferentCalls> mismatch(Ended ended);
-    // A rank of another host left in good order.
+    // A rank left in good order.
     void depart(int rank);
     // A rank died, or is said to have.
     void die(int rank);
+    // Whether a rank of this host has told of the end of one, which hear_host() has not taken yet.
+    bool host_has_news() const;
+    // Takes over what the ranks of this host have told of others' ends: not each of them has a connection to
+    // all hosts. Those that died, new or not.
+    std::vector<int> hear_host();
     // When this rank learned that it left; the end of time if it did not.
     Clock::time_point departed_since(int rank) const { return departed_[rank]; }
     Clock::time_point next_beat() const { return next_beat_; }
@@ -101,6 +106,7 @@ class ProgressTable {
     std::vector<Clock::time_point> departed_;
     std::vector<bool> died_;
     std::vector<Seen> seen_;
+    uint32_t ends_heard_ = 0;
     Clock::time_point next_beat_{};
     Clock::time_point may_share_{};
     bool news_ = false;   // something grew since share() sent it

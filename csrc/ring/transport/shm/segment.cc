@@ -53,6 +53,7 @@ struct Segment::Board {
     alignas(kLine) std::atomic<uint64_t> reach;
     Notice notices[kFailures];
     alignas(kLine) std::atomic<uint32_t> departures;
+    std::atomic<uint32_t> ends;
 };
 
 struct Segment::RankBlock {
@@ -285,6 +286,16 @@ Segment::Progress& Segment::progress(int rank) const {
     return *reinterpret_cast<Progress*>(mapping_.data() + progress_at_ + rank * kLine);
 }
 
+void Segment::tell_end(int rank, uint32_t how) {
+    progress(rank).ended.store(how, std::memory_order_relaxed);
+    board().ends.fetch_add(1, std::memory_order_release);  // whoever sees it finds who it was
+    wake_all();
+}
+
+uint32_t Segment::ends_told() const {
+    return board().ends.load(std::memory_order_acquire);  // pairs with tell_end()
+}
+
 MemoryTicket Segment::ticket(int local) const {
     return block(local).ticket;
 }
@@ -304,7 +315,9 @@ void Segment::depart() {
     // Release: everything this rank published comes before its departure.
     block(local_rank_).departed.store(1, std::memory_order_release);
     board().departures.fetch_add(1, std::memory_order_release);
-    wake_all();
+    // Also those that wait for nothing: they tell other hosts.
+    for (int l = 0; l < local_size(); ++l)
+        if (l != local_rank_) doorbell_.ring(names_[l]);
 }
 
 bool Segment::departed(int local) const {

@@ -120,12 +120,16 @@ class Segment {
         std::atomic<uint64_t> operation;
         std::atomic<uint64_t> beats;
         std::atomic<int32_t> waits_for;
+        std::atomic<uint32_t> ended;  // see CallProgress::departed
         // What the rank waits in, and called there. Only it writes them; odd: it is about to.
         std::atomic<uint64_t> version;
         std::atomic<uint64_t> waits_in;
         std::array<std::atomic<uint64_t>, 2> called;
     };
     Progress& progress(int rank) const;
+    // Tells the ranks of this host how a rank of the group has ended.
+    void tell_end(int rank, uint32_t how);
+    uint32_t ends_told() const;  // how many there are so far, some perhaps more than once
     // This rank left the group in good order.
     void depart();
     bool departed(int local) const;
