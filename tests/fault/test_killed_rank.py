@@ -102,3 +102,34 @@ def test_the_type_survives_autograd_and_futures(launch: Callable[..., Job], layo
     check_all_raise(job, pending.wait(WITHIN + 5), survivors, "RingPeerError", {1})
     again = job.submit(wait_for_future, ranks=survivors).wait(WITHIN + 5)
     check_all_raise(job, again, survivors, "RingPeerError", {1})
+
+
+_second: dist.ProcessGroup | None = None
+
+
+def make_second_group() -> None:
+    global _second
+    _second = dist.new_group()
+    dist.all_reduce(torch.ones(10), group=_second)
+
+
+def leave_after_an_error() -> None:
+    """As a script ends that catches the error of one group and destroys all."""
+    try:
+        dist.all_reduce(torch.ones(10))
+    except dist.DistBackendError:
+        dist.destroy_process_group()
+
+
+def reduce_in_second_group() -> None:
+    dist.reduce(torch.ones(10), dst=1, group=_second)
+
+
+def test_who_is_left_alone_hears_who_died_first(launch: Callable[..., Job]) -> None:
+    job = launch("3x1").init()
+    job.run(make_second_group)
+    waiting = job.submit(reduce_in_second_group, ranks={1})
+    time.sleep(0.3)
+    job.kill(2)
+    job.submit(leave_after_an_error, ranks={0}).wait(WITHIN + 5)
+    check_all_raise(job, waiting.wait(WITHIN + 5), {1}, "RingPeerError", {2})

@@ -201,6 +201,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // Deaths (deaths.cc).
     void note_death(int rank, const std::string& why);
     void check_deaths();
+    std::string describe_leaving(int rank) const;
     std::optional<uint64_t> needs(int rank) const;
     Clock::time_point next_verdict() const;
     void sleep(Clock::time_point until);

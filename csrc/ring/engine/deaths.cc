@@ -78,6 +78,13 @@ std::optional<std::string> Communicator::ended(int global_rank) const {
     return std::nullopt;
 }
 
+// Who leaves may do so because another one has died.
+std::string Communicator::describe_leaving(int rank) const {
+    std::string text = layout_.describe(rank) + " left the group";
+    for (const auto& [dead, death] : deaths_) text += ", after " + layout_.describe(dead) + " had died";
+    return text;
+}
+
 // The first operation that waits for something of this rank; 0 for a message.
 std::optional<uint64_t> Communicator::needs(int rank) const {
     uint64_t from = mailbox_.needs(rank).value_or(kNone);

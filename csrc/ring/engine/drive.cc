@@ -455,40 +455,6 @@ void Communicator::check_deadline() {
     fail({FailureKind::kTimeout, describe_timeout(operation) + ": " + why, 0});
 }
 
-void Communicator::check_mismatch() {
-    if (const auto calls = progress_.mismatch([this](uint64_t number) { return mailbox_.ended(number); }))
-        fail(mismatch(*calls));
-}
-
-Failure Communicator::mismatch(const DifferentCalls& calls) const {
-    const DifferentCalls named = calls.renamed(
-        [this](int rank) { return rank >= 0 && rank < layout_.size() ? layout_.global_rank(rank) : rank; });
-    return {FailureKind::kMismatch, named.what(), named.operation()};
-}
-
-Failure Communicator::mismatch(const DifferentPast& past) {
-    try {
-        // A message of that earlier operation may be here, or in the kernel, and says more.
-        handle_events(0);
-        mailbox_.progress();
-    } catch (const DifferentCalls& calls) {
-        return mismatch(calls);
-    } catch (...) {
-        return Failure::of(std::current_exception());
-    }
-    const std::string me = layout_.name(layout_.rank());
-    const auto described = [this](Signature called) {
-        if (called.names_rank()) called.root = layout_.global_rank(called.root);
-        return ring::describe(called);
-    };
-    std::string text = layout_.name(past.peer()) + " and " + me + " called different things before " +
-                       described(past.called()) + ", operation " + std::to_string(past.operation());
-    if (const auto last = mailbox_.ended(past.operation() - 1))
-        text += "; the last that ended on " + me + " was " + described(*last);
-    return {FailureKind::kMismatch, text + ". Every rank must call the same, in the same order",
-            past.operation()};
-}
-
 void Communicator::explain_suspect() {
     if (!suspect_) return;
     const std::string who = layout_.describe(suspect_->rank);
@@ -498,7 +464,8 @@ void Communicator::explain_suspect() {
     if (!left && Clock::now() < suspect_->until) return;
     // All that it sent has been received meanwhile; the rest is of interest to who needs more.
     if (const auto from = needs(suspect_->rank))
-        fail({FailureKind::kPeer, who + (left ? " left the group" : " is gone: " + suspect_->why), *from});
+        fail({FailureKind::kPeer,
+              left ? describe_leaving(suspect_->rank) : who + " is gone: " + suspect_->why, *from});
     suspect_.reset();  // told once: telling rings the doorbell, which leads here again
 }
 
@@ -511,8 +478,7 @@ void Communicator::check_departures() {
             if (local[l] != rank || !segment->departed(static_cast<int>(l)) || oldest().strand->ready())
                 continue;
             if (seen_leaving_ == rank) {
-                fail({FailureKind::kPeer, layout_.describe(rank) + " left the group",
-                      oldest().operation->number});
+                fail({FailureKind::kPeer, describe_leaving(rank), oldest().operation->number});
             } else {
                 // What it sent before it left may still lie in a channel: it leads here again, after a step.
                 seen_leaving_ = rank;

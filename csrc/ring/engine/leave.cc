@@ -54,6 +54,7 @@ Communicator::Lock Communicator::say_goodbye() {
     engine_.remove(this);
     doorbell_->ring(doorbell_->name());
     Lock lock(drive_mutex_);
+    read_controls();  // a death that made the user leave has been told in another group, perhaps
     flood();
     check_deaths();
     abandon_all();

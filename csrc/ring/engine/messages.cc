@@ -43,8 +43,7 @@ bool Communicator::progress_messages() {
     moved = mailbox_.progress() || moved;
     if (!messages_.empty()) moved = finish_messages() || moved;
     if (const auto lost = mailbox_.lost()) {
-        const std::string who = layout_.describe(lost->rank);
-        if (lost->left) throw PeerError(who + " left the group");
+        if (lost->left) throw PeerError(describe_leaving(lost->rank));
         if (const auto dead = deaths_.find(lost->rank); dead != deaths_.end()) {
             dead->second.drained = true;
         } else if (!suspect_) {
@@ -162,7 +161,7 @@ void Communicator::check_message_peers() {
     for (const int rank : mailbox_.unconnected())
         if (const auto since = progress_.departed_since(rank);
             since != Clock::time_point::max() && Clock::now() >= since + kExplain)
-            fail({FailureKind::kPeer, layout_.describe(rank) + " left the group", 0});
+            fail({FailureKind::kPeer, describe_leaving(rank), 0});
     if (Clock::now() < alone_since()) return;
     std::string others;
     for (int rank = 0; rank < layout_.size(); ++rank)

@@ -1,0 +1,41 @@
+// What is said of ranks that called different things, with the numbers that the user knows them by. See
+// communicator.h.
+#include "ring/engine/communicator.h"
+
+namespace ring {
+
+void Communicator::check_mismatch() {
+    if (const auto calls = progress_.mismatch([this](uint64_t number) { return mailbox_.ended(number); }))
+        fail(mismatch(*calls));
+}
+
+Failure Communicator::mismatch(const DifferentCalls& calls) const {
+    const DifferentCalls named = calls.renamed(
+        [this](int rank) { return rank >= 0 && rank < layout_.size() ? layout_.global_rank(rank) : rank; });
+    return {FailureKind::kMismatch, named.what(), named.operation()};
+}
+
+Failure Communicator::mismatch(const DifferentPast& past) {
+    try {
+        // A message of that earlier operation may be here, or in the kernel, and says more.
+        handle_events(0);
+        mailbox_.progress();
+    } catch (const DifferentCalls& calls) {
+        return mismatch(calls);
+    } catch (...) {
+        return Failure::of(std::current_exception());
+    }
+    const std::string me = layout_.name(layout_.rank());
+    const auto described = [this](Signature called) {
+        if (called.names_rank()) called.root = layout_.global_rank(called.root);
+        return ring::describe(called);
+    };
+    std::string text = layout_.name(past.peer()) + " and " + me + " called different things before " +
+                       described(past.called()) + ", operation " + std::to_string(past.operation());
+    if (const auto last = mailbox_.ended(past.operation() - 1))
+        text += "; the last that ended on " + me + " was " + described(*last);
+    return {FailureKind::kMismatch, text + ". Every rank must call the same, in the same order",
+            past.operation()};
+}
+
+}  // namespace ring
