@@ -51,7 +51,10 @@ def test_known_names_earn_no_warning(launch: Callable[..., Job]) -> None:
 @pytest.mark.parametrize(
     ("setting", "texts"),
     [
-        ("TORCH_RING_STREAMS=1,4,1", ("rank 1 has TORCH_RING_STREAMS='4', rank 0 '1'",)),
+        (
+            "TORCH_RING_STREAMS=1,4,1",
+            ("rank 1 has TORCH_RING_STREAMS='4'", "rank 0 has TORCH_RING_STREAMS='1'"),
+        ),
         ("TORCH_RING_LINK=fast,25,25", ("TORCH_RING_LINK", "fast")),
     ],
 )

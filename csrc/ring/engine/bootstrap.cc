@@ -106,7 +106,7 @@ Roster exchange_cards(Rendezvous& meeting, const Config& settings, const std::st
         for (int r = 1; r < party.size; ++r)
             if (cards[r].at(name) != cards[0].at(name))
                 throw Disagreement(party.name(r) + " has " + name + "='" + cards[r].at(name) + "', " +
-                                   party.name(0) + " '" + cards[0].at(name) +
+                                   party.name(0) + " has " + name + "='" + cards[0].at(name) +
                                    "': set it alike on every rank");
     require_one_host(party, cards);
     require_one_user(party, cards);

@@ -77,6 +77,17 @@ Card failure_card(const std::exception_ptr& error, const std::string& who) {
     return card;
 }
 
+// Whether it is of this library; else somebody has interrupted it, and wants to go on at once.
+bool is_own(const std::exception_ptr& error) {
+    try {
+        std::rethrow_exception(error);
+    } catch (const Error&) {
+        return true;
+    } catch (...) {
+        return false;
+    }
+}
+
 }  // namespace
 
 std::string one_line(std::string text) {
@@ -239,7 +250,7 @@ void Rendezvous::follow(const Card& failure) {
                  (++named > kNamed && std::stoi(rank) < party_.rank);  // they did not look further
     if (missed || newest() > round_) leave();
     told_ = true;
-    take_leave();
+    take_leave(kHeard);
     const std::string kind = field(failure, "kind");
     const std::string text = field(failure, "failed");
     if (kind == "disagreement") throw Disagreement(text);
@@ -272,17 +283,17 @@ void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who
     }
     told_ = true;
     if (first) follow(decode_card(*first));
-    take_leave();
+    take_leave(is_own(error) ? kHeard : milliseconds(0));
 }
 
-// The store of most jobs lives in the process of rank 0, and ends with it.
-void Rendezvous::take_leave() {
+// The store of most jobs lives in the process of rank 0, and ends with it if the first group does not form.
+void Rendezvous::take_leave(milliseconds stay) {
     try {
         std::vector<std::string> all;
         for (int r = 0; r < party_.size; ++r) all.push_back(keys() + "heard/" + std::to_string(r));
         store_.set(all[static_cast<size_t>(party_.rank)], "1");
-        if (party_.rank != 0 || !party_.global_ranks.empty()) return;
-        const Deadline patience = Deadline::after(kHeard);
+        if (party_.rank != 0 || party_.world != 0 || !party_.global_ranks.empty()) return;
+        const Deadline patience = Deadline::after(stay);
         while (!store_.has(all) && !patience.passed()) std::this_thread::sleep_for(kHeardLook);
     } catch (const std::exception&) {
         // The store is out of reach: nobody can hear anything.

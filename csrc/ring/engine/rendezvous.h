@@ -120,7 +120,7 @@ class Rendezvous : public Lookout {
     uint64_t go_on();   // to a round after this one; returns the newest
     [[noreturn]] void leave();
     [[noreturn]] void follow(const Card& failure);
-    void take_leave();
+    void take_leave(milliseconds stay);
     void check_alike(const std::vector<Card>& cards);
     std::optional<std::string> words_of_another(milliseconds patience);  // who could not go on
     [[noreturn]] void throw_missing();
