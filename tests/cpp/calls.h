@@ -1,9 +1,11 @@
 // Random calls of every kind, and the model of what comes out of them: what each rank gives and gets.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <random>
 #include <string>
 
@@ -45,6 +47,28 @@ struct RandomCall {
 
 // In which groups who is; ranks of the group are numbered as here.
 using Members = std::vector<std::vector<int>>;
+
+// Those that a rank is in; null where it is not.
+using Groups = std::vector<std::shared_ptr<Communicator>>;
+
+// By files in `folder`, one group after the other, with these settings of a group of all ranks.
+inline Groups form_groups(Engine& engine, const Members& members, const Communicator::Settings& settings,
+                          const std::filesystem::path& folder) {
+    Groups groups(members.size());
+    for (size_t g = 0; g < members.size(); ++g) {
+        const auto at = std::find(members[g].begin(), members[g].end(), settings.rank);
+        if (at == members[g].end()) continue;
+        Communicator::Settings own = settings;
+        own.rank = static_cast<int>(at - members[g].begin());
+        own.size = static_cast<int>(members[g].size());
+        own.global_ranks = members[g];
+        const auto place = folder / std::to_string(g);
+        std::filesystem::create_directories(place);
+        FileStore store(place);
+        groups[g] = Communicator::create(engine, store, own);
+    }
+    return groups;
+}
 
 constexpr Collective kKinds[] = {Collective::kAllReduce,     Collective::kBroadcast, Collective::kAllGather,
                                  Collective::kReduceScatter, Collective::kBarrier,   Collective::kReduce,

@@ -176,8 +176,6 @@ class Case {
     std::vector<size_t> doubts_;  // the calls that may fail
 };
 
-using Groups = std::vector<std::shared_ptr<Communicator>>;
-
 // One rank's life.
 class Life {
   public:
@@ -279,24 +277,6 @@ class Life {
     bool fine_ = true;
 };
 
-Groups form_groups(const Members& members, const Communicator::Settings& settings,
-                   const std::filesystem::path& folder) {
-    Groups groups(members.size());
-    for (size_t g = 0; g < members.size(); ++g) {
-        const auto at = std::find(members[g].begin(), members[g].end(), settings.rank);
-        if (at == members[g].end()) continue;
-        Communicator::Settings own = settings;
-        own.rank = static_cast<int>(at - members[g].begin());
-        own.size = static_cast<int>(members[g].size());
-        own.global_ranks = members[g];
-        const auto place = folder / std::to_string(g);
-        std::filesystem::create_directories(place);
-        FileStore store(place);
-        groups[g] = Communicator::create(Engine::of_process(), store, own);
-    }
-    return groups;
-}
-
 // Waits for so many processes.
 void meet(std::atomic<size_t>& count, size_t processes) {
     count.fetch_add(1, std::memory_order_relaxed);
@@ -327,7 +307,7 @@ TEST_P(RandomEnds, LoseNothingAndFoolNobody) {
         const TemporaryFolder folder;
         for (std::atomic<size_t>& one : counts) one.store(0, std::memory_order_relaxed);
         const auto codes = run_rank_processes(GetParam(), [&](const Communicator::Settings& settings) {
-            const Groups groups = form_groups(one.members(), settings, folder.path());
+            const Groups groups = form_groups(Engine::of_process(), one.members(), settings, folder.path());
             meet(counts[0], static_cast<size_t>(size));
             Life life(one, groups, settings.rank);
             if (!life.live()) {

@@ -15,8 +15,7 @@ using namespace ring::testing;
 // One rank's side of a schedule.
 class Player {
   public:
-    Player(std::vector<std::shared_ptr<Communicator>> groups, const std::vector<RandomCall>& calls,
-           unsigned seed)
+    Player(Groups groups, const std::vector<RandomCall>& calls, unsigned seed)
         : groups_(std::move(groups)), calls_(calls), turns_(groups_.size()), random_(seed) {
         for (std::atomic<size_t>& turn : turns_) turn.store(0, std::memory_order_relaxed);
     }
@@ -90,7 +89,7 @@ class Player {
         posted.part->check();
     }
 
-    const std::vector<std::shared_ptr<Communicator>> groups_;
+    const Groups groups_;
     const std::vector<RandomCall>& calls_;
     std::vector<std::atomic<size_t>> turns_;  // of each group: collectives posted so far
     std::atomic<bool> failed_{false};
@@ -114,18 +113,7 @@ TEST_P(Schedules, ComeOutAsOneAfterTheOther) {
     run_ranks(
         hosts,
         [&](Engine& engine, const Communicator::Settings& settings) {
-            std::vector<std::shared_ptr<Communicator>> groups(members.size());
-            for (size_t g = 0; g < members.size(); ++g) {
-                const auto at = std::find(members[g].begin(), members[g].end(), settings.rank);
-                if (at == members[g].end()) continue;
-                Communicator::Settings own = settings;
-                own.rank = static_cast<int>(at - members[g].begin());
-                own.size = static_cast<int>(members[g].size());
-                const auto place = folder.path() / std::to_string(g);
-                std::filesystem::create_directories(place);
-                FileStore store(place);
-                groups[g] = Communicator::create(engine, store, own);
-            }
+            const Groups groups = form_groups(engine, members, settings, folder.path());
             const unsigned first = first_seed();
             for (unsigned schedule = first; schedule < first + how_many_cases(60) && !HasFailure();
                  ++schedule) {

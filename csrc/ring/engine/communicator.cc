@@ -332,10 +332,14 @@ Failure Communicator::reason(uint64_t operation) const {
     return {FailureKind::kAborted, "the group was shut down", 0};
 }
 
-std::string Communicator::describe(const Operation& operation) const {
-    Signature called = operation.arguments.signature;
+Signature Communicator::renamed(Signature called) const {
     if (called.names_rank()) called.root = layout_.global_rank(called.root);
-    return operation.describe(called) + (title_.empty() ? "" : " of the group " + title_);
+    return called;
+}
+
+std::string Communicator::describe(const Operation& operation) const {
+    return operation.describe(renamed(operation.arguments.signature)) +
+           (title_.empty() ? "" : " of the group " + title_);
 }
 
 std::string Communicator::describe_timeout(const Operation& operation) const {

@@ -152,6 +152,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
                  Acceptor* acceptor);
     static std::shared_ptr<Communicator> form(Engine& engine, Rendezvous& meeting, const Settings& settings);
 
+    Signature renamed(Signature called) const;  // with the global number of the rank that it names
     // As Operation's, with the ranks' global numbers and the name of a group that is not of all ranks.
     std::string describe(const Operation& operation) const;
     std::string describe_timeout(const Operation& operation) const;

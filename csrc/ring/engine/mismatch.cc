@@ -26,14 +26,11 @@ Failure Communicator::mismatch(const DifferentPast& past) {
         return Failure::of(std::current_exception());
     }
     const std::string me = layout_.name(layout_.rank());
-    const auto described = [this](Signature called) {
-        if (called.names_rank()) called.root = layout_.global_rank(called.root);
-        return ring::describe(called);
-    };
     std::string text = layout_.name(past.peer()) + " and " + me + " called different things before " +
-                       described(past.called()) + ", operation " + std::to_string(past.operation());
+                       ring::describe(renamed(past.called())) + ", operation " +
+                       std::to_string(past.operation());
     if (const auto last = mailbox_.ended(past.operation() - 1))
-        text += "; the last that ended on " + me + " was " + described(*last);
+        text += "; the last that ended on " + me + " was " + ring::describe(renamed(*last));
     return {FailureKind::kMismatch, text + ". Every rank must call the same, in the same order",
             past.operation()};
 }

@@ -54,6 +54,7 @@ void ProgressTable::beat(int waits_for, uint64_t operation, const Signature& cal
     entry(rank_).waits_for.store(waits_for, std::memory_order_relaxed);
     entry(rank_).beats.fetch_add(1, std::memory_order_relaxed);
     for (int rank = 0; rank < static_cast<int>(seen_.size()); ++rank) look(rank);
+    look_around();
 }
 
 void ProgressTable::answer() {
@@ -159,8 +160,8 @@ void ProgressTable::share(const std::vector<std::unique_ptr<Control>>& controls,
     if (now < next_share()) return;
     news_ = false;
     may_share_ = now + kShareEvery;
-    if (controls.empty()) return;
     look_around();
+    if (controls.empty()) return;
     std::vector<CallProgress> news;
     for (size_t rank = 0; rank < sent_.size(); ++rank) {
         const CallProgress now = known(static_cast<int>(rank));
