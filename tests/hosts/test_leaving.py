@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
+import pytest
 import torch
 import torch.distributed as dist
 from harness import Job, Lab
@@ -29,13 +31,13 @@ def make_groups() -> None:
             dist.recv(torch.zeros(1000), 0, group=group)
 
 
-def send_and_leave() -> float:
+def send_and_leave(how: Callable[[], None]) -> float:
     """Sends into the void in every group; the seconds that leaving them all takes."""
     for group in _groups:
         dist.isend(torch.ones(1000), 1, group=group)
     time.sleep(0.2)
     started = time.monotonic()
-    _C.shutdown_all()
+    how()
     return time.monotonic() - started
 
 
@@ -43,12 +45,14 @@ def receive() -> None:
     dist.recv(torch.zeros(4), 1 - dist.get_rank())
 
 
-def test_leaving_many_groups_takes_as_long_as_leaving_one(lab: Lab) -> None:
+@pytest.mark.parametrize("how", [_C.shutdown_all, dist.destroy_process_group])
+def test_leaving_many_groups_takes_as_long_as_leaving_one(lab: Lab, how: Callable[[], None]) -> None:
+    """All at the end of the process, or one after another."""
     with Job(lab, "2x1") as job:
         job.init().run(make_groups)
         lab.netlab("link", "1", "down")
         try:
-            took = job.submit(send_and_leave, ranks=[0]).wait(60)[0]
+            took = job.submit(send_and_leave, how, ranks=[0]).wait(60)[0]
         finally:
             lab.netlab("link", "1", "up")
             job.healthy = False

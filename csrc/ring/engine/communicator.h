@@ -227,7 +227,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // Leaving (leave.cc). The lock that the first one returns is held until the last; it owns nothing where
     // the group has been left.
     Lock say_goodbye();
-    bool goodbyes_arrived();
+    bool has_left(Clock::time_point started);  // the goodbyes have arrived, or it waits no longer
     void close(Lock& lock);
     // A waiter that does not drive: waits until the operation is done, or nobody drives.
     void follow(const Operation& operation, Lock& lock, Clock::time_point limit);

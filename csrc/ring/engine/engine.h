@@ -28,6 +28,18 @@ namespace ring {
 
 class Communicator;
 
+// Which machines do not answer when groups are left, and since when. Thread-safe.
+class Silences {
+  public:
+    // Since when this one has been silent for all groups that are left now; `now` where it has not been.
+    Clock::time_point began(const std::string& network, Clock::time_point now) const;
+    void note(const std::string& network, Clock::time_point began);
+
+  private:
+    mutable std::mutex mutex_;
+    std::map<std::string, Clock::time_point> began_;  // by network_identity()
+};
+
 // Thread-safe.
 class Engine {
   public:
@@ -49,6 +61,7 @@ class Engine {
     // Who takes connections from other hosts, made when first asked for; it does not listen anywhere yet.
     Acceptor& acceptor();
     ReachedAddresses& reached() { return reached_; }
+    Silences& silences() { return silences_; }
 
     // The communicator is served, and failed when the process of one of its ranks on this host ends, until it
     // is removed.
@@ -102,6 +115,7 @@ class Engine {
     const Lifeline lifeline_;
     std::atomic<bool> timer_runs_{false};
     ReachedAddresses reached_;
+    Silences silences_;
     std::mutex mutex_;  // guards what follows
     std::map<Communicator*, Group> groups_;
     std::unique_ptr<Acceptor> acceptor_;

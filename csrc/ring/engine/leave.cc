@@ -1,5 +1,4 @@
 // How groups are left in good order: one, or all at the end of the process. See communicator.h.
-#include <algorithm>
 #include <thread>
 
 #include "ring/engine/communicator.h"
@@ -13,8 +12,21 @@ constexpr milliseconds kGoodbye{200};
 // How long it stays for messages that its peers' kernels have not taken yet.
 constexpr milliseconds kDelivery{5000};
 constexpr milliseconds kLook{1};
+// How long after a machine began to be silent a group that is left does not wait for it anew.
+constexpr milliseconds kSilent = kDelivery + milliseconds(1000);
 
 }  // namespace
+
+Clock::time_point Silences::began(const std::string& network, Clock::time_point now) const {
+    const std::lock_guard lock(mutex_);
+    const auto known = began_.find(network);
+    return known == began_.end() || now > known->second + kSilent ? now : known->second;
+}
+
+void Silences::note(const std::string& network, Clock::time_point began) {
+    const std::lock_guard lock(mutex_);
+    began_[network] = began;
+}
 
 void Communicator::shutdown() {
     Communicator* const self = this;
@@ -29,16 +41,13 @@ void Communicator::shutdown(std::span<Communicator* const> groups) {
     std::vector<Leaving> leaving;
     for (Communicator* const group : groups)
         if (Lock lock = group->say_goodbye(); lock.owns_lock()) leaving.push_back({group, std::move(lock)});
-    // Of all together: a host that is cut off must not cost its bound once per group.
-    const Deadline goodbye = Deadline::after(kGoodbye);
-    const Deadline delivery = Deadline::after(kDelivery);
+    const auto started = Clock::now();
     while (!leaving.empty()) {
-        for (auto one = leaving.begin(); one != leaving.end();) {
-            const bool left = (one->group->goodbyes_arrived() || goodbye.passed()) &&
-                              (one->group->mailbox_.leave() || delivery.passed());
-            if (left) one->group->close(one->lock);
-            one = left ? leaving.erase(one) : one + 1;
-        }
+        std::erase_if(leaving, [&](Leaving& one) {
+            if (!one.group->has_left(started)) return false;
+            one.group->close(one.lock);
+            return true;
+        });
         if (!leaving.empty()) std::this_thread::sleep_for(kLook);
     }
 }
@@ -63,13 +72,30 @@ Communicator::Lock Communicator::say_goodbye() {
     return lock;
 }
 
-bool Communicator::goodbyes_arrived() {
+bool Communicator::has_left(Clock::time_point started) {
+    Silences& silences = engine_.silences();
+    const auto now = Clock::now();
+    std::map<std::string, Clock::time_point> silent;  // those that are given up, and since when
+    bool left = true;
+    // Of all groups together: a machine that is cut off must not cost its bound once per group, whether they
+    // are left at the same time or one after another.
+    const auto await = [&](int rank, milliseconds bound) {
+        const std::string& network = roster_.networks[rank];
+        const auto began = silences.began(network, started);
+        if (now < began + bound)
+            left = false;
+        else
+            silent[network] = began;
+    };
     for (const auto& control : connections_.controls) {
         control->flush();
         control->receive();  // notices a peer that is gone
+        if (control->pending()) await(control->peer(), kGoodbye);
     }
-    return std::none_of(connections_.controls.begin(), connections_.controls.end(),
-                        [](const auto& control) { return control->pending(); });
+    for (const int rank : mailbox_.leave()) await(rank, kDelivery);
+    if (left)
+        for (const auto& [network, began] : silent) silences.note(network, began);
+    return left;
 }
 
 void Communicator::close(Lock& lock) {

@@ -345,15 +345,16 @@ void Mailbox::abort() {
     to_read_ = to_write_ = false;
 }
 
-bool Mailbox::leave() {
-    bool left = true;
+std::vector<int> Mailbox::leave() {
+    std::vector<int> lacking;
     for (const int rank : active_) {
         const Peer& peer = peers_[rank];
         if (peer.local) continue;
-        if (peer.out != nullptr) left = peer.out->leave() && left;
+        bool left = peer.out == nullptr || peer.out->leave();
         if (peer.in != nullptr) left = peer.in->leave() && left;
+        if (!left) lacking.push_back(rank);
     }
-    return left;
+    return lacking;
 }
 
 }  // namespace ring

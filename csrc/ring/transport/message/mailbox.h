@@ -88,8 +88,8 @@ class Mailbox : public MessageSorter {
     // any source needs every rank.
     std::optional<uint64_t> needs(int rank) const;
     void abort();
-    // After abort(): leaves the peers on other hosts in good order; true when they have all that was sent.
-    bool leave();
+    // After abort(): leaves the peers on other hosts in good order; those that do not have all that was sent.
+    std::vector<int> leave();
 
   private:
     struct Peer {
