@@ -14,10 +14,11 @@ import os
 import sys
 import warnings
 import weakref
-from contextlib import suppress
 from datetime import timedelta
 from types import ModuleType
 from typing import Any
+
+from torch_ring._refusal import refuse_without_module
 
 NAME = "ring"
 _IMPORTED_BY = os.getpid()
@@ -134,6 +135,9 @@ def _create(options: Any, pg_options: Any) -> Any:
         module = load()
         _leave_with_multiprocessing(module)
         settings = _settings(module, options, pg_options)
+    except ImportError as error:
+        refuse_without_module(options, str(error))
+        raise
     except (TypeError, ValueError, RuntimeError) as error:
         _refuse(options, error)
         raise
@@ -158,13 +162,12 @@ def _settings(module: ModuleType, options: Any, pg_options: Any) -> Any:
 
 def _refuse(options: Any, error: Exception) -> None:
     """Let the ranks that wait for this one know why it does not come."""
-    with suppress(ImportError):  # then there is nothing to say it with
-        from torch_ring import _C
+    from torch_ring import _C
 
-        ranks = list(options.global_ranks_in_group)
-        _C.RingBackend.refuse(
-            options.store, options.group_rank, options.group_size, ranks, options.group_id, str(error)
-        )
+    ranks = list(options.global_ranks_in_group)
+    _C.RingBackend.refuse(
+        options.store, options.group_rank, options.group_size, ranks, options.group_id, str(error)
+    )
 
 
 def _create_dist2(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +15,8 @@ from harness import BACKEND, Job, Lab, init_group
 from harness.faults import check_all_raise, error_of, names_ranks, reduce_once
 from harness.worker import destroy_group
 from torch._C._distributed_c10d import TCPStore
+
+import torch_ring._build
 
 LONG = 120.0  # nobody waits for so long
 SOON = 5.0
@@ -93,6 +96,31 @@ def test_all_hear_why_one_cannot_start(
         message = error_of(outcome, "DistBackendError").message
         assert variable in message, message
         assert rank == 2 or names_ranks(message, {2}), message
+        assert outcome.seconds < SOON
+
+
+def init_without_module(missing: bool) -> None:
+    """As where the module was not built, or for another torch."""
+    if missing:
+        sys.modules["torch_ring._C"] = None  # type: ignore[assignment]  # Python's way to say so
+    else:
+        torch_ring._build.TORCH_VERSION = "1.0.0"
+    init_group(LONG)
+
+
+@pytest.mark.parametrize(("layout", "bad"), [("1x3", 0), ("2+1", 2)])
+@pytest.mark.parametrize("missing", [True, False])
+def test_all_hear_of_one_that_cannot_load_the_module(
+    launch: Callable[..., Job], layout: str, bad: int, missing: bool
+) -> None:
+    job = launch(layout)
+    others = job.submit(init_group, LONG, ranks={0, 1, 2} - {bad})
+    own = job.submit(init_without_module, missing, ranks={bad}).wait(30)[bad]
+    why = "cannot be loaded" if missing else "was built for torch 1.0.0"
+    assert own.error is not None and own.error.is_a("ImportError") and why in own.error.message
+    for outcome in others.wait(30).values():
+        message = error_of(outcome, "DistBackendError").message
+        assert why in message and names_ranks(message, {bad}), message
         assert outcome.seconds < SOON
 
 
