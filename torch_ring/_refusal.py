@@ -16,7 +16,7 @@ _LOOK = 0.005
 
 def refuse_without_module(options: Any, why: str) -> None:
     """Have the other ranks raise with these words; `options` are those that torch makes a group with."""
-    store, rank = options.store, options.group_rank
+    store, rank = _meeting_place(options), options.group_rank
     ranks = list(options.global_ranks_in_group) or list(range(options.group_size))
     who = f"rank {ranks[rank]} (host {platform.node()}, pid {os.getpid()})"
     text = f"kind=own\nfailed={who} could not join the group: {' '.join(why.split())}\n"
@@ -33,3 +33,17 @@ def refuse_without_module(options: Any, why: str) -> None:
             time.sleep(_LOOK)
     except RuntimeError:
         pass  # the store is out of reach, for the others too
+
+
+def _meeting_place(options: Any) -> Any:
+    """As meeting_place() of csrc/torch/backend.cc, which says why."""
+    from torch._C._distributed_c10d import PrefixStore
+
+    if options.global_ranks_in_group or not options.group_id.isdigit():
+        return options.store
+    store = options.store
+    for _ in range(2):
+        if not isinstance(store, PrefixStore):
+            return options.store
+        store = store.underlying_store
+    return PrefixStore("ring of all ranks", store)
