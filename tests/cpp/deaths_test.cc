@@ -164,6 +164,55 @@ TEST(DeathsElsewhere, AreHeardOfFromTheRanksOfTheOwnHost) {
     }
 }
 
+// Who is the last one that has a connection to the other host has left, and then the rank there ends.
+class EndsElsewhere : public ::testing::TestWithParam<std::tuple<bool, bool, bool>> {};
+
+TEST_P(EndsElsewhere, AreNoticedWhereNobodyIsLeftToTell) {
+    const auto [dies, late, from_any] = GetParam();
+    const auto codes =
+        run_processes({2, 1}, [&, dies = dies, late = late, from_any = from_any](Communicator& group) {
+            const int rank = group.layout().rank();
+            if (rank == 0) {
+                group.shutdown();
+                return kFine;
+            }
+            if (rank == 2) {
+                std::this_thread::sleep_for(milliseconds(late ? 2000 : 300));
+                if (dies) return kFine;
+                group.shutdown();
+                std::this_thread::sleep_for(milliseconds(2000));  // its process still listens
+                return kFine;
+            }
+            float data = 0;
+            const auto start = Clock::now();
+            try {
+                run(group, {.signature = signature(Collective::kRecv, DType::kFloat32, 1, ReduceOp::kNone,
+                                                   from_any ? -1 : 2),
+                            .output = reinterpret_cast<std::byte*>(&data),
+                            .inputs = {},
+                            .outputs = {}});
+            } catch (const PeerError& error) {
+                const std::string text = error.what();
+                const std::string what = !dies ? " left the group" : late ? " died: " : "cannot reach rank 2";
+                if (text.find("rank 2 (host") != std::string::npos && text.find(what) != std::string::npos &&
+                    Clock::now() - start < milliseconds(8000))
+                    return kFine;
+                std::fprintf(stderr, "%s\n", text.c_str());
+            }
+            return kWrong;
+        });
+    EXPECT_EQ(codes, std::vector<int>(3, kFine));
+}
+
+INSTANTIATE_TEST_SUITE_P(Some, EndsElsewhere,
+                         ::testing::Values(std::tuple(false, false, true), std::tuple(false, true, false),
+                                           std::tuple(true, false, false), std::tuple(true, true, true)),
+                         [](const auto& info) {
+                             return std::string(std::get<0>(info.param) ? "dies" : "leaves") +
+                                    (std::get<1>(info.param) ? "_late" : "_early") +
+                                    (std::get<2>(info.param) ? "_any" : "");
+                         });
+
 INSTANTIATE_TEST_SUITE_P(Layouts, Deaths,
                          ::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{2, 2}, Hosts{1, 1, 1},
                                            Hosts{1, 1, 1, 1}, Hosts{2, 1}),

@@ -185,6 +185,11 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     void check_message_deadlines();
     void check_message_peers();
     Clock::time_point alone_since() const;
+
+    // Ranks of whose end nobody would tell this one (cut_off.cc).
+    void look_after_cut_off();
+    bool is_cut_off(int rank) const;
+
     Clock::time_point next_message_event() const;
 
     void flood();  // what has failed since the last time, to the neighbours on other hosts
@@ -229,6 +234,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     Lock say_goodbye();
     bool has_left(Clock::time_point started);  // the goodbyes have arrived, or it waits no longer
     void close(Lock& lock);
+    void greet_late_visitors();
     // A waiter that does not drive: waits until the operation is done, or nobody drives.
     void follow(const Operation& operation, Lock& lock, Clock::time_point limit);
     void release(Lock& lock);
@@ -311,9 +317,10 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
         std::shared_ptr<Operation> operation;
         TransferPtr transfer;
     };
-    std::vector<Message> messages_;     // the user's, under way
-    std::map<int, Call> calls_;         // connections that are being opened, by rank
-    std::map<int, int> message_peers_;  // ranks by descriptor
+    std::vector<Message> messages_;             // the user's, under way
+    std::map<int, Clock::time_point> unheard_;  // ranks that a receive waits for; when to look after them
+    std::map<int, Call> calls_;                 // connections that are being opened, by rank
+    std::map<int, int> message_peers_;          // ranks by descriptor
     bool under_way() const { return busy() || mailbox_.busy() || !calls_.empty(); }
     // Whose callbacks are still to be run.
     std::deque<Finished> finished_;

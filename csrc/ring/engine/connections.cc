@@ -110,6 +110,20 @@ std::unique_ptr<Segment> share_memory(const Layout& layout, const Roster& roster
 
 }  // namespace
 
+std::vector<int> neighbours(const Layout& layout, int rank) {
+    const int position = layout.cell_of(rank);
+    const auto& cell = layout.cell(position);
+    const auto local = static_cast<size_t>(std::find(cell.begin(), cell.end(), rank) - cell.begin());
+    const int n = layout.cells();
+    if (n == 1 || local >= static_cast<size_t>(layout.rails())) return {};
+    std::set<int> positions{(position + 1) % n, (position + n - 1) % n};
+    const auto partners = Hypercube(position, n).partners();
+    positions.insert(partners.begin(), partners.end());
+    std::vector<int> ranks;
+    for (const int other : positions) ranks.push_back(layout.cell(other)[local]);
+    return ranks;
+}
+
 Connections connect_group(Store& store, const Layout& layout, const Roster& roster, const Doorbell& doorbell,
                           Acceptor* acceptor, Dialer dialer, int streams, Deadline deadline) {
     Connections made;
@@ -122,16 +136,9 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
         made.segment = share_memory(layout, roster, doorbell, names, deadline);
     }
     if (acceptor != nullptr) made.dialer.learn(addresses(store, roster, deadline), roster);
-    if (layout.cells() > 1 && layout.on_rail()) {
-        const int me = layout.my_cell_index();
-        const int n = layout.cells();
-        std::set<int> positions{(me + 1) % n, (me + n - 1) % n};
-        const auto partners = Hypercube(me, n).partners();
-        positions.insert(partners.begin(), partners.end());
-        Connector connector(layout, roster, acceptor, streams, deadline, made);
-        for (const int position : positions)
-            made.links[position] = connector.link_to(layout.rail_rank(position));
-    }
+    Connector connector(layout, roster, acceptor, streams, deadline, made);
+    for (const int peer : neighbours(layout, layout.rank()))
+        made.links[layout.cell_of(peer)] = connector.link_to(peer);
     return made;
 }
 

@@ -26,6 +26,9 @@ struct Connections {
     Dialer dialer;  // for connections to others; knows nobody where all are on one host
 };
 
+// The ranks that `rank` has a link to.
+std::vector<int> neighbours(const Layout& layout, int rank);
+
 // `acceptor` is this process's, already expecting the group; null where all ranks are on one host.
 // `dialer`: knows how this rank can be reached, and learns it of the others.
 // `streams`: TCP connections for data per edge. Throws PeerError, TimeoutError or ConfigError that name the

@@ -87,6 +87,7 @@ bool Communicator::has_left(Clock::time_point started) {
         else
             silent[network] = began;
     };
+    greet_late_visitors();
     for (const auto& control : connections_.controls) {
         control->flush();
         control->receive();  // notices a peer that is gone
@@ -98,8 +99,17 @@ bool Communicator::has_left(Clock::time_point started) {
     return left;
 }
 
+// Who has called for messages meanwhile, and would take the end of its connection for a death.
+void Communicator::greet_late_visitors() {
+    try {
+        if (visitors_.load(std::memory_order_acquire)) take_visitors();  // pairs with open_mailbox()
+    } catch (const Error& error) {
+        log(LogLevel::kInfo, std::string("while leaving a group: ") + error.what());
+    }
+}
+
 void Communicator::close(Lock& lock) {
-    if (acceptor_ != nullptr) acceptor_->forget(roster_.group, layout_.rank());
+    if (acceptor_ != nullptr) acceptor_->leave(roster_.group, layout_.rank());
     links_.clear();
     connections_.links.clear();
     connections_.controls.clear();

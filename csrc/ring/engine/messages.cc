@@ -114,8 +114,14 @@ bool Communicator::advance_calls() {
     bool any = false;
     for (auto at = calls_.begin(); at != calls_.end();) {
         const int rank = at->first;
-        if (!at->second.advance()) {
-            ++at;
+        try {
+            if (!at->second.advance()) {
+                ++at;
+                continue;
+            }
+        } catch (const PeerLeft&) {
+            progress_.depart(rank);  // who waits for it is told in check_message_peers()
+            at = calls_.erase(at);
             continue;
         }
         connections_.dialer.remember(roster_, rank, at->second);
@@ -157,6 +163,7 @@ void Communicator::check_message_deadlines() {
 }
 
 void Communicator::check_message_peers() {
+    look_after_cut_off();
     // A connection that was opened before its owner left may still be on its way to this thread.
     for (const int rank : mailbox_.unconnected())
         if (const auto since = progress_.departed_since(rank);
@@ -190,6 +197,7 @@ Clock::time_point Communicator::next_message_event() const {
         if (const auto since = progress_.departed_since(rank); since != Clock::time_point::max())
             at = std::min(at, since + kExplain);
     for (const Message& message : messages_) at = std::min(at, message.operation->deadline.at());
+    for (const auto& [_, look] : unheard_) at = std::min(at, look);
     for (const auto& [_, call] : calls_) at = std::min(at, call.next());
     return at;
 }

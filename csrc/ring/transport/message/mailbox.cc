@@ -20,19 +20,22 @@ Mailbox::Mailbox(int self, int size, uint64_t group, HostCopies copies, Dial dia
 
 TransferPtr Mailbox::send(int to, const MessageKey& key, const Signature& signature, const std::byte* data,
                           size_t bytes, size_t credit) {
-    Peer& peer = peers_[to];
-    if (peer.out == nullptr) {
-        if (peer.in == nullptr) active_.push_back(to);
-        peer.out = std::make_unique<MessageLink>(to, group_, *this);
-        dial_(to);
-    }
+    call(to);
     // The payload is only ever read; one struct serves both directions.
     auto transfer = std::make_shared<Transfer>(
         Transfer{.peer = to, .key = key, .signature = signature, .data = const_cast<std::byte*>(data)});
     transfer->bytes = bytes;
     unfinished_.push_back(transfer);
-    peer.out->send(transfer, credit);
+    peers_[to].out->send(transfer, credit);
     return transfer;
+}
+
+void Mailbox::call(int to) {
+    Peer& peer = peers_[to];
+    if (peer.out != nullptr) return;
+    if (peer.in == nullptr) active_.push_back(to);
+    peer.out = std::make_unique<MessageLink>(to, group_, *this);
+    dial_(to);
 }
 
 TransferPtr Mailbox::receive(int from, const MessageKey& key, const Signature& signature, std::byte* data,
@@ -310,6 +313,25 @@ std::vector<int> Mailbox::unconnected() const {
         if (transfer->receives ? peer.in == nullptr : !peer.out->attached()) ranks.push_back(transfer->peer);
     }
     return ranks;
+}
+
+std::vector<int> Mailbox::awaited() const {
+    std::vector<int> ranks;
+    for (int rank = 0; rank < static_cast<int>(peers_.size()); ++rank)
+        if (rank != self_ && !peers_[rank].local && awaits(rank)) ranks.push_back(rank);
+    return ranks;
+}
+
+bool Mailbox::connected(int rank) const {
+    const Peer& peer = peers_[rank];
+    return peer.in != nullptr || (peer.out != nullptr && peer.out->attached());
+}
+
+std::optional<Mailbox::Lost> Mailbox::end_of(int rank) const {
+    const Peer& peer = peers_[rank];
+    const MessageLink* const link = peer.in != nullptr ? peer.in.get() : peer.out.get();
+    if (link == nullptr || !link->closed_to_receive()) return std::nullopt;
+    return Lost{rank, link->why_closed(), link->said_goodbye()};
 }
 
 bool Mailbox::awaits_any() const {

@@ -54,6 +54,8 @@ class Mailbox : public MessageSorter {
     std::optional<Signature> ended(uint64_t operation) const;
 
     // ---- connections ----
+    // Asks for a connection to a rank of another host, unless there is one, or it has been asked for.
+    void call(int to);
     // For both directions.
     void attach_local(int rank, std::unique_ptr<Pipe> pipe, std::unique_ptr<PeerMemory> memory);
     MessageLink& attach_out(int rank, std::unique_ptr<Pipe> pipe);
@@ -79,6 +81,13 @@ class Mailbox : public MessageSorter {
     std::optional<int64_t> unreceived(int from, bool asks) const;
     // The ranks that a transfer needs, but to whom there is no connection (yet).
     std::vector<int> unconnected() const;
+    // The ranks of other hosts that receives wait for.
+    std::vector<int> awaited() const;
+    // There is a connection to, or from, this rank.
+    bool connected(int rank) const;
+    // What the connections to and from this rank tell of its end, if it has ended. That which it opened tells
+    // when all that came over it has been received.
+    std::optional<Lost> end_of(int rank) const;
     // A receive from any source waits.
     bool awaits_any() const;
     // Whether this rank has left, and all that it had sent has been received; nothing where no connection

@@ -28,6 +28,8 @@ constexpr size_t kMaxVisitors = 512;
 constexpr rlim_t kShareOfLimit = 8;
 // Descriptors that are kept for visitors where the rest of the process has taken all.
 constexpr size_t kReserve = 8;
+// Of how many groups that were left their callers are told so.
+constexpr size_t kLeftGroups = 256;
 // How long the listener is left alone when there is no descriptor for who knocks.
 constexpr milliseconds kPause{100};
 // The number of the listener in epoll; visitors count from 1.
@@ -238,7 +240,10 @@ bool Acceptor::advance(Visitor& visitor) {
         if (visitor.state == Visitor::State::kUnknownGroup) {
             // A peer may be faster than this process: expect() comes back here.
             const auto secret = secrets_.find({visitor.hello.group, visitor.hello.to});
-            if (secret == secrets_.end()) return true;
+            if (secret == secrets_.end()) {
+                if (!tell_of_leaving(visitor)) return true;
+                throw PeerError("came for a group that has been left");
+            }
             visitor.nonce = random_nonce();
             const Challenge challenge{visitor.nonce,
                                       server_proof(secret->second, visitor.hello, visitor.nonce)};
@@ -301,6 +306,27 @@ void Acceptor::forget(uint64_t group, int to) {
     std::erase_if(ready_, [&](const auto& entry) {
         return std::get<0>(entry.first) == group && std::get<2>(entry.first) == to;
     });
+}
+
+void Acceptor::leave(uint64_t group, int to) {
+    {
+        const std::lock_guard lock(mutex_);
+        const auto secret = secrets_.find({group, to});
+        if (secret == secrets_.end()) return;
+        left_.emplace_back(Member{group, to}, secret->second);
+        if (left_.size() > kLeftGroups) left_.pop_front();
+    }
+    forget(group, to);
+}
+
+bool Acceptor::tell_of_leaving(Visitor& visitor) {
+    const Member whom{visitor.hello.group, visitor.hello.to};
+    const auto at =
+        std::find_if(left_.begin(), left_.end(), [&](const auto& one) { return one.first == whom; });
+    if (at == left_.end()) return false;
+    const Challenge challenge{kLeftGroup, server_proof(at->second, visitor.hello, kLeftGroup)};
+    visitor.write(&challenge, sizeof(challenge));
+    return true;
 }
 
 void Acceptor::watch(uint64_t group, int to, std::function<void()> notify) {

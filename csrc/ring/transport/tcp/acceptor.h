@@ -9,6 +9,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -43,6 +44,8 @@ class Acceptor {
     // From now on connections for rank `to` of `group` may prove themselves with this secret.
     void expect(uint64_t group, int to, const std::string& secret);
     void forget(uint64_t group, int to);
+    // The same, for a rank that has left the group in good order: who still calls it is told so.
+    void leave(uint64_t group, int to);
     // Connections for messages come at any time: `notify` is called after each, by the progress thread, and
     // now if some have come already; not after forget(). It must not call this acceptor.
     void watch(uint64_t group, int to, std::function<void()> notify);
@@ -70,6 +73,8 @@ class Acceptor {
     void refill();
     std::string trouble_text() const;
     void listen_for_events(bool on);
+    // Where that group has been left: tells the visitor.
+    bool tell_of_leaving(Visitor& visitor);
     // Advances one handshake as far as its bytes allow; false when it is over, one way or the other.
     bool advance(Visitor& visitor);
     void drop(Visitor& visitor, const char* why);
@@ -87,9 +92,11 @@ class Acceptor {
     UniqueFd last_;                  // and one for those who are refused
     int no_descriptors_ = 0;         // the error code of the last accept, while there are none for visitors
     Clock::time_point resume_ = Clock::time_point::max();  // when to look for descriptors again
-    std::map<std::pair<uint64_t, int>, std::string> secrets_;
+    using Member = std::pair<uint64_t, int>;               // group, rank
+    std::map<Member, std::string> secrets_;
+    std::deque<std::pair<Member, std::string>> left_;  // the last groups that were left, with their secrets
     std::map<Key, UniqueFd> ready_;
-    std::map<std::pair<uint64_t, int>, std::function<void()>> watchers_;
+    std::map<Member, std::function<void()>> watchers_;
     uint64_t dropped_ = 0;
 };
 

@@ -124,6 +124,10 @@ bool Attempt::step() {
                 fail({Setback::Kind::kTransient, why});
                 return false;
             }
+            if (challenge_.nonce == kLeftGroup) {
+                fail({Setback::Kind::kLeft, "it has left the group"});
+                return false;
+            }
             state_ = State::kProven;
             return false;
         case State::kProof:

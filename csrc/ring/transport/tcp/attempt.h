@@ -19,6 +19,7 @@ struct Setback {
         kRefused,      // nobody listens there
         kSilent,       // nobody answers
         kUnreachable,  // there is no way from here to there
+        kLeft,         // the peer is there, and has left the group
         kLocal,        // this process cannot even try: out of ports, or of descriptors
     };
     Kind kind = Kind::kTransient;

@@ -100,6 +100,7 @@ void Call::answer(Line& line, Clock::time_point now) {
 
 void Call::fail(Line& line, Clock::time_point now) {
     line.setback = line.attempt->setback();
+    if (line.setback->kind == Setback::Kind::kLeft) throw PeerLeft(whom_ + " left the group");
     line.attempt.reset();
     line.start = now + line.pause;
     line.pause = std::min(2 * line.pause, kLongestRetry);

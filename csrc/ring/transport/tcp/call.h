@@ -13,6 +13,7 @@
 
 #include "ring/base/clock.h"
 #include "ring/base/endpoint.h"
+#include "ring/base/error.h"
 #include "ring/base/fd.h"
 #include "ring/transport/tcp/attempt.h"
 #include "ring/transport/tcp/handshake.h"
@@ -26,6 +27,12 @@ struct Route {
     std::string remark;    // for messages about it
 };
 
+// The peer has left the group in good order.
+class PeerLeft : public PeerError {
+  public:
+    using PeerError::PeerError;
+};
+
 // Not thread-safe: used by the one thread that forms or drives the group.
 class Call {
   public:
@@ -35,7 +42,7 @@ class Call {
 
     // Goes on as far as it can without waiting; true when the connection is there, to be taken. Throws
     // PeerError where no route leads to the peer, TimeoutError where it does not answer in time; both say
-    // what became of each address.
+    // what became of each address; PeerLeft where the peer says so.
     bool advance();
     // Waits until advance() may have something to do, `until` at the latest.
     void wait(Clock::time_point until) const;

@@ -45,6 +45,9 @@ static_assert(sizeof(Challenge) == 48);
 constexpr Nonce kNoDescriptors = {'n', 'o', ' ', 'd', 'e', 's', 'c', 'r',
                                   'i', 'p', 't', 'o', 'r', 's', '.', '.'};
 
+// Likewise, with a proof: the rank has left the group in good order.
+constexpr Nonce kLeftGroup = {'l', 'e', 'f', 't', ' ', 't', 'h', 'e', ' ', 'g', 'r', 'o', 'u', 'p', '.', '.'};
+
 Nonce random_nonce();
 std::string random_secret();
 
