@@ -185,6 +185,19 @@ TEST_F(CallTest, GivesUpWhereAllDoorsStayClosed) {
         << text;
 }
 
+TEST_F(CallTest, HearsThatThePeerHasLeftTheGroup) {
+    Peer peer;
+    const Endpoint there = peer.at("127.0.0.1");
+    peer.acceptor().leave(kGroup, 0);
+    EXPECT_EQ(failure<PeerLeft>({to(there)}, seconds(10)), "rank 0 (host b, pid 7) left the group");
+    // One that does not know the secret is not believed.
+    Peer stranger("another secret");
+    const Endpoint elsewhere = stranger.at("127.0.0.2");
+    stranger.acceptor().leave(kGroup, 0);
+    EXPECT_NE(failure<TimeoutError>({to(elsewhere)}, milliseconds(300)).find("does not know the secret"),
+              std::string::npos);
+}
+
 TEST_F(CallTest, SaysWhatBecameOfEachAddress) {
     const BlackHole hole;
     const Mute mute;

@@ -242,8 +242,10 @@ class Life {
             if (at == std::string::npos) continue;
             const bool left = case_.end(rank).how == How::kLeave;
             if (text.find(left ? " left the group" : " died: ", at) != std::string::npos) return true;
-            // It was gone before anybody looked who would have told of it.
-            if (!left && text.find("cannot reach rank " + std::to_string(rank) + " (host") == 0) return true;
+            // Nobody was left to tell: its connection ended, or nobody listens there any more.
+            const std::string who = "rank " + std::to_string(rank) + " (host";
+            if (!left && text.find(" is gone: ", at) != std::string::npos && text.find(who) == 0) return true;
+            if (text.find("cannot reach " + who) == 0) return true;
         }
         return false;
     }

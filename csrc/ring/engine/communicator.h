@@ -189,6 +189,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // Ranks of whose end nobody would tell this one (cut_off.cc).
     void look_after_cut_off();
     bool is_cut_off(int rank) const;
+    std::string who_went_before(int rank) const;
 
     Clock::time_point next_message_event() const;
 

@@ -15,6 +15,8 @@ namespace {
 
 // How long a receive waits before, and after that how often, it is looked who would tell.
 constexpr milliseconds kLookAfter{1000};
+// How many are named that left before.
+constexpr int kTold = 4;
 
 }  // namespace
 
@@ -45,6 +47,20 @@ void Communicator::look_after_cut_off() {
             mailbox_.call(rank);
         }
     }
+}
+
+// One that cannot be reached may have ended because of another one, and have told nobody who is still there.
+std::string Communicator::who_went_before(int rank) const {
+    std::string text;
+    for (const auto& [dead, death] : deaths_)
+        if (dead != rank) text += ". Before that " + layout_.describe(dead) + " died: " + death.why;
+    int told = 0;
+    for (int other = 0; other < layout_.size() && told < kTold; ++other) {
+        if (other == rank || progress_.departed_since(other) == Clock::time_point::max()) continue;
+        text += ". Before that " + layout_.describe(other) + " left the group";
+        ++told;
+    }
+    return text;
 }
 
 // Whether no chain of ranks that are still there leads from it to this one. What is known of those along such

@@ -123,6 +123,8 @@ bool Communicator::advance_calls() {
             progress_.depart(rank);  // who waits for it is told in check_message_peers()
             at = calls_.erase(at);
             continue;
+        } catch (const PeerError& error) {
+            throw PeerError(error.what() + who_went_before(rank));
         }
         connections_.dialer.remember(roster_, rank, at->second);
         UniqueFd socket = at->second.take();
