@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 
@@ -188,7 +189,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
 
     // Ranks of whose end nobody would tell this one (cut_off.cc).
     void look_after_cut_off();
-    bool is_cut_off(int rank) const;
+    bool has_gone(int rank) const;  // as far as is known here
+    std::set<int> still_heard_of() const;
     std::string who_went_before(int rank) const;
 
     Clock::time_point next_message_event() const;
@@ -318,10 +320,9 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
         std::shared_ptr<Operation> operation;
         TransferPtr transfer;
     };
-    std::vector<Message> messages_;             // the user's, under way
-    std::map<int, Clock::time_point> unheard_;  // ranks that a receive waits for; when to look after them
-    std::map<int, Call> calls_;                 // connections that are being opened, by rank
-    std::map<int, int> message_peers_;          // ranks by descriptor
+    std::vector<Message> messages_;     // the user's, under way
+    std::map<int, Call> calls_;         // connections that are being opened, by rank
+    std::map<int, int> message_peers_;  // ranks by descriptor
     bool under_way() const { return busy() || mailbox_.busy() || !calls_.empty(); }
     // Whose callbacks are still to be run.
     std::deque<Finished> finished_;
@@ -340,6 +341,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
         bool drained = false;  // all that it sent has been received, as far as anybody here waits for it
     };
     std::map<int, Death> deaths_;
+    Clock::time_point look_after_ =
+        Clock::time_point::max();     // those that are cut off; while a receive waits
     Clock::time_point last_moved_{};  // while there are any: when anything did
     int seen_leaving_ = -1;           // a rank of this host that had left before the last step; -1 for none
     uint64_t flooded_from_ = kNone;   // the neighbours know that operations from here on fail

@@ -194,12 +194,11 @@ Clock::time_point Communicator::alone_since() const {
 }
 
 Clock::time_point Communicator::next_message_event() const {
-    auto at = alone_since();
+    auto at = std::min(alone_since(), look_after_);
     for (const int rank : mailbox_.unconnected())
         if (const auto since = progress_.departed_since(rank); since != Clock::time_point::max())
             at = std::min(at, since + kExplain);
     for (const Message& message : messages_) at = std::min(at, message.operation->deadline.at());
-    for (const auto& [_, look] : unheard_) at = std::min(at, look);
     for (const auto& [_, call] : calls_) at = std::min(at, call.next());
     return at;
 }

@@ -315,10 +315,20 @@ std::vector<int> Mailbox::unconnected() const {
     return ranks;
 }
 
-std::vector<int> Mailbox::awaited() const {
-    std::vector<int> ranks;
-    for (int rank = 0; rank < static_cast<int>(peers_.size()); ++rank)
-        if (rank != self_ && !peers_[rank].local && awaits(rank)) ranks.push_back(rank);
+bool Mailbox::receives() const {
+    return std::any_of(unfinished_.begin(), unfinished_.end(),
+                       [](const TransferPtr& transfer) { return transfer->receives && !transfer->done; });
+}
+
+std::set<int> Mailbox::awaited() const {
+    std::set<int> ranks;
+    const auto add = [&](int rank) {
+        if (rank != self_ && !peers_[rank].local) ranks.insert(rank);
+    };
+    if (awaits_any())
+        for (int rank = 0; rank < static_cast<int>(peers_.size()); ++rank) add(rank);
+    for (const TransferPtr& transfer : unfinished_)
+        if (transfer->receives && !transfer->done && transfer->peer >= 0) add(transfer->peer);
     return ranks;
 }
 

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "ring/base/config.h"
@@ -81,8 +82,9 @@ class Mailbox : public MessageSorter {
     std::optional<int64_t> unreceived(int from, bool asks) const;
     // The ranks that a transfer needs, but to whom there is no connection (yet).
     std::vector<int> unconnected() const;
+    bool receives() const;  // waits for any message
     // The ranks of other hosts that receives wait for.
-    std::vector<int> awaited() const;
+    std::set<int> awaited() const;
     // There is a connection to, or from, this rank.
     bool connected(int rank) const;
     // What the connections to and from this rank tell of its end, if it has ended. That which it opened tells
