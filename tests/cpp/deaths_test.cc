@@ -177,10 +177,10 @@ TEST_P(EndsElsewhere, AreNoticedWhereNobodyIsLeftToTell) {
                 return kFine;
             }
             if (rank == 2) {
-                std::this_thread::sleep_for(milliseconds(late ? 2000 : 300));
+                std::this_thread::sleep_for(milliseconds(late ? 1600 : 300));
                 if (dies) return kFine;
                 group.shutdown();
-                std::this_thread::sleep_for(milliseconds(2000));  // its process still listens
+                std::this_thread::sleep_for(milliseconds(1400));  // its process still listens
                 return kFine;
             }
             float data = 0;
