@@ -205,8 +205,9 @@ def test_another_thread_that_waits_is_no_matter(launch: Callable[..., Job]) -> N
 
 
 PROGRAM = """
-import os, sys, torch, torch.distributed as dist
+import os, signal, sys, torch, torch.distributed as dist
 from datetime import timedelta
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
 rank = int(sys.argv[1])
 dist.init_process_group("ring", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2,
                         timeout=timedelta(seconds=30))
