@@ -77,7 +77,7 @@ def slower(report: Report) -> list[tuple[str, int]]:
         (name, size)
         for name, by_size in pairs(report).items()
         for size, rows in by_size.items()
-        if ratio(*rows) < 1
+        if float(significant(ratio(*rows))) < 1  # as the tables have it
     ]
 
 
