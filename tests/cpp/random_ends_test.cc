@@ -30,7 +30,8 @@ enum class Due { kSuccess, kFailure, kEither };
 
 class Case {
   public:
-    Case(unsigned seed, const Hosts& hosts) : seed_(seed), random_(seed) {
+    Case(unsigned seed, const Hosts& hosts)
+        : seed_(seed), hearsay_(hosts.size() > 1 && hosts != Hosts(hosts.size(), 1)), random_(seed) {
         const int size = ranks_of(hosts);
         std::vector<int> all(static_cast<size_t>(size));
         std::iota(all.begin(), all.end(), 0);
@@ -49,6 +50,9 @@ class Case {
             if (doubtful(number)) doubts_.push_back(number);
     }
 
+    // Not every rank has a connection to every other host: it hears of them from others, while they are
+    // there.
+    bool hearsay() const { return hearsay_; }
     const Members& members() const { return members_; }
     const std::vector<RandomCall>& calls() const { return calls_; }
     const End& end(int rank) const { return ends_[static_cast<size_t>(rank)]; }
@@ -155,6 +159,7 @@ class Case {
     }
 
     const unsigned seed_;
+    const bool hearsay_;
     Random random_;
     Members members_;
     std::vector<RandomCall> calls_;
@@ -229,7 +234,8 @@ class Life {
             failed_[group] = true;
             if (due == Due::kSuccess) complain(posted, error.what());
             if (!names_the_ended(error.what(), group)) complain(posted, "blames another: ", error.what());
-            if (Clock::now() - posted.since > kSoon) complain(posted, "late: ", error.what());
+            if (Clock::now() - posted.since > (case_.hearsay() ? kSoonByItself : kSoon))
+                complain(posted, "late: ", error.what());
         } catch (const std::exception& error) {
             complain(posted, "an error of another kind: ", error.what());
         }
@@ -242,6 +248,7 @@ class Life {
             if (at == std::string::npos) continue;
             const bool left = case_.end(rank).how == How::kLeave;
             if (text.find(left ? " left the group" : " died: ", at) != std::string::npos) return true;
+            if (!case_.hearsay()) continue;
             // Nobody was left to tell: its connection ended, or nobody listens there any more.
             const std::string who = "rank " + std::to_string(rank) + " (host";
             if (!left && text.find(" is gone: ", at) != std::string::npos && text.find(who) == 0) return true;
@@ -256,7 +263,8 @@ class Life {
         fine_ = false;
     }
 
-    static constexpr milliseconds kSoon{8000};  // the groups' timeout is 20 s
+    static constexpr milliseconds kSoon{4000};          // the groups' timeout is 20 s
+    static constexpr milliseconds kSoonByItself{8000};  // where a rank may have to find out by itself
     const Case& case_;
     const Groups& groups_;
     const int rank_;
