@@ -20,16 +20,12 @@ namespace {
 constexpr int kShrinkAbort = 1;  // torch.distributed.distributed_c10d.SHRINK_ABORT
 constexpr std::chrono::milliseconds kRefusal{5000};
 
-// torch makes a group's store out of that of the group of all ranks, by a prefix for the group (`part`: where
-// it is another one) and one for the device. What is under them is the same object for all groups of a world.
-const void* world_of(const c10d::Store& store, bool part) {
-    const c10d::Store* at = &store;
-    for (int prefixes = part ? 2 : 1; prefixes > 0; --prefixes) {
-        const auto* prefix = dynamic_cast<const c10d::PrefixStore*>(at);
-        if (prefix == nullptr) return nullptr;
-        at = const_cast<c10d::PrefixStore*>(prefix)->getUnderlyingStore().get();
-    }
-    return at;
+// torch makes a group's store out of that of the group of all ranks, by a prefix for the group (where it is
+// another one) and one for the device. What is under them is the same object for all groups of a world.
+constexpr int kPrefixesOfPart = 2;
+
+const void* world_of(const c10::intrusive_ptr<c10d::Store>& store, bool part) {
+    return without_prefixes(store, part ? kPrefixesOfPart : 1).get();
 }
 
 // torch numbers the attempts of a process to make the group of all ranks, and puts the number into the
@@ -41,26 +37,28 @@ c10::intrusive_ptr<c10d::Store> meeting_place(const c10::intrusive_ptr<c10d::Sto
         return std::isdigit(letter) != 0;
     });
     if (!of_all || !numbered) return store;
-    c10::intrusive_ptr<c10d::Store> at = store;
-    for (int prefixes = 2; prefixes > 0; --prefixes) {
-        auto* prefix = dynamic_cast<c10d::PrefixStore*>(at.get());
-        if (prefix == nullptr) return store;
-        at = prefix->getUnderlyingStore();
-    }
+    const auto at = without_prefixes(store, 2);
+    if (at == nullptr) return store;
     return c10::make_intrusive<c10d::PrefixStore>("ring of all ranks", at);
+}
+
+// How many prefixes a group's store has before those keys that all groups of its world have in common.
+int prefixes_to_common(const c10::intrusive_ptr<c10d::Store>& store, bool of_all, const void* world) {
+    return !of_all && world != nullptr && world_of(store, true) == world ? kPrefixesOfPart : 0;
 }
 
 }  // namespace
 
 RingBackend::RingBackend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
                          const c10::intrusive_ptr<RingOptions>& options)
-    : RingBackend(store, rank, size, options, world_of(*store, !options->global_ranks_in_group.empty())) {}
+    : RingBackend(store, rank, size, options, world_of(store, !options->global_ranks_in_group.empty())) {}
 
 RingBackend::RingBackend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
                          const c10::intrusive_ptr<RingOptions>& options, const void* world)
     : c10d::Backend(rank, size), store_(store), world_(world), options_(options) {
     const auto& ranks = options->global_ranks_in_group;
-    TorchStore adapted(meeting_place(store, ranks.empty(), options->group_name));
+    TorchStore adapted(meeting_place(store, ranks.empty(), options->group_name),
+                       prefixes_to_common(store, ranks.empty(), world));
     const ring::Communicator::Settings settings{.rank = rank,
                                                 .size = size,
                                                 .timeout = options->timeout,

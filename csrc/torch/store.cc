@@ -19,8 +19,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-std::atomic<int> in_use{0};
-
 const c10d::Store& innermost(const c10d::Store& store) {
     const auto* prefix = dynamic_cast<const c10d::PrefixStore*>(&store);
     return prefix == nullptr ? store
@@ -48,13 +46,42 @@ constexpr size_t kAskedTogether = 64;
 
 }  // namespace
 
-TorchStore::TorchStore(c10::intrusive_ptr<c10d::Store> store)
+// Whether another one is there.
+class TorchStore::Turn {
+  public:
     // Relaxed: it orders nothing. Where two threads meet here, at least one of them gets a connection of its
     // own.
-    : store_(in_use.fetch_add(1, std::memory_order_relaxed) == 0 ? std::move(store) : store->clone()) {}
+    Turn() : first_(in_use.fetch_add(1, std::memory_order_relaxed) == 0) {}
+    ~Turn() { in_use.fetch_sub(1, std::memory_order_relaxed); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    bool first() const { return first_; }
 
-TorchStore::~TorchStore() {
-    in_use.fetch_sub(1, std::memory_order_relaxed);
+  private:
+    static inline std::atomic<int> in_use{0};
+    const bool first_;
+};
+
+TorchStore::TorchStore(std::unique_ptr<Turn> turn, c10::intrusive_ptr<c10d::Store> store)
+    : turn_(std::move(turn)),
+      store_(turn_ == nullptr || turn_->first() ? std::move(store) : store->clone()) {}
+
+TorchStore::TorchStore(c10::intrusive_ptr<c10d::Store> store, int common)
+    : TorchStore(std::make_unique<Turn>(), std::move(store)) {
+    if (common > 0)
+        if (auto below = without_prefixes(store_, common))
+            common_.reset(new TorchStore(nullptr, std::move(below)));
+}
+
+TorchStore::~TorchStore() = default;
+
+c10::intrusive_ptr<c10d::Store> without_prefixes(c10::intrusive_ptr<c10d::Store> store, int prefixes) {
+    for (; prefixes > 0; --prefixes) {
+        auto* prefix = dynamic_cast<c10d::PrefixStore*>(store.get());
+        if (prefix == nullptr) return nullptr;
+        store = prefix->getUnderlyingStore();
+    }
+    return store;
 }
 
 void TorchStore::set(const std::string& key, const std::string& value) {

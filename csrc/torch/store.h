@@ -3,17 +3,22 @@
 
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
+#include <memory>
 #include <string>
 
 #include "ring/topology/store.h"
 
 namespace torch_ring {
 
+// What is under so many prefixes that were put before its keys; null where there are fewer.
+c10::intrusive_ptr<c10d::Store> without_prefixes(c10::intrusive_ptr<c10d::Store> store, int prefixes);
+
 class TorchStore : public ring::Store {
   public:
     // A TCPStore that one thread waits in serves no other thread of the process, which may have to come
     // first: while one of these is there, another one gets a connection of its own.
-    explicit TorchStore(c10::intrusive_ptr<c10d::Store> store);
+    // `common` prefixes less, it is what it has in common with other groups'; 0: unknown.
+    explicit TorchStore(c10::intrusive_ptr<c10d::Store> store, int common = 0);
     ~TorchStore() override;
     TorchStore(const TorchStore&) = delete;
     TorchStore& operator=(const TorchStore&) = delete;
@@ -24,14 +29,20 @@ class TorchStore : public ring::Store {
     std::string compare_set(const std::string& key, const std::string& expected,
                             const std::string& desired) override;
     bool has(const std::vector<std::string>& keys) override;
+    ring::Store* common() override { return common_.get(); }
 
     // The host that the store runs on, if it is one that has a host; else "".
     std::string host() const;
 
   private:
+    class Turn;
+
+    TorchStore(std::unique_ptr<Turn> turn, c10::intrusive_ptr<c10d::Store> store);
     void wait(const std::vector<std::string>& keys, ring::Deadline deadline);
 
+    std::unique_ptr<Turn> turn_;  // null in one that is part of another
     c10::intrusive_ptr<c10d::Store> store_;
+    std::unique_ptr<TorchStore> common_;
 };
 
 }  // namespace torch_ring

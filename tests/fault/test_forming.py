@@ -45,7 +45,12 @@ def make_own_pair(pairs: list[list[int]]) -> None:
 
 def make_in_order(orders: dict[int, list[list[int]]]) -> None:
     for ranks in orders[dist.get_rank()]:
-        make_group(ranks, timeout=8)  # so long a rank outside of the first group waits
+        make_group(ranks, timeout=20)
+
+
+def make_late(rank: int, seconds: float, ranks: list[int]) -> None:
+    time.sleep(seconds if dist.get_rank() == rank else 0.0)
+    make_group(ranks, local=True)
 
 
 def make_with_bad_options(bad: int) -> None:
@@ -185,13 +190,19 @@ def test_groups_that_are_made_side_by_side(launch: Callable[..., Job], layout: s
 
 @pytest.mark.parametrize("layout", ["1x4", "2x2"])
 def test_groups_that_are_made_in_crossed_order(launch: Callable[..., Job], layout: str) -> None:
+    """The last rank is in the second group only: it waits for ranks that do not come as far."""
     first, second = [0, 1, 2], [1, 2, 3]
     orders = {rank: [first, second] for rank in range(4)} | {2: [second, first]}
-    outcomes = launch(layout).init().outcomes(make_in_order, orders, deadline=40)
-    for rank in (0, 1, 2):
-        message = error_of(outcomes[rank], "RingConfigError").message
+    job = launch(layout).init()
+    outcomes = job.outcomes(make_in_order, orders, deadline=40)
+    for rank, outcome in outcomes.items():
+        message = error_of(outcome, "RingConfigError").message
         assert "[0, 1, 2] and [1, 2, 3]" in message, message
-        assert outcomes[rank].seconds < SOON
+        assert rank != 3 or "rank 1 does not come" in message, message
+        assert outcome.seconds < SOON + 3 * (rank == 3), "those that are waited for may still come"
+    # Who goes on is not taken for one that does not.
+    job.run(make_group, [0, 1, 2, 3], local=True)
+    job.run(make_late, 2, 4.0, second, ranks=second)
 
 
 def test_two_hosts_under_one_name(namespaces: None, launch: Callable[..., Job]) -> None:

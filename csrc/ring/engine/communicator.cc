@@ -12,6 +12,7 @@
 #include "ring/base/log.h"
 #include "ring/base/process.h"
 #include "ring/collectives/collectives.h"
+#include "ring/engine/crossings.h"
 #include "ring/engine/engine.h"
 #include "ring/engine/measure.h"
 #include "ring/topology/identity.h"
@@ -69,9 +70,26 @@ SizeTable parse_table(const std::string& text) {
 std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store, const Settings& settings) {
     const auto world = engine.whole(settings.world);
     Rendezvous meeting(store, party_of(settings, world ? world->number() : 0), settings.timeout);
+    Crossings crossings(meeting);
+    if (world && world->crossed_.exchange(false, std::memory_order_relaxed)) crossings.take_back();
+    const WhoEnded before_it_came = [&]() -> std::optional<std::string> {
+        crossings.look();
+        return std::nullopt;
+    };
+    try {
+        return form_in_some_round(engine, meeting, before_it_came, settings);
+    } catch (const Crossed& error) {
+        if (crossings.tell(error)) world->crossed_.store(true, std::memory_order_relaxed);
+        throw;
+    }
+}
+
+std::shared_ptr<Communicator> Communicator::form_in_some_round(Engine& engine, Rendezvous& meeting,
+                                                               const WhoEnded& before_it_came,
+                                                               const Settings& settings) {
     while (true) {
         try {
-            return form(engine, meeting, settings);
+            return form(engine, meeting, before_it_came, settings);
         } catch (const Superseded&) {
             // Once more, in the round that the others are in.
         } catch (...) {
@@ -91,7 +109,7 @@ void Communicator::refuse(Store& store, const Settings& settings, const std::exc
 }
 
 std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& meeting,
-                                                 const Settings& settings) {
+                                                 const WhoEnded& before_it_came, const Settings& settings) {
     const SizeTable table = parse_table(settings.config.size_table);
     auto doorbell = std::make_unique<Doorbell>();
     const auto ended_elsewhere = [&]() -> std::optional<std::string> {
@@ -100,7 +118,10 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
                 if (auto words = engine.ended(settings.world, meeting.party().global(r))) return words;
         return std::nullopt;
     };
-    meeting.watch(ended_elsewhere);
+    meeting.watch([&]() -> std::optional<std::string> {
+        if (auto words = ended_elsewhere()) return words;
+        return before_it_came();
+    });
     Roster roster =
         exchange_cards(meeting, settings.config, settings.host_id, doorbell->name(), engine.lifeline());
     Layout layout(settings.rank, roster.members, settings.config.algorithm == Algorithm::kRing);

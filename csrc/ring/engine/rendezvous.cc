@@ -54,6 +54,8 @@ Card failure_card(const std::exception_ptr& error, const std::string& who) {
     };
     try {
         std::rethrow_exception(error);
+    } catch (const Crossed& e) {
+        fill("crossed", e.what());
     } catch (const Disagreement& e) {
         fill("disagreement", e.what());
     } catch (const Missing& e) {
@@ -89,6 +91,10 @@ bool is_own(const std::exception_ptr& error) {
 }
 
 }  // namespace
+
+std::string Party::list() const {
+    return "[" + numbers(global_ranks) + "]";
+}
 
 std::string one_line(std::string text) {
     std::replace(text.begin(), text.end(), '\n', ' ');
@@ -199,9 +205,9 @@ void Rendezvous::check_alike(const std::vector<Card>& cards) {
             throw Disagreement("the ranks do not agree on the size of the group: " + mine_["size"] +
                                " on rank " + std::to_string(party_.rank) + ", " + field(card, "size") +
                                " on another");
-        const auto list = [](const Card& of) { return "[" + field(of, "members") + "]"; };
-        const auto [low, high] = std::minmax({list(mine_), list(card)});  // copies, not references
-        throw Disagreement(
+        // Copies, not references.
+        const auto [low, high] = std::minmax({party_.list(), "[" + field(card, "members") + "]"});
+        throw Crossed(
             "groups of different ranks are being made under one name: " + low + " and " + high +
             ". All ranks must call new_group() for every group, in the same order, also for groups that they "
             "are not in; or pass use_local_synchronization=True, so that only the members call it");
@@ -253,6 +259,7 @@ void Rendezvous::follow(const Card& failure) {
     take_leave(kHeard);
     const std::string kind = field(failure, "kind");
     const std::string text = field(failure, "failed");
+    if (kind == "crossed") throw Crossed(text);
     if (kind == "disagreement") throw Disagreement(text);
     if (kind == "missing" || kind == "timeout" || kind == "bystander") throw TimeoutError(text);
     throw PeerError(text);
@@ -276,7 +283,7 @@ void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who
         }
         // Where others have formed the group already, only its own ranks may say that it is not whole.
         if (!first && store_.compare_set(failed_key(), "", encode(card)) == kFormed &&
-            card["kind"] != "disagreement")
+            card["kind"] != "disagreement" && card["kind"] != "crossed")
             store_.compare_set(failed_key(), kFormed, encode(card));
     } catch (const std::exception&) {
         // The store is out of reach: so it is for the others, or they learn by their timeout.
@@ -313,21 +320,25 @@ void Rendezvous::throw_missing() {
     // One rank asks who is missing, and tells the others: all of them asking would keep the store busy.
     if (store_.compare_set(keys() + "asks", "", mine_["attempt"]) != mine_["attempt"])
         if (const auto words = words_of_another(kExplain)) follow(decode_card(*words));
-    std::vector<int> missing;
-    const auto keys = card_keys();
-    find_missing(keys, 0, keys.size(), missing);
+    std::vector<int> missing = this->missing();
     const bool more = missing.size() > kNamed;
     std::vector<int> names;
     for (const int rank : missing)
         if (names.size() < kNamed) names.push_back(party_.global(rank));
-    const std::string text = "the group of " + std::to_string(party_.size) + " ranks" +
-                             (party_.global_ranks.empty() ? "" : " [" + numbers(party_.global_ranks) + "]") +
-                             " has not formed within its timeout of " + std::to_string(timeout_.count()) +
-                             " ms; these ranks did not join in time: " +
-                             (names.empty() ? "none, the store is too slow" : numbers(names)) +
-                             (more ? " and more" : "") +
-                             ". Are they running, and do they create the same group?";
+    const std::string text =
+        "the group of " + std::to_string(party_.size) + " ranks" +
+        (party_.global_ranks.empty() ? "" : " " + party_.list()) + " has not formed within its timeout of " +
+        std::to_string(timeout_.count()) + " ms; these ranks did not join in time: " +
+        (names.empty() ? "none, the store is too slow" : numbers(names)) + (more ? " and more" : "") +
+        ". Are they running, and do they create the same group?";
     throw Missing(text, std::move(missing));
+}
+
+std::vector<int> Rendezvous::missing() {
+    std::vector<int> missing;
+    const auto keys = card_keys();
+    find_missing(keys, 0, keys.size(), missing);
+    return missing;
 }
 
 void Rendezvous::find_missing(const std::vector<std::string>& keys, size_t begin, size_t end,

@@ -45,12 +45,19 @@ struct Party {
     bool alone() const { return size == 1 && !global_ranks.empty(); }
     int global(int rank) const { return global_ranks.empty() ? rank : global_ranks[rank]; }
     std::string name(int rank) const { return "rank " + std::to_string(global(rank)); }
+    std::string list() const;  // "[0, 2]", the global ranks; "[]" where it is the group of all ranks
 };
 
 // The ranks differ in something that they must have in common; all of them find the same.
 class Disagreement : public ConfigError {
   public:
     using ConfigError::ConfigError;
+};
+
+// Groups of different ranks are being made under one name: the words name both lists.
+class Crossed : public Disagreement {
+  public:
+    using Disagreement::Disagreement;
 };
 
 // A rank has ended, as all of them find or are told.
@@ -82,6 +89,9 @@ class Superseded : public Error {
     using Error::Error;
 };
 
+// The words for a rank that has ended, if one has; it may throw instead.
+using WhoEnded = std::function<std::optional<std::string>()>;
+
 // Of one rank and one group; not thread-safe.
 class Rendezvous : public Lookout {
   public:
@@ -100,8 +110,11 @@ class Rendezvous : public Lookout {
     void join(Card card);
     // All ranks' cards, by rank. Throws Missing, Disagreement, or what look() throws.
     std::vector<Card> cards();
-    // From now on look() asks it as well: the words for a rank that has ended, where there is one.
-    void watch(std::function<std::optional<std::string>()> who_ended) { who_ended_ = std::move(who_ended); }
+    // From now on look() asks it as well.
+    void watch(WhoEnded who_ended) { who_ended_ = std::move(who_ended); }
+
+    // The ranks that have not come to this round yet, or some of them if they are many.
+    std::vector<int> missing();
 
     // The one place where all waits of a group that forms come by. Throws Superseded, the error of a rank
     // that could not go on, or Gone.
@@ -139,7 +152,7 @@ class Rendezvous : public Lookout {
     int left_ = 0;           // rounds
     Clock::time_point next_look_;
     milliseconds interval_;
-    std::function<std::optional<std::string>()> who_ended_;
+    WhoEnded who_ended_;
 };
 
 }  // namespace ring

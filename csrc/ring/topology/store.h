@@ -26,6 +26,9 @@ class Store {
     // once. Returns the value that it has afterwards.
     virtual std::string compare_set(const std::string& key, const std::string& expected,
                                     const std::string& desired) = 0;
+    // What this one is a part of, and those of all other groups of the same ranks and of some of them; null
+    // where it is not known.
+    virtual Store* common() { return nullptr; }
     // Whether all of them are there, without waiting.
     virtual bool has(const std::vector<std::string>& keys) = 0;
 };
