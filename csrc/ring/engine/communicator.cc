@@ -16,6 +16,7 @@
 #include "ring/engine/engine.h"
 #include "ring/engine/measure.h"
 #include "ring/topology/identity.h"
+#include "ring/topology/siblings.h"
 
 namespace ring {
 namespace {
@@ -72,9 +73,12 @@ std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store,
     Rendezvous meeting(store, party_of(settings, world ? world->number() : 0), settings.timeout);
     Crossings crossings(meeting);
     if (world && world->crossed_.exchange(false, std::memory_order_relaxed)) crossings.take_back();
+    std::optional<Siblings> siblings;
     const WhoEnded before_it_came = [&]() -> std::optional<std::string> {
         crossings.look();
-        return std::nullopt;
+        if (!settings.global_ranks.empty()) return std::nullopt;
+        if (!siblings) siblings.emplace(settings.rank, settings.size);
+        return siblings->ended();
     };
     try {
         return form_in_some_round(engine, meeting, before_it_came, settings);
