@@ -189,6 +189,32 @@ TEST(Rendezvous, AllLearnThatOneHasDied) {
     EXPECT_EQ(::waitpid(child, nullptr, 0), child);
 }
 
+// All have left something there, but one of an attempt before, which has gone on by now.
+TEST(Rendezvous, LeavesARoundThatIsWholeButOfAnEarlierAttempt) {
+    const TemporaryFolder folder;
+    FileStore store(folder.path());
+    Rendezvous before(store, {.rank = 0, .size = 2}, seconds(20));
+    before.join({{"attempt_of", "old"}});
+    Rendezvous meeting(store, {.rank = 1, .size = 2}, seconds(20));
+    meeting.join({});
+    EXPECT_EQ(meeting.cards()[0].at("attempt_of"), "old");
+    Rendezvous again(store, {.rank = 0, .size = 2}, seconds(20));
+    again.join({{"attempt_of", "new"}});
+    const auto wait = [&] {
+        while (!meeting.deadline().passed()) std::this_thread::sleep_for(milliseconds(1));
+    };
+    EXPECT_THROW(wait(), Superseded);
+    meeting.join({});
+    EXPECT_EQ(meeting.cards()[0].at("attempt_of"), "new");
+    again.finish();
+    // Who has formed the group may make the next one, while others are about to.
+    Rendezvous next(store, {.rank = 0, .size = 2}, seconds(20));
+    next.join({});
+    const Deadline some_looks(Clock::now() + milliseconds(800), &meeting);
+    while (!some_looks.passed()) std::this_thread::sleep_for(milliseconds(1));
+    meeting.finish();
+}
+
 // Two groups of one world under one name: the first rank of each takes the same place.
 TEST(Rendezvous, GroupsUnderOneNameAreAnErrorOnAllTheirRanks) {
     const TemporaryFolder folder;

@@ -1,131 +1,101 @@
-"""A rank that ends before it has left anything in the store: those of its host tell the others.
-
-They know it by their launcher's children, so these tests start ranks as launchers do.
-"""
+"""What torchrun leaves to the ranks: one that ends before it comes, and an attempt after one that failed."""
 
 from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.places import IMPATIENT_RESOLVER, RANK_VARIABLES, SINGLE_THREAD
 from harness.worker import BACKEND
 
-# A rank: waits for so many seconds, may end then, or says in a file how it fared.
+# A rank. Those that are named end so many seconds after their start, with that code, in the first attempt.
 PROGRAM = f"""
 import json, os, sys, time
-folder, rank = sys.argv[1], os.environ["RANK"]
-time.sleep(float(sys.argv[2]))
-if rank in sys.argv[3:]:
-    sys.exit()
+folder, attempt, rank = sys.argv[1], os.environ["TORCHELASTIC_RESTART_COUNT"], os.environ["RANK"]
+for one in sys.argv[2:]:
+    ends, after, code = one.split(":")
+    if (rank, attempt) == (ends, "0"):
+        time.sleep(float(after))
+        sys.exit(int(code))
 import torch.distributed as dist
-open(f"{{folder}}/comes{{rank}}", "w").close()
 start, said = time.monotonic(), ""
 try:
-    dist.init_process_group("{BACKEND}", init_method=os.environ.get("INIT_METHOD"))
+    dist.init_process_group("{BACKEND}")
 except dist.DistBackendError as error:
     said = str(error)
-with open(f"{{folder}}/saying{{rank}}", "w") as file:
+name = f"{{folder}}/{{rank}}.{{attempt}}"
+with open(name + ".new", "w") as file:
     json.dump([said, time.monotonic() - start], file)
-os.rename(f"{{folder}}/saying{{rank}}", f"{{folder}}/said{{rank}}")
+os.rename(name + ".new", name)
 """
-EARLY = 20.0  # seconds; the group's timeout is half an hour
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
+# torchrun starts these, and they the ranks, with an environment of their own.
+WRAPPER = """#!/bin/bash
+export MASTER_ADDR=127.0.0.1
+$PYTHON "$@"
+echo it has ended
+"""
+SOON = 25.0  # seconds from the start; the group's timeout is half an hour
 
 
-def environment() -> dict[str, str]:
-    env = {name: value for name, value in os.environ.items() if name not in RANK_VARIABLES}
-    return env | SINGLE_THREAD | IMPATIENT_RESOLVER
-
-
-def write_program(folder: Path) -> str:
+@contextmanager
+def torchrun(folder: Path, options: Sequence[str], ends: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     (folder / "program.py").write_text(PROGRAM)
-    return str(folder / "program.py")
+    (folder / "wrapper.sh").write_text(WRAPPER)
+    (folder / "wrapper.sh").chmod(0o755)
+    env = {name: value for name, value in os.environ.items() if name not in RANK_VARIABLES}
+    env |= SINGLE_THREAD | IMPATIENT_RESOLVER | {"PYTHON": sys.executable}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", *options]
+    wrapper = [str(folder / "wrapper.sh")] if "--no-python" in options else []
+    process = subprocess.Popen(
+        [*command, *wrapper, str(folder / "program.py"), str(folder), *ends],
+        env=env,
+        cwd=folder,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()  # it ends its ranks
+        process.wait(30)
 
 
-def wait_for(path: Path, deadline: float = 30.0) -> None:
-    until = time.monotonic() + deadline
+def said(folder: Path, rank: int, attempt: int = 0) -> str:
+    """What the rank's init_process_group() raised, if anything."""
+    path = folder / f"{rank}.{attempt}"
+    until = time.monotonic() + SOON
     while not path.exists():
         assert time.monotonic() < until, f"there is no {path.name}"
         time.sleep(0.02)
-
-
-def said(folder: Path, rank: int) -> tuple[str, float]:
-    """What the rank's init_process_group() raised, if anything, and the seconds that it took."""
-    path = folder / f"said{rank}"
-    wait_for(path, 40)
     text, seconds = json.loads(path.read_text())
-    return text, seconds
+    assert seconds < SOON
+    assert isinstance(text, str)
+    return text
 
 
-class ByHand:
-    """Starts the ranks of one job, as a shell script does, and ends them."""
-
-    def __init__(self, folder: Path, size: int) -> None:
-        self.folder, self.program = folder, write_program(folder)
-        # torch's own TCPStore would wait in rank 0 for all others, before the backend is asked.
-        self.store = f"file://{folder}/store?world_size={size}"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.env = environment() | {"MASTER_PORT": str(port), "WORLD_SIZE": str(size)}
-        self.ranks: dict[int, subprocess.Popen[bytes]] = {}
-
-    def start(self, rank: int, *arguments: str) -> None:
-        command = [sys.executable, self.program, str(self.folder), *arguments]
-        own = {"RANK": str(rank), "INIT_METHOD": f"{self.store}&rank={rank}"}
-        self.ranks[rank] = subprocess.Popen(command, env=self.env | own)
-
-    def __enter__(self) -> ByHand:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self.ranks.values():
-            process.kill()
-            process.wait()
+def test_a_rank_that_ends_well_before_it_comes(tmp_path: Path) -> None:
+    """Then torchrun lets the others wait. They see it end, or have never seen it."""
+    seen, unseen = tmp_path / "seen", tmp_path / "unseen"
+    seen.mkdir()
+    unseen.mkdir()
+    with (
+        torchrun(seen, ["--nproc-per-node", "2"], ["1:9:0"]) as first,
+        torchrun(unseen, ["--nproc-per-node", "2", "--no-python"], ["1:0:0"]) as second,
+    ):
+        for folder in (seen, unseen):
+            text = said(folder, 0)
+            assert "rank 1 (host " in text and "ended before it joined the group" in text, text
+        assert first.wait(30) == second.wait(30) == 0
 
 
-def test_torchrun_and_a_rank_that_ends_well_before_it_comes(tmp_path: Path) -> None:
-    """Then torchrun lets the others wait. Nobody has seen that rank, which ends while they import torch."""
-    command = [*TORCHRUN, "--nproc-per-node", "3", write_program(tmp_path), str(tmp_path), "0", "1"]
-    torchrun = subprocess.Popen(command, env=environment(), start_new_session=True)
-    try:
-        for rank in (0, 2):
-            text, seconds = said(tmp_path, rank)
-            assert "rank 1 (host " in text and "has ended" in text, text
-            assert seconds < EARLY
-        assert torchrun.wait(30) == 0
-    finally:
-        torchrun.terminate()
-        torchrun.wait()
-
-
-def test_ranks_see_one_of_their_host_end_before_it_comes(tmp_path: Path) -> None:
-    """But are not misled by one of another job."""
-    folders = [tmp_path / "dies", tmp_path / "late"]
-    for folder in folders:
-        folder.mkdir()
-    with ByHand(folders[0], 3) as dies, ByHand(folders[1], 3) as late:
-        dies.start(1, "60")
-        dies.start(0, "0")
-        dies.start(2, "0")
-        late.start(0, "0")
-        late.start(2, "0")
-        for folder, rank in ((folders[0], 0), (folders[0], 2), (folders[1], 0), (folders[1], 2)):
-            wait_for(folder / f"comes{rank}")
-        time.sleep(1)  # they look
-        dies.ranks[1].kill()
-        killed = time.monotonic()
-        dies.ranks[1].wait()
-        for rank in (0, 2):
-            text, _ = said(folders[0], rank)
-            name = f"rank 1 (host {socket.gethostname()}, pid {dies.ranks[1].pid})"
-            assert f"{name} ended before it joined the group" in text, text
-        assert time.monotonic() - killed < 5
-        late.start(1, "0")
-        for rank in range(3):
-            assert said(folders[1], rank)[0] == ""
+def test_the_attempt_after_one_that_failed(tmp_path: Path) -> None:
+    """torchrun keeps its store, so what the ranks left there is found by those of the next attempt."""
+    options = ["--nproc-per-node", "3", "--max-restarts", "1"]
+    with torchrun(tmp_path, options, ["1:7:5"]) as process:
+        assert [said(tmp_path, rank, attempt=1) for rank in range(3)] == [""] * 3
+        assert process.wait(30) == 0

@@ -99,6 +99,13 @@ double seconds_since_start() {
     return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
 }
 
+std::vector<std::string> command_of(int pid) {
+    std::vector<std::string> words;
+    std::istringstream text(text_of(folder_of(pid) + "cmdline"));
+    for (std::string word; std::getline(text, word, '\0');) words.push_back(word);
+    return words;
+}
+
 std::optional<std::map<std::string, std::string>> environment_of(int pid) {
     std::map<std::string, std::string> environment;
     std::istringstream entries(text_of(folder_of(pid) + "environ"));

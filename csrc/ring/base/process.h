@@ -29,6 +29,9 @@ std::optional<double> started_at(int pid);
 // Seconds since the machine was started.
 double seconds_since_start();
 
+// The words of its command line; none where the system does not say.
+std::vector<std::string> command_of(int pid);
+
 // What the process was started with, whatever it has changed since. None where the system does not say, as it
 // does not to other users, or where the process has written over it, as those do that change their title.
 std::optional<std::map<std::string, std::string>> environment_of(int pid);

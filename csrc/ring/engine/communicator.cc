@@ -6,13 +6,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <thread>
 
 #include "ring/base/config.h"
 #include "ring/base/error.h"
 #include "ring/base/log.h"
 #include "ring/base/process.h"
 #include "ring/collectives/collectives.h"
-#include "ring/engine/crossings.h"
 #include "ring/engine/engine.h"
 #include "ring/engine/measure.h"
 #include "ring/topology/identity.h"
@@ -41,6 +41,9 @@ Party party_of(const Communicator::Settings& settings, uint64_t world) {
             .global_ranks = settings.global_ranks,
             .world = settings.global_ranks.empty() ? 0 : world};
 }
+
+// How long a rank that has ended may take to come again.
+constexpr milliseconds kComesAgain{3000};
 
 // Longer lists are cut.
 constexpr size_t kListed = 16;
@@ -71,29 +74,40 @@ SizeTable parse_table(const std::string& text) {
 std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store, const Settings& settings) {
     const auto world = engine.whole(settings.world);
     Rendezvous meeting(store, party_of(settings, world ? world->number() : 0), settings.timeout);
-    Crossings crossings(meeting);
-    if (world && world->crossed_.exchange(false, std::memory_order_relaxed)) crossings.take_back();
+    Crossings crossings(meeting, world ? &world->crossings_ : nullptr);
     std::optional<Siblings> siblings;
-    const WhoEnded before_it_came = [&]() -> std::optional<std::string> {
-        crossings.look();
-        if (!settings.global_ranks.empty()) return std::nullopt;
-        if (!siblings) siblings.emplace(settings.rank, settings.size);
-        return siblings->ended();
-    };
+    const Watches watches{.before_all_came = [&]() -> std::optional<std::string> {
+                              crossings.look();
+                              if (!settings.global_ranks.empty()) return std::nullopt;
+                              if (!siblings) siblings.emplace(settings.rank, settings.size);
+                              return siblings->ended();
+                          },
+                          .always = [&]() -> std::optional<std::string> {
+                              for (int r = 0; r < settings.size && settings.world != nullptr; ++r) {
+                                  if (r == settings.rank) continue;
+                                  const auto words = engine.ended(settings.world, meeting.party().global(r));
+                                  if (!words) continue;
+                                  crossings.look(true);  // it may have ended of that
+                                  return words;
+                              }
+                              return std::nullopt;
+                          }};
     try {
-        return form_in_some_round(engine, meeting, before_it_came, settings);
+        auto group = form_in_some_round(engine, meeting, watches, settings);
+        crossings.take_back();
+        return group;
     } catch (const Crossed& error) {
-        if (crossings.tell(error)) world->crossed_.store(true, std::memory_order_relaxed);
+        crossings.tell(error);
         throw;
     }
 }
 
 std::shared_ptr<Communicator> Communicator::form_in_some_round(Engine& engine, Rendezvous& meeting,
-                                                               const WhoEnded& before_it_came,
+                                                               const Watches& watches,
                                                                const Settings& settings) {
     while (true) {
         try {
-            return form(engine, meeting, before_it_came, settings);
+            return form(engine, meeting, watches, settings);
         } catch (const Superseded&) {
             // Once more, in the round that the others are in.
         } catch (...) {
@@ -112,28 +126,33 @@ void Communicator::refuse(Store& store, const Settings& settings, const std::exc
     meeting.give_up(error, describe_self(meeting.party()));
 }
 
-std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& meeting,
-                                                 const WhoEnded& before_it_came, const Settings& settings) {
+std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& meeting, const Watches& watches,
+                                                 const Settings& settings) {
     const SizeTable table = parse_table(settings.config.size_table);
     auto doorbell = std::make_unique<Doorbell>();
-    const auto ended_elsewhere = [&]() -> std::optional<std::string> {
-        for (int r = 0; r < settings.size && settings.world != nullptr; ++r)
-            if (r != settings.rank)
-                if (auto words = engine.ended(settings.world, meeting.party().global(r))) return words;
-        return std::nullopt;
-    };
     meeting.watch([&]() -> std::optional<std::string> {
-        if (auto words = ended_elsewhere()) return words;
-        return before_it_came();
+        if (auto words = watches.always()) return words;
+        return watches.before_all_came();
     });
     Roster roster =
         exchange_cards(meeting, settings.config, settings.host_id, doorbell->name(), engine.lifeline());
     Layout layout(settings.rank, roster.members, settings.config.algorithm == Algorithm::kRing);
-    meeting.watch([&]() -> std::optional<std::string> {
+    const auto ended_on_host = [&]() -> std::optional<int> {
         for (const int rank : layout.host_ranks())
-            if (ring::process_ended(layout.member(rank).pid, layout.member(rank).process))
-                return layout.describe(rank) + " died: its process ended";
-        return ended_elsewhere();
+            if (ring::process_ended(layout.member(rank).pid, layout.member(rank).process)) return rank;
+        return std::nullopt;
+    };
+    meeting.watch(watches.always);
+    if (const auto rank = ended_on_host()) {
+        // What it left may be of an earlier attempt: then it comes again, to another round.
+        if (is_restarted()) meeting.leave();
+        const Deadline comes_again(Clock::now() + kComesAgain, &meeting);
+        while (!comes_again.passed()) std::this_thread::sleep_for(Deadline::kSlice);
+        throw Gone(not_on_this_host(layout, *rank));
+    }
+    meeting.watch([&]() -> std::optional<std::string> {
+        if (const auto rank = ended_on_host()) return layout.describe(*rank) + " died: its process ended";
+        return watches.always();
     });
     const Deadline deadline = meeting.deadline();
     Acceptor* acceptor = nullptr;

@@ -27,6 +27,7 @@
 #include "ring/base/fork.h"
 #include "ring/collectives/context.h"
 #include "ring/engine/connections.h"
+#include "ring/engine/crossings.h"
 #include "ring/engine/operation.h"
 #include "ring/fault/failures.h"
 #include "ring/fault/progress_table.h"
@@ -151,12 +152,15 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     Communicator(Engine& engine, const Settings& settings, Layout layout, Roster roster,
                  std::unique_ptr<Doorbell> doorbell, Connections connections, Choices choices,
                  Acceptor* acceptor);
-    // `before_it_came`: the words for a rank that will not come to the meeting, asked until all are there.
+    // Who looks while a group forms, see Rendezvous::watch().
+    struct Watches {
+        WhoEnded before_all_came;  // besides
+        WhoEnded always;
+    };
     static std::shared_ptr<Communicator> form_in_some_round(Engine& engine, Rendezvous& meeting,
-                                                            const WhoEnded& before_it_came,
-                                                            const Settings& settings);
-    static std::shared_ptr<Communicator> form(Engine& engine, Rendezvous& meeting,
-                                              const WhoEnded& before_it_came, const Settings& settings);
+                                                            const Watches& watches, const Settings& settings);
+    static std::shared_ptr<Communicator> form(Engine& engine, Rendezvous& meeting, const Watches& watches,
+                                              const Settings& settings);
 
     Signature renamed(Signature called) const;  // with the global number of the rank that it names
     // As Operation's, with the ranks' global numbers and the name of a group that is not of all ranks.
@@ -261,9 +265,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     const bool crowded_;  // the ranks of this host outnumber its cores
     const int spin_us_;
     const unsigned pauses_;
-    const int forks_;  // fork_count() of the process that the group belongs to
-    // Of a group of all ranks: one of its parts could not be made, see Crossings. Relaxed: it orders nothing.
-    std::atomic<bool> crossed_{false};
+    const int forks_;             // fork_count() of the process that the group belongs to
+    CrossingMemory crossings_{};  // of a group of all ranks
 
     mutable std::mutex queue_mutex_;  // guards what follows
     std::deque<std::shared_ptr<Operation>> queue_;

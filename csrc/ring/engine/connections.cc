@@ -94,9 +94,7 @@ std::unique_ptr<Segment> share_memory(const Layout& layout, const Roster& roster
         const Member& peer = layout.member(local[l]);
         if (!process_ended(peer.pid, peer.process))
             throw PeerError(layout.describe(local[l]) + " has given up");
-        throw Gone(layout.describe(local[l]) + " is not on the host of " + layout.describe(layout.rank()) +
-                   ": it has died, or the two run on copies of one machine, such as clones of a snapshot, "
-                   "which have the same boot id; then set TORCH_RING_HOST_ID to another name on each");
+        throw Gone(not_on_this_host(layout, local[l]));
     }
     try {
         return std::make_unique<Segment>(layout.local_index(layout.rank()), local, layout.size(), doorbell,
@@ -109,6 +107,13 @@ std::unique_ptr<Segment> share_memory(const Layout& layout, const Roster& roster
 }
 
 }  // namespace
+
+std::string not_on_this_host(const Layout& layout, int rank) {
+    return layout.describe(rank) + " is not on the host of " + layout.describe(layout.rank()) +
+           ": it has died, or the two run on copies of one machine, such as clones of a snapshot, which have "
+           "the "
+           "same boot id; then set TORCH_RING_HOST_ID to another name on each";
+}
 
 std::vector<int> neighbours(const Layout& layout, int rank) {
     const int position = layout.cell_of(rank);

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "ring/engine/bootstrap.h"
@@ -28,6 +29,9 @@ struct Connections {
 
 // The ranks that `rank` has a link to.
 std::vector<int> neighbours(const Layout& layout, int rank);
+
+// The words for a rank of this host whose process is not there.
+std::string not_on_this_host(const Layout& layout, int rank);
 
 // `acceptor` is this process's, already expecting the group; null where all ranks are on one host.
 // `dialer`: knows how this rank can be reached, and learns it of the others.

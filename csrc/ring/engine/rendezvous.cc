@@ -45,6 +45,11 @@ std::string field(const Card& card, const char* name) {
     return at == card.end() ? "" : at->second;
 }
 
+std::string random_name() {
+    const Nonce random = random_nonce();
+    return hex({reinterpret_cast<const char*>(random.data()), random.size()});
+}
+
 // What a rank writes that cannot go on.
 Card failure_card(const std::exception_ptr& error, const std::string& who) {
     Card card;
@@ -56,6 +61,7 @@ Card failure_card(const std::exception_ptr& error, const std::string& who) {
         std::rethrow_exception(error);
     } catch (const Crossed& e) {
         fill("crossed", e.what());
+        card["crossing"] = e.crossing().empty() ? random_name() : e.crossing();
     } catch (const Disagreement& e) {
         fill("disagreement", e.what());
     } catch (const Missing& e) {
@@ -152,8 +158,7 @@ void Rendezvous::join(Card card) {
     card["members"] = numbers(party_.global_ranks);
     card["size"] = std::to_string(party_.size);
     card["world"] = std::to_string(party_.world);
-    const Nonce attempt = random_nonce();
-    card["attempt"] = hex({reinterpret_cast<const char*>(attempt.data()), attempt.size()});
+    card["attempt"] = random_name();
     mine_ = std::move(card);
     joined_ = complete_ = false;
     if (party_.alone()) return;
@@ -230,12 +235,14 @@ void Rendezvous::look() {
     interval_ = std::min(2 * interval_, std::max(kLook, kLookPerRank * party_.size));
     next_look_ = Clock::now() + interval_;
     if (!joined_) return;
+    const bool gone_on =
+        newest() > round_;  // asked first: who goes on has formed the group before, or never will
     if (store_.has({failed_key()})) {
         const std::string text = store_.get(failed_key(), Deadline(end_));
         if (text != kFormed) follow(decode_card(text));
+    } else if (gone_on) {
+        leave();
     }
-    // Where all are there, those who have gone on may have done so after they had formed the group.
-    if (!complete_ && newest() > round_ && !store_.has(card_keys())) leave();
     if (who_ended_)
         if (const auto words = who_ended_()) throw Gone(*words + "; the group was still forming");
 }
@@ -259,7 +266,10 @@ void Rendezvous::follow(const Card& failure) {
     take_leave(kHeard);
     const std::string kind = field(failure, "kind");
     const std::string text = field(failure, "failed");
-    if (kind == "crossed") throw Crossed(text);
+    if (kind == "crossed") {
+        crossing_ = field(failure, "crossing");
+        throw Crossed(text, crossing_);
+    }
     if (kind == "disagreement") throw Disagreement(text);
     if (kind == "missing" || kind == "timeout" || kind == "bystander") throw TimeoutError(text);
     throw PeerError(text);
@@ -282,9 +292,14 @@ void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who
             first = words_of_another(milliseconds(0));
         }
         // Where others have formed the group already, only its own ranks may say that it is not whole.
-        if (!first && store_.compare_set(failed_key(), "", encode(card)) == kFormed &&
-            card["kind"] != "disagreement" && card["kind"] != "crossed")
-            store_.compare_set(failed_key(), kFormed, encode(card));
+        if (!first) {
+            const std::string there = store_.compare_set(failed_key(), "", encode(card));
+            if (there == kFormed && card["kind"] != "disagreement" && card["kind"] != "crossed")
+                store_.compare_set(failed_key(), kFormed, encode(card));
+            // Several may find one crossing: its name is that which is told.
+            const std::string told = field(decode_card(there), "crossing");
+            crossing_ = told.empty() ? field(card, "crossing") : told;
+        }
     } catch (const std::exception&) {
         // The store is out of reach: so it is for the others, or they learn by their timeout.
     }

@@ -57,7 +57,13 @@ class Disagreement : public ConfigError {
 // Groups of different ranks are being made under one name: the words name both lists.
 class Crossed : public Disagreement {
   public:
-    using Disagreement::Disagreement;
+    // `crossing`: its name among all ranks that find it or are told, where it has one already.
+    explicit Crossed(const std::string& what, std::string crossing = {})
+        : Disagreement(what), crossing_(std::move(crossing)) {}
+    const std::string& crossing() const { return crossing_; }
+
+  private:
+    std::string crossing_;
 };
 
 // A rank has ended, as all of them find or are told.
@@ -113,6 +119,10 @@ class Rendezvous : public Lookout {
     // From now on look() asks it as well.
     void watch(WhoEnded who_ended) { who_ended_ = std::move(who_ended); }
 
+    // This round is of an attempt before this one, whose ranks are no more. Throws Superseded.
+    [[noreturn]] void leave();
+    // The name of the Crossed that ended it.
+    const std::string& crossing() const { return crossing_; }
     // The ranks that have not come to this round yet, or some of them if they are many.
     std::vector<int> missing();
 
@@ -131,7 +141,6 @@ class Rendezvous : public Lookout {
     std::vector<std::string> card_keys() const;
     uint64_t newest();  // round that somebody has gone on to
     uint64_t go_on();   // to a round after this one; returns the newest
-    [[noreturn]] void leave();
     [[noreturn]] void follow(const Card& failure);
     void take_leave(milliseconds stay);
     void check_alike(const std::vector<Card>& cards);
@@ -150,6 +159,7 @@ class Rendezvous : public Lookout {
     bool complete_ = false;  // all cards are there
     bool told_ = false;      // the others know why this one does not go on
     int left_ = 0;           // rounds
+    std::string crossing_;
     Clock::time_point next_look_;
     milliseconds interval_;
     WhoEnded who_ended_;

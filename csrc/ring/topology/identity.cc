@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 
 #include "ring/base/config.h"
@@ -42,6 +43,11 @@ std::string network_identity() {
 
 std::string host_name() {
     return config().host_id.empty() ? machine_name() : config().host_id;
+}
+
+bool is_restarted() {
+    const char* const count = std::getenv("TORCHELASTIC_RESTART_COUNT");
+    return count != nullptr && std::string(count) != "0" && *count != '\0';
 }
 
 std::string machine_name() {

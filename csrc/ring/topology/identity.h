@@ -19,6 +19,9 @@ std::string network_identity();
 // What to call this host in messages: TORCH_RING_HOST_ID or the host's name.
 std::string host_name();
 
+// Whether torchrun has started this rank again, after a failure of the job.
+bool is_restarted();
+
 // The name that the system has for it.
 std::string machine_name();
 

@@ -1,9 +1,11 @@
-// What the processes of this host say of ranks that have not come to the group of all ranks: those that one
-// launcher has started are its children, and were started with their ranks in the environment. Used by
-// Communicator while a group forms, when a rank that has left nothing in the store may have ended.
+// Ranks of this host that torchrun has started, and that have ended before they came to the group of all
+// ranks: they have left nothing in the store, but all of them are children of one process. Used by
+// Communicator while that group forms.
 //
-// It knows nothing, and says nothing, where a launcher tells ranks their numbers by other means, where the
-// system hides processes from each other, and of other hosts.
+// Only of torchrun it is known that it starts all ranks of a host at once, never one of them again, and
+// numbers them in a row; and that it lets the others wait where one ends without an error. With another
+// launcher, of other hosts, and where the system hides processes or a rank has changed its title, this knows
+// nothing.
 #pragma once
 
 #include <map>
@@ -14,42 +16,32 @@
 
 namespace ring {
 
-// Of one process; not thread-safe. Keeps what it has seen: a process that has ended is not to be seen any
-// more.
+// Of one process; not thread-safe.
 class Siblings {
   public:
     // For the rank that this process is in the group of all ranks, which a subgroup must not ask for.
     Siblings(int rank, int size);
 
-    // The words for a rank of this host that has ended, or whose process is not there though the launcher
-    // must have started it long ago. Reads the list of the launcher's children, and what it does not know of
-    // them.
+    // The words for one that has ended. Reads the list of the launcher's children, and what they were started
+    // with.
     std::optional<std::string> ended();
 
-    using Variables = std::map<std::string, std::string>;
-
   private:
-    struct Process {
-        int pid = 0;
-        double started = 0;  // in seconds since the machine's start
-        std::optional<Clock::time_point> missed_since{};
+    struct Seen {
+        std::map<int, int> pids{};  // of the launcher's children, by the rank that they were started as
+        int workers = 0;            // children that may be ranks
     };
-
-    // Which rank a process with this environment is, if it is one of this job.
-    std::optional<int> rank_in(const Variables& environment) const;
-    bool look();  // at the launcher's children; false where nobody can
-    std::optional<std::string> never_seen() const;
+    std::optional<Seen> look() const;  // none where it is of no use
 
     const int rank_;
-    Variables own_{};  // environment; empty: it does not tell this process its rank
-    std::string rank_variable_{};
-    std::string size_variable_{};
-    int root_ = 0;                    // this process, or what the launcher has started as its wrapper
-    int launcher_ = 0;                // 0: unknown
-    double started_ = 0;              // root_, in seconds since the machine's start
-    std::map<int, int> children_{};   // of the launcher: ranks by pid
-    std::map<int, Process> ranks_{};  // all that have been seen
-    bool all_known_ = true;           // of all children of the launcher it is known whether they are ranks
+    const int size_;
+    std::string job_{};          // by torchrun's name
+    int first_ = 0;              // rank of this host
+    int count_ = 0;              // of them
+    int root_ = 0;               // this process, or the wrapper of it that torchrun has started
+    int launcher_ = 0;           // 0: not torchrun
+    std::map<int, int> pids_{};  // that have been seen, by rank
+    Clock::time_point missed_since_ = Clock::time_point::max();
 };
 
 }  // namespace ring
