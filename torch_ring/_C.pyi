@@ -104,6 +104,21 @@ def isa() -> str:
 def shutdown_all() -> None:
     """Leave every group of this process in good order."""
 
+def dtypes() -> list[str]:
+    """The dtypes that libring knows, by torch's names; it moves others as bytes, complex ones as reals."""
+
+def reduce_ops() -> list[str]:
+    """The reduce ops: "SUM", "AVG" ..."""
+
+def reduces(dtype: str, op: str) -> bool:
+    """Whether the op is defined for the dtype. Raises RingConfigError for an unknown name."""
+
+def planned_collectives() -> list[str]:
+    """The collectives that the cost model knows; others take the plan of one of these."""
+
+def bus_factor(collective: str, ranks: int) -> float:
+    """busbw is algbw times this, as nccl-tests counts. Raises RingConfigError for an unknown name."""
+
 class LinkCost:
     """Between two hosts: latency one way, time per byte of the link, time per further frame."""
 

@@ -16,41 +16,37 @@ using ring::Collective;
 class Call {
   public:
     Call(const Options& options, int rank, int ranks, size_t bytes)
-        : options_(options), rank_(rank), ranks_(ranks) {
+        : options_(options), traits_(options.traits()), rank_(rank), ranks_(ranks) {
         const size_t element = ring::size_of(options.dtype);
-        const bool sharded = !is(Collective::kAllReduce) && !is(Collective::kReduce) &&
-                             !is(Collective::kBroadcast) && !is(Collective::kBarrier) &&
-                             !is(Collective::kSend);
-        const bool whole_to_whole =
-            is(Collective::kAllReduce) || is(Collective::kReduce) || is(Collective::kSend);
+        const bool sharded = traits_.inputs || traits_.outputs;
+        const bool whole_to_whole = !sharded && (traits_.reduces || traits_.message);
         const bool in_place = options.in_place;
         const auto shares = static_cast<size_t>(sharded ? ranks : 1);
-        share_ = is(Collective::kBarrier) ? 0 : bytes / element / shares;
+        share_ = !traits_.sized ? 0 : bytes / element / shares;
         total_ = share_ * shares;
         whole_.resize(total_ * element);
-        if (!in_place)
-            other_.resize((whole_to_whole || is(Collective::kAllToAll) ? total_ : share_) * element);
+        if (!in_place) other_.resize((whole_to_whole || traits_.counted ? total_ : share_) * element);
 
         arguments.signature.kind = options.collective;
         arguments.signature.dtype = options.dtype;
         arguments.signature.count = share_;
-        if (options.reduces()) arguments.signature.op = options.op;
-        if (options.rooted()) arguments.signature.root = options.root;
+        if (traits_.reduces) arguments.signature.op = options.op;
+        if (traits_.rooted) arguments.signature.root = options.root;
         std::byte* own = in_place ? share_of(sharded ? rank : 0) : other_.data();
         arguments.input = whole_to_whole ? whole_.data() : own;
         arguments.output = own;
         for (int r = 0; sharded && r < ranks; ++r) {
             arguments.inputs.push_back(share_of(r));
-            arguments.outputs.push_back(is(Collective::kAllToAll) ? other_.data() + offset_of(r) * element
-                                                                  : share_of(r));
+            arguments.outputs.push_back(traits_.counted ? other_.data() + offset_of(r) * element
+                                                        : share_of(r));
         }
-        if (is(Collective::kSend)) {
+        if (traits_.message) {
             arguments.signature.root = (rank + 1) % ranks;
             other_arguments_ = arguments;
             other_arguments_.signature.kind = Collective::kRecv;
             other_arguments_.signature.root = (rank + ranks - 1) % ranks;
         }
-        if (is(Collective::kAllToAll)) {
+        if (traits_.counted) {
             arguments.signature.count = 0;
             arguments.input_counts.assign(ranks, share_);
             arguments.output_counts.assign(ranks, share_);
@@ -59,7 +55,7 @@ class Call {
 
     void run(ring::Communicator& group) const {
         const auto operation = group.post(arguments);
-        if (is(Collective::kSend)) group.wait(group.post(other_arguments_));
+        if (traits_.message) group.wait(group.post(other_arguments_));
         group.wait(operation);
     }
 
@@ -67,49 +63,30 @@ class Call {
     void fill() {
         fill_poison(whole_.data(), whole_.size());
         fill_poison(other_.data(), other_.size());
-        const bool is_root = rank_ == options_.root;
-        if (options_.reduces() || is(Collective::kAllToAll) || is(Collective::kSend) ||
-            ((is(Collective::kBroadcast) || is(Collective::kScatter)) && is_root))
-            fill_pattern(whole_.data(), total_, options_.dtype, rank_);
-        else if (is(Collective::kAllGather) || is(Collective::kGather))
+        const bool one_to_all = traits_.rooted && !traits_.reduces && !traits_.outputs;
+        if (traits_.outputs && !traits_.inputs)
             fill_pattern(const_cast<void*>(arguments.input), share_, options_.dtype, rank_, offset_of(rank_));
+        else if (!one_to_all || rank_ == options_.root)
+            fill_pattern(whole_.data(), total_, options_.dtype, rank_);
     }
 
     // How many elements are wrong after it.
     size_t wrong() const {
         const ring::DType dtype = options_.dtype;
+        const bool all_to_one = traits_.rooted && (traits_.reduces || traits_.outputs);
+        if (all_to_one && rank_ != options_.root) return 0;
+        if (traits_.reduces)
+            return count_wrong_reduced(arguments.output, share_, dtype, options_.op, ranks_,
+                                       traits_.inputs ? offset_of(rank_) : 0);
+        if (traits_.message)
+            return count_wrong(arguments.output, total_, dtype, (rank_ + ranks_ - 1) % ranks_);
+        if (!traits_.outputs)
+            return count_wrong(arguments.output, share_, dtype, options_.root,
+                               traits_.inputs ? offset_of(rank_) : 0);
         size_t wrong = 0;
-        switch (options_.collective) {
-            case Collective::kAllReduce:
-                return count_wrong_reduced(arguments.output, total_, dtype, options_.op, ranks_);
-            case Collective::kReduceScatter:
-                return count_wrong_reduced(arguments.output, share_, dtype, options_.op, ranks_,
-                                           offset_of(rank_));
-            case Collective::kReduce:
-                if (rank_ != options_.root) return 0;
-                return count_wrong_reduced(arguments.output, total_, dtype, options_.op, ranks_);
-            case Collective::kBroadcast:
-                return count_wrong(whole_.data(), total_, dtype, options_.root);
-            case Collective::kScatter:
-                return count_wrong(arguments.output, share_, dtype, options_.root, offset_of(rank_));
-            case Collective::kGather:
-            case Collective::kAllGather:
-                if (is(Collective::kGather) && rank_ != options_.root) return 0;
-                for (int r = 0; r < ranks_; ++r)
-                    wrong += count_wrong(arguments.outputs[r], share_, dtype, r, offset_of(r));
-                break;
-            case Collective::kAllToAll:
-                for (int r = 0; r < ranks_; ++r)
-                    wrong += count_wrong(arguments.outputs[r], share_, dtype, r, offset_of(rank_));
-                break;
-            case Collective::kSend:
-                return count_wrong(arguments.output, total_, dtype, (rank_ + ranks_ - 1) % ranks_);
-            case Collective::kRecv:
-            case Collective::kBarrier:
-            case Collective::kNone:
-            case Collective::kCount:
-                break;
-        }
+        for (int r = 0; r < ranks_; ++r)
+            wrong +=
+                count_wrong(arguments.outputs[r], share_, dtype, r, offset_of(traits_.inputs ? rank_ : r));
         return wrong;
     }
 
@@ -118,12 +95,12 @@ class Call {
     Arguments arguments;
 
   private:
-    Arguments other_arguments_;  // kSend: of the receive
-    bool is(Collective collective) const { return options_.collective == collective; }
+    Arguments other_arguments_;  // of the receive, where it is a message
     size_t offset_of(int rank) const { return static_cast<size_t>(rank) * share_; }
     std::byte* share_of(int rank) { return whole_.data() + offset_of(rank) * ring::size_of(options_.dtype); }
 
     const Options& options_;
+    const ring::CollectiveTraits& traits_;
     const int rank_;
     const int ranks_;
     size_t share_ = 0;              // elements
@@ -131,22 +108,6 @@ class Call {
     std::vector<std::byte> whole_;  // the larger of input and output
     std::vector<std::byte> other_;  // out of place: the other one
 };
-
-double bus_factor(Collective collective, int ranks) {
-    const double n = ranks;
-    switch (collective) {
-        case Collective::kAllReduce:
-            return 2 * (n - 1) / n;
-        case Collective::kAllGather:
-        case Collective::kReduceScatter:
-        case Collective::kGather:
-        case Collective::kScatter:
-        case Collective::kAllToAll:
-            return (n - 1) / n;
-        default:
-            return 1;
-    }
-}
 
 struct Result {
     Times times;
@@ -187,13 +148,13 @@ Row measure(ring::Communicator& group, const Options& options, size_t bytes) {
         mine.wrong = call.wrong();
     }
     const Result all = combined(group, mine);
-    const bool barrier = options.collective == Collective::kBarrier;
+    const ring::CollectiveTraits& traits = options.traits();
     return {.bytes = call.count() * ring::size_of(options.dtype),
             .count = call.count(),
-            .type = barrier ? "none" : name_of(options.dtype),
-            .op = options.reduces() ? name_of(options.op) : "none",
+            .type = traits.sized ? name_of(options.dtype) : "none",
+            .op = traits.reduces ? name_of(options.op) : "none",
             .times = all.times,
-            .bus_factor = bus_factor(options.collective, ranks),
+            .bus_factor = ring::bus_factor(options.collective, ranks),
             .wrong = all.wrong};
 }
 

@@ -105,16 +105,16 @@ Options parse(int argc, char** argv) {
     }
     if (::optind < argc) throw std::invalid_argument(std::string("what is '") + argv[::optind] + "'?");
     if (options.min_bytes > options.max_bytes) throw std::invalid_argument("-b is larger than -e");
-    if (options.reduces() && ring::reduce_function(options.dtype, options.op) == nullptr)
+    if (options.traits().reduces && ring::reduce_function(options.dtype, options.op) == nullptr)
         throw std::invalid_argument(std::string("-o ") + ring::name_of(options.op) + ": not for " +
                                     ring::name_of(options.dtype));
-    if (!options.in_place && (options.collective == ring::Collective::kBroadcast ||
-                              options.collective == ring::Collective::kBarrier))
+    const ring::CollectiveTraits& traits = options.traits();
+    const bool apart = traits.reduces || traits.inputs || traits.outputs || traits.message;
+    if (!options.in_place && !apart)
         throw std::invalid_argument(std::string("-x out: ") + ring::name_of(options.collective) +
                                     " has no input apart from its output");
     // These have an output of their own anyway.
-    if (options.collective == ring::Collective::kAllToAll || options.collective == ring::Collective::kSend)
-        options.in_place = false;
+    if (traits.counted || traits.message) options.in_place = false;
     return options;
 }
 

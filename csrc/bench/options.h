@@ -4,8 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "ring/kernels/dtype.h"
-#include "ring/transport/frame.h"
+#include "ring/base/signature.h"
 #include "sizes.h"
 
 namespace ring_perf {
@@ -24,14 +23,7 @@ struct Options : Sweep {
     ring::DType dtype = ring::DType::kFloat32;                   // -d
     ring::ReduceOp op = ring::ReduceOp::kSum;                    // -o
 
-    bool reduces() const {
-        return collective == ring::Collective::kAllReduce || collective == ring::Collective::kReduce ||
-               collective == ring::Collective::kReduceScatter;
-    }
-    bool rooted() const {
-        return collective == ring::Collective::kBroadcast || collective == ring::Collective::kReduce ||
-               collective == ring::Collective::kGather || collective == ring::Collective::kScatter;
-    }
+    const ring::CollectiveTraits& traits() const { return ring::traits_of(collective); }
 };
 
 std::string usage();

@@ -21,26 +21,8 @@ std::vector<std::byte> period_of(ring::DType dtype, int rank, size_t first) {
     std::vector<std::byte> period(kPeriod * element);
     for (size_t i = 0; i < kPeriod; ++i) {
         const bool two = (first + i + static_cast<size_t>(rank)) % kPeriod == 0;
-        const auto put = [&](auto value) { std::memcpy(&period[i * element], &value, sizeof(value)); };
-        switch (dtype) {
-            case ring::DType::kFloat16:
-                put(static_cast<uint16_t>(two ? 0x4000 : 0x3c00));
-                break;
-            case ring::DType::kBFloat16:
-                put(static_cast<uint16_t>(two ? 0x4000 : 0x3f80));
-                break;
-            case ring::DType::kFloat32:
-                put(two ? 2.0f : 1.0f);
-                break;
-            case ring::DType::kFloat64:
-                put(two ? 2.0 : 1.0);
-                break;
-            case ring::DType::kBool:
-                put(static_cast<uint8_t>(two));
-                break;
-            default:  // little-endian integers
-                period[i * element] = static_cast<std::byte>(two ? 2 : 1);
-        }
+        const uint64_t bits = two ? ring::traits_of(dtype).two : ring::traits_of(dtype).one;
+        std::memcpy(&period[i * element], &bits, element);  // little-endian
     }
     return period;
 }

@@ -4,7 +4,8 @@
 
 #include <cstddef>
 
-#include "ring/kernels/dtype.h"
+#include "ring/base/dtype.h"
+#include "ring/base/reduce_op.h"
 
 namespace ring_perf {
 

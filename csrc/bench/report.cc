@@ -24,9 +24,9 @@ void print_comments(const Heading& heading) {
     std::printf("# %s, %s, %s, reductions with %s\n", machine.cpu.c_str(),
                 plural(machine.cores, "core").c_str(), machine.kernel.c_str(), machine.isa.c_str());
     std::printf("# %s%s, %s on %s, timed calls %d, untimed %d\n", name_of(options.collective),
-                options.collective == ring::Collective::kBarrier ? ""
-                : options.in_place                               ? " in place"
-                                                                 : " out of place",
+                !options.traits().sized ? ""
+                : options.in_place      ? " in place"
+                                        : " out of place",
                 plural(ranks, "rank").c_str(), plural(hosts, "host").c_str(), options.calls, options.warmup);
     print_ping_pong("before", ping_pong);
 }

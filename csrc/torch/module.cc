@@ -11,6 +11,7 @@
 #include "torch/interrupts.h"
 #include "torch/options.h"
 #include "torch/plan.h"
+#include "torch/rows.h"
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
     namespace py = pybind11;
@@ -20,6 +21,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
     py::module_::import("torch.distributed");
     torch_ring::register_translators();
     torch_ring::register_interrupts();
+    torch_ring::register_rows(module);
     torch_ring::register_plan(module);
     torch_ring::register_options(module);
 

@@ -3,49 +3,38 @@
 
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <string>
 
-#include "ring/base/error.h"
 #include "ring/topology/choices.h"
 #include "ring/topology/cost_model.h"
 #include "ring/topology/size_table.h"
+#include "torch/named.h"
 
 namespace torch_ring {
 namespace {
 
-template <typename Values>
-auto value_named(const std::string& name, const Values& values, const std::string& what) {
-    std::string allowed;
-    for (const auto one : values) {
-        if (name == name_of(one)) return one;
-        allowed += (allowed.empty() ? "" : ", ") + std::string(name_of(one));
-    }
-    throw ring::ConfigError("'" + name + "' is not " + what + "; allowed: " + allowed);
-}
-
-ring::Pattern pattern_named(const std::string& name) {
-    return value_named(name, ring::kPatterns, "a collective that the cost model knows");
+ring::Collective planned(const std::string& name) {
+    return value_named(name, ring::kPlanned, "a collective that the cost model knows");
 }
 
 ring::Prediction choose(const std::string& collective, size_t bytes, int hosts, int ranks_per_host,
                         const ring::Machine& machine, const std::string& size_table,
                         const std::optional<std::string>& algorithm) {
-    const ring::Pattern pattern = pattern_named(collective);
-    ring::Override fixed = ring::SizeTable(size_table).lookup(pattern, bytes);
+    const ring::Collective kind = planned(collective);
+    ring::Override fixed = ring::SizeTable(size_table).lookup(kind, bytes);
     if (algorithm)
         fixed.algorithm =
-            value_named(*algorithm, ring::algorithms_of(pattern), "an algorithm of " + collective);
-    return ring::choose(pattern, bytes, {hosts, ranks_per_host}, machine, fixed);
+            value_named(*algorithm, ring::traits_of(kind).algorithms, "an algorithm of " + collective);
+    return ring::choose(kind, bytes, {hosts, ranks_per_host}, machine, fixed);
 }
 
 std::vector<std::pair<size_t, ring::Plan>> plans_by_size(const std::string& collective, int hosts,
                                                          int ranks_per_host, const ring::Machine& machine,
                                                          const std::string& size_table) {
-    const ring::Pattern pattern = pattern_named(collective);
+    const ring::Collective kind = planned(collective);
     const ring::Choices choices({hosts, ranks_per_host}, machine, ring::SizeTable(size_table));
     std::vector<std::pair<size_t, ring::Plan>> plans;
-    for (const auto& range : choices.ranges(pattern)) plans.emplace_back(range.from, range.plan);
+    for (const auto& range : choices.ranges(kind)) plans.emplace_back(range.from, range.plan);
     return plans;
 }
 
@@ -86,7 +75,7 @@ void register_plan(pybind11::module_& module) {
         "predict_all",
         [](const std::string& collective, size_t bytes, int hosts, int ranks_per_host,
            const ring::Machine& machine) {
-            return ring::predict_all(pattern_named(collective), bytes, {hosts, ranks_per_host}, machine);
+            return ring::predict_all(planned(collective), bytes, {hosts, ranks_per_host}, machine);
         },
         py::arg("collective"), py::arg("bytes"), py::arg("hosts"), py::arg("ranks_per_host"),
         py::arg("machine"));

@@ -85,10 +85,8 @@ ring::ReduceOp reduce_op(const c10d::ReduceOp& op) {
 
 Moved reduced_as(const at::Tensor& tensor, const c10d::ReduceOp& op, const char* collective) {
     const ring::ReduceOp reduce = reduce_op(op);
-    const bool adds = reduce == ring::ReduceOp::kSum || reduce == ring::ReduceOp::kAvg ||
-                      reduce == ring::ReduceOp::kPremulSum;
     const auto count = static_cast<uint64_t>(tensor.numel());
-    if (adds && tensor.is_complex())
+    if (ring::traits_of(reduce).adds && tensor.is_complex())
         if (const auto real = dtype_of(c10::toRealValueType(tensor.scalar_type()))) return {*real, 2 * count};
     const auto dtype = dtype_of(tensor.scalar_type());
     RING_CHECK_TYPE(dtype, collective, " cannot reduce tensors of dtype ", tensor.scalar_type(), " by ",

@@ -6,7 +6,8 @@
 
 #include <vector>
 
-#include "ring/kernels/dtype.h"
+#include "ring/base/dtype.h"
+#include "ring/base/reduce_op.h"
 
 namespace torch_ring {
 

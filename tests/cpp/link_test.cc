@@ -1,5 +1,6 @@
 // Frames over one and several streams: order, sharing, and a peer that leaves.
 #include "ring/transport/link.h"
+#include "ring/base/mismatch.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>

@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torch.distributed as dist
+from harness import Pools
 from torch._C._distributed_c10d import TCPStore
 from typer.testing import CliRunner
 
 from torch_ring.cli import launch
 from torch_ring.cli.app import app
-from torch_ring.cli.collectives import NAMES
+from torch_ring.cli.collectives import NAMES, Case
+from torch_ring.cli.core import core
+from torch_ring.cli.options import dtype
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SMALL = ("--rounds", "2", "--seconds", "0.01")
@@ -69,6 +74,23 @@ def test_every_collective_and_size_is_measured_over_every_backend(
     assert report["dtype"] == "bfloat16"
     for name in ("processor", "cores", "memory", "kernel", "torch", "congestion control"):
         assert report["context"]["machine"][name]
+
+
+def wrong_by_dtype() -> dict[str, int]:
+    """How many elements are wrong, of every dtype and collective that the command offers."""
+    wrong = {}
+    group = dist.distributed_c10d._get_default_group()
+    for name in core().dtypes():
+        for collective in NAMES:
+            case = Case(collective, 999, dtype(name), torch.device("cpu"))
+            wrong[f"{collective} {name}"] = case.wrong(group)
+    return wrong
+
+
+def test_every_dtype_that_libring_knows_can_be_measured(pools: Pools) -> None:
+    for found in pools.get("1x2").run(wrong_by_dtype):
+        assert len(found) == len(core().dtypes()) * len(NAMES)
+        assert not any(found.values()), found
 
 
 def test_figures_are_consistent(measured: tuple[str, dict[str, Any], Path]) -> None:

@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 import typer
 
+from torch_ring.cli.core import core
+
 RanksOption = Annotated[
     int | None, typer.Option(min=1, help="Ranks to start here (2), unless a launcher starts them.")
 ]
@@ -20,7 +22,6 @@ BackendsOption = Annotated[
 ]
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_DTYPES = ("float16", "bfloat16", "float32", "float64", "uint8", "int8", "int32", "int64")
 
 
 def refuse(option: str, message: str) -> typer.BadParameter:
@@ -71,8 +72,9 @@ def sizes(text: str) -> list[int]:
 
 
 def dtype(text: str) -> torch.dtype:
-    if text not in _DTYPES:
-        raise refuse("--dtype", f"'{text}': allowed are {', '.join(_DTYPES)}")
+    allowed = core().dtypes()
+    if text not in allowed:
+        raise refuse("--dtype", f"'{text}': allowed are {', '.join(allowed)}")
     value = getattr(torch, text)
     assert isinstance(value, torch.dtype)
     return value

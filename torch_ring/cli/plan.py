@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from torch_ring._backend import load
 from torch_ring.cli import plan_report
+from torch_ring.cli.core import core
 from torch_ring.cli.plan_case import Case, machine_fields
 from torch_ring.cli.plan_measured import compare, read_measurements
 from torch_ring.cli.units import parse_rate, parse_size, parse_time
@@ -68,20 +68,20 @@ def plan(
     ] = None,
 ) -> None:
     """Predict how long a collective takes on given hosts, by algorithm, and which is chosen."""
-    core = _core()
-    machine = core.Machine()
+    model = core()
+    machine = model.Machine()
     _set_machine(machine, link, latency, stream, frame, memory)
     # Where the JSON goes to stdout, nothing else does.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120, quiet=str(json_to) == "-")
     try:
         if measured is not None:
-            rows = compare(core, read_measurements(measured, machine), machine)
+            rows = compare(model, read_measurements(measured, machine), machine)
             title = f"predicted against measured: {measured.name}"
             report = plan_report.print_comparison(console, title, rows)
             report["machine"] = machine_fields(machine)
         else:
             bytes_ = 100_000_000 if size is None else size
-            case = Case(core, machine, collective, bytes_, hosts, ranks_per_host, size_table)
+            case = Case(model, machine, collective, bytes_, hosts, ranks_per_host, size_table)
             report = plan_report.print_predictions(console, case)
             if table:
                 report["sizes"] = plan_report.print_sizes(console, case)
@@ -91,15 +91,6 @@ def plan(
         raise typer.BadParameter(str(error)) from error
     if json_to is not None:
         _write(json_to, json.dumps(report, indent=1) + "\n")
-
-
-def _core() -> Any:
-    """The compiled module; ends the command where there is none that fits."""
-    try:
-        return load()
-    except (ImportError, RingConfigError) as error:
-        typer.echo(f"torch-ring plan: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 def _set_machine(

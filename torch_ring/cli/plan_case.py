@@ -42,10 +42,9 @@ class Case:
 
     def busbw(self, one: Prediction) -> float:
         """Bytes per second, as nccl-tests counts them: comparable to the rate of a link."""
-        ranks = self.hosts * self.ranks_per_host
-        others = (ranks - 1) / ranks
-        factors = {"all_reduce": 2 * others, "broadcast": 1.0, "barrier": 0.0}
-        return factors.get(self.collective, others) * self.bytes / one.seconds if one.seconds else 0.0
+        factor: float = self.core.bus_factor(self.collective, self.hosts * self.ranks_per_host)
+        sized = self.collective != "barrier"
+        return factor * self.bytes / one.seconds if one.seconds and sized else 0.0
 
     def network(self) -> str:
         link = self.machine.link

@@ -1,7 +1,7 @@
 // Dispatch and the checks that need no communication. See collectives.h.
 #include "ring/collectives/collectives.h"
 
-#include <algorithm>
+#include <array>
 
 #include "ring/base/error.h"
 #include "ring/collectives/host_one_shot.h"
@@ -15,35 +15,54 @@ Task barrier(Context& context) {
 
 namespace {
 
+Task all_reduce_or_one_shot(Context& context) {
+    return is_one_shot(context) ? one_shot(context) : all_reduce(context);
+}
+
+size_t all_reduce_or_one_shot_pieces(const Context& context) {
+    return is_one_shot(context) ? 1 : all_reduce_pieces(context);
+}
+
+size_t one_piece(const Context&) {
+    return 1;
+}
+
+// How each runs where it is not one shot in the host, and into how many pieces it is cut then.
+struct Way {
+    Collective kind;
+    Task (*run)(Context&) = nullptr;
+    size_t (*pieces)(const Context&) = one_piece;
+};
+constexpr std::array<Way, kCollectives.size()> kWays{{
+    {Collective::kNone},
+    {Collective::kAllReduce, all_reduce_or_one_shot, all_reduce_or_one_shot_pieces},
+    {Collective::kBroadcast, broadcast, pieces_of_plan},
+    {Collective::kAllGather, all_gather, pieces_of_plan},
+    {Collective::kReduceScatter, reduce_scatter, reduce_scatter_pieces},
+    {Collective::kBarrier, barrier},
+    {Collective::kReduce, reduce, reduce_pieces},
+    {Collective::kGather, gather},
+    {Collective::kScatter, scatter},
+    {Collective::kAllToAll, all_to_all},
+    {Collective::kSend},
+    {Collective::kRecv},
+}};
+static_assert([] {
+    for (size_t i = 0; i < kWays.size(); ++i)
+        if (kWays[i].kind != static_cast<Collective>(i)) return false;
+    return true;
+}());
+
+const Way& way_of(const Context& context) {
+    return kWays[static_cast<size_t>(context.signature().kind)];
+}
+
 Task dispatch(Context& context) {
     if (is_host_one_shot(context.layout, context.group.config, context.signature()))
         return host_one_shot(context);
-    switch (context.signature().kind) {
-        case Collective::kAllReduce:
-            return is_one_shot(context) ? one_shot(context) : all_reduce(context);
-        case Collective::kBroadcast:
-            return broadcast(context);
-        case Collective::kAllGather:
-            return all_gather(context);
-        case Collective::kReduceScatter:
-            return reduce_scatter(context);
-        case Collective::kReduce:
-            return reduce(context);
-        case Collective::kGather:
-            return gather(context);
-        case Collective::kScatter:
-            return scatter(context);
-        case Collective::kAllToAll:
-            return all_to_all(context);
-        case Collective::kBarrier:
-            return barrier(context);
-        case Collective::kSend:
-        case Collective::kRecv:
-        case Collective::kNone:
-        case Collective::kCount:
-            break;
-    }
-    throw Error("no such collective");
+    if (way_of(context).run == nullptr)
+        throw Error(std::string(name_of(context.signature().kind)) + " is no collective");
+    return way_of(context).run(context);
 }
 
 }  // namespace
@@ -54,19 +73,7 @@ Task run_collective(Context& context) {
 }
 
 size_t count_pieces(const Context& context) {
-    switch (context.signature().kind) {
-        case Collective::kAllReduce:
-            return is_one_shot(context) ? 1 : all_reduce_pieces(context);
-        case Collective::kBroadcast:
-        case Collective::kAllGather:
-            return pieces_of_plan(context);
-        case Collective::kReduceScatter:
-            return reduce_scatter_pieces(context);
-        case Collective::kReduce:
-            return reduce_pieces(context);
-        default:
-            return 1;
-    }
+    return way_of(context).pieces(context);
 }
 
 size_t pieces_of_plan(const Context& context) {
@@ -78,37 +85,6 @@ size_t pieces_of_plan(const Context& context) {
 
 namespace {
 
-// What a kind needs besides its signature.
-struct Needs {
-    bool root = false;
-    bool inputs = false;   // a list with one entry per rank
-    bool outputs = false;  // on the root alone, where there is one
-    bool reduces = false;
-};
-
-Needs needs_of(Collective kind) {
-    switch (kind) {
-        case Collective::kAllReduce:
-            return {.reduces = true};
-        case Collective::kReduce:
-            return {.root = true, .reduces = true};
-        case Collective::kBroadcast:
-            return {.root = true};
-        case Collective::kAllGather:
-            return {.outputs = true};
-        case Collective::kReduceScatter:
-            return {.inputs = true, .reduces = true};
-        case Collective::kGather:
-            return {.root = true, .outputs = true};
-        case Collective::kScatter:
-            return {.root = true, .inputs = true};
-        case Collective::kAllToAll:
-            return {.inputs = true, .outputs = true};
-        default:
-            return {};
-    }
-}
-
 void check_list(const Signature& called, const char* what, size_t length, size_t ranks) {
     if (length != ranks)
         throw ConfigError(describe(called) + ": " + std::to_string(length) + " " + what + " for " +
@@ -119,14 +95,15 @@ void check_list(const Signature& called, const char* what, size_t length, size_t
 
 void check_arguments(const Arguments& arguments, int rank, int group_size) {
     const Signature& called = arguments.signature;
-    const Needs needs = needs_of(called.kind);
-    if (needs.reduces && reduce_function(called.dtype, called.op) == nullptr)
+    const CollectiveTraits& traits = traits_of(called.kind);
+    if (traits.kind == Collective::kNone) throw ConfigError("there is no such collective");
+    if (traits.reduces && reduce_function(called.dtype, called.op) == nullptr)
         throw ConfigError(describe(called) + ": " + name_of(called.op) + " is not defined for " +
                           name_of(called.dtype));
     const std::string ranks_text = "a rank of the group, 0 .. " + std::to_string(group_size - 1);
-    if (needs.root && (called.root < 0 || called.root >= group_size))
+    if (traits.rooted && (called.root < 0 || called.root >= group_size))
         throw ConfigError(describe(called) + ": the root must be " + ranks_text);
-    if (called.kind == Collective::kSend || called.kind == Collective::kRecv) {
+    if (traits.message) {
         const bool any = called.kind == Collective::kRecv && called.root == kAnySource;
         if (!any && (called.root < 0 || called.root >= group_size))
             throw ConfigError(describe(called) + ": the peer must be " + ranks_text);
@@ -135,14 +112,13 @@ void check_arguments(const Arguments& arguments, int rank, int group_size) {
         if (group_size == 1) throw ConfigError(describe(called) + ": the group has no other rank");
     }
     const auto ranks = static_cast<size_t>(group_size);
-    const bool here = !needs.root || called.root == rank;
-    if (needs.inputs && here) check_list(called, "inputs", arguments.inputs.size(), ranks);
-    if (needs.outputs && here) check_list(called, "outputs", arguments.outputs.size(), ranks);
-    const bool counted = called.kind == Collective::kAllToAll;
-    if (counted) check_list(called, "sizes of inputs", arguments.input_counts.size(), ranks);
-    if (counted || called.uneven != 0)
+    const bool here = !traits.rooted || called.root == rank;
+    if (traits.inputs && here) check_list(called, "inputs", arguments.inputs.size(), ranks);
+    if (traits.outputs && here) check_list(called, "outputs", arguments.outputs.size(), ranks);
+    if (traits.counted) check_list(called, "sizes of inputs", arguments.input_counts.size(), ranks);
+    if (traits.counted || called.uneven != 0)
         check_list(called, "sizes of outputs", arguments.output_counts.size(), ranks);
-    if (counted && arguments.input_counts[rank] != arguments.output_counts[rank])
+    if (traits.counted && arguments.input_counts[rank] != arguments.output_counts[rank])
         throw ConfigError(describe(called) + ": rank " + std::to_string(rank) + " sends itself " +
                           std::to_string(arguments.input_counts[rank]) + " elements and expects " +
                           std::to_string(arguments.output_counts[rank]));

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "ring/base/error.h"
+#include "ring/base/mismatch.h"
 
 namespace ring {
 namespace {

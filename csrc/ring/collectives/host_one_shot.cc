@@ -9,13 +9,6 @@
 namespace ring {
 namespace {
 
-// Where no sum of everything is shared, of the larger of input and output; of a gather's share. Between near
-// cores one shot is faster up to some 32 KiB. Between far ones a rank's next entry waits for each line that
-// others have read, while the stages of host.h and the channels leave lines alone for longer
-// (docs/decisions/0005).
-constexpr size_t kShare = 8 << 10;
-constexpr size_t kGather = 16 << 10;
-
 // The inputs of a reduce_scatter one behind the other, as they may already be.
 const void* joined(Context& context) {
     const auto& inputs = context.arguments->inputs;
@@ -38,84 +31,53 @@ size_t share_bytes(const Context& context, int rank) {
 
 Entered payload_of(Context& context) {
     const Arguments& called = *context.arguments;
+    const CollectiveTraits& traits = traits_of(called.signature.kind);
     const int me = context.layout.rank();
-    switch (called.signature.kind) {
-        case Collective::kAllReduce:
-        case Collective::kReduce:
-        case Collective::kGather:
-            return {called.input, context.bytes()};
-        case Collective::kAllGather:
-            return {called.input, share_bytes(context, me)};
-        case Collective::kReduceScatter:
-            return {joined(context), called.inputs.size() * context.bytes()};
-        case Collective::kBroadcast:
-            if (me == called.signature.root) return {called.output, context.bytes()};
-            return {};
-        default:
-            return {};
-    }
+    if (!traits.sized) return {};
+    if (traits.inputs) return {joined(context), called.inputs.size() * context.bytes()};
+    if (traits.outputs) return {called.input, share_bytes(context, me)};
+    if (traits.reduces) return {called.input, context.bytes()};
+    if (me == called.signature.root) return {called.output, context.bytes()};
+    return {};
 }
 
 // What this rank takes from what all have entered with, itself with `mine`.
 void take(Context& context, const Entered& mine) {
     const Arguments& called = *context.arguments;
+    const CollectiveTraits& traits = traits_of(called.signature.kind);
     const Layout& layout = context.layout;
     const int root = called.signature.root;
-    switch (called.signature.kind) {
-        case Collective::kAllReduce:
-            return sum_of_host(context, called.output, mine, 0, ReduceStage::kWhole);
-        case Collective::kReduce:
-            if (layout.rank() == root) sum_of_host(context, called.output, mine, 0, ReduceStage::kWhole);
-            return;
-        case Collective::kReduceScatter:
-            return sum_of_host(context, called.output, mine, layout.local_rank() * context.bytes(),
-                               ReduceStage::kWhole);
-        case Collective::kGather:
-            if (layout.rank() != root) return;
-            [[fallthrough]];
-        case Collective::kAllGather:
-            for (int l = 0; l < layout.local_size(); ++l) {
-                const int rank = layout.my_cell()[l];
-                const size_t bytes = share_bytes(context, rank);
-                const void* const share =
-                    rank == layout.rank() ? mine.data : context.segment->payload(l, context.operation, bytes);
-                copy_share(called.outputs[rank], share, bytes);
-            }
-            return;
-        case Collective::kBroadcast:
-            if (layout.rank() == root) return;
-            return copy_share(
-                called.output,
-                context.segment->payload(layout.local_index(root), context.operation, context.bytes()),
-                context.bytes());
-        default:
-            return;
+    if (!traits.sized) return;
+    if (traits.reduces || traits.outputs) {
+        if (traits.rooted && layout.rank() != root) return;
+    } else if (layout.rank() == root) {
+        return;
+    }
+    if (traits.reduces) {
+        const size_t offset = traits.inputs ? layout.local_rank() * context.bytes() : 0;
+        sum_of_host(context, called.output, mine, offset, ReduceStage::kWhole);
+    } else if (traits.outputs) {
+        for (int l = 0; l < layout.local_size(); ++l) {
+            const int rank = layout.my_cell()[l];
+            const size_t bytes = share_bytes(context, rank);
+            const void* const share =
+                rank == layout.rank() ? mine.data : context.segment->payload(l, context.operation, bytes);
+            copy_share(called.outputs[rank], share, bytes);
+        }
+    } else {
+        copy_share(called.output,
+                   context.segment->payload(layout.local_index(root), context.operation, context.bytes()),
+                   context.bytes());
     }
 }
 
 }  // namespace
 
 bool is_host_one_shot(const Layout& layout, const Config& config, const Signature& called) {
-    if (layout.cells() > 1) return false;
-    const size_t bytes = called.count * size_of(called.dtype);
-    const size_t ranks = called.uneven == 0 ? static_cast<size_t>(layout.size()) : 1;
-    const size_t limit = config.host_small_bytes;
-    switch (called.kind) {
-        case Collective::kBarrier:
-            return true;
-        case Collective::kAllReduce:
-            return bytes <= limit;
-        case Collective::kReduce:
-        case Collective::kBroadcast:
-            return bytes <= std::min(limit, kShare);
-        case Collective::kGather:
-            return bytes <= std::min(limit, kGather);
-        case Collective::kReduceScatter:
-        case Collective::kAllGather:
-            return bytes * ranks <= std::min(limit, kShare);
-        default:
-            return false;
-    }
+    const auto limit = traits_of(called.kind).one_shot;
+    if (!limit || layout.cells() > 1) return false;
+    return deciding_bytes(called, static_cast<size_t>(layout.size())) <=
+           std::min<size_t>(*limit, config.host_small_bytes);
 }
 
 Task host_one_shot(Context& context) {

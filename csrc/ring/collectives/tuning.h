@@ -6,9 +6,9 @@
 #include <cstddef>
 #include <string>
 
+#include "ring/base/signature.h"
 #include "ring/topology/choices.h"
 #include "ring/topology/layout.h"
-#include "ring/transport/frame.h"
 
 namespace ring {
 

@@ -282,8 +282,7 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
                                               Operation::OnDone on_done) {
     check(arguments);
     if (arguments.signature.uneven != 0) arguments.signature.root = digest_of(arguments.output_counts);
-    const Collective kind = arguments.signature.kind;
-    const bool message = kind == Collective::kSend || kind == Collective::kRecv;
+    const bool message = traits_of(arguments.signature.kind).message;
     std::shared_ptr<Operation> operation;
     std::exception_ptr refused;
     std::optional<Failure> reaches_back;

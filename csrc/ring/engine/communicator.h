@@ -25,6 +25,7 @@
 #include "ring/base/config.h"
 #include "ring/base/failure.h"
 #include "ring/base/fork.h"
+#include "ring/base/mismatch.h"
 #include "ring/collectives/context.h"
 #include "ring/engine/connections.h"
 #include "ring/engine/crossings.h"

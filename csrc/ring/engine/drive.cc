@@ -14,6 +14,7 @@
 #include "ring/base/error.h"
 #include "ring/base/float_environment.h"
 #include "ring/base/interrupt.h"
+#include "ring/base/mismatch.h"
 #include "ring/collectives/collectives.h"
 #include "ring/engine/communicator.h"
 #include "ring/engine/engine.h"

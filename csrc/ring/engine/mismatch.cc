@@ -1,5 +1,6 @@
 // What is said of ranks that called different things, with the numbers that the user knows them by. See
 // communicator.h.
+#include "ring/base/mismatch.h"
 #include "ring/engine/communicator.h"
 
 namespace ring {

@@ -12,7 +12,7 @@
 
 #include "ring/base/failure.h"
 #include "ring/base/fd.h"
-#include "ring/transport/frame.h"
+#include "ring/base/signature.h"
 
 namespace ring {
 

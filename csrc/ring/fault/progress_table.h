@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "ring/base/clock.h"
+#include "ring/base/mismatch.h"
 #include "ring/fault/control.h"
 #include "ring/transport/shm/segment.h"
 

@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "ring/kernels/dtype.h"
+#include "ring/base/dtype.h"
+#include "ring/base/reduce_op.h"
 
 namespace ring {
 
@@ -32,10 +33,7 @@ using ReduceFn = void (*)(void* dst, const void* const* srcs, size_t n_srcs, siz
 // What a sum is kept in while it lacks some of its addends: float32 for the floating types of 8 and 16 bits
 // where adding rounds, else the type itself.
 constexpr DType partial_dtype(DType dtype, ReduceOp op) {
-    const bool small = dtype == DType::kFloat16 || dtype == DType::kBFloat16 ||
-                       dtype == DType::kFloat8E4M3FN || dtype == DType::kFloat8E5M2;
-    const bool exact = op == ReduceOp::kMin || op == ReduceOp::kMax;
-    return small && !exact ? DType::kFloat32 : dtype;
+    return op < ReduceOp::kCount && traits_of(op).rounds ? traits_of(dtype).partial : dtype;
 }
 
 // Which part of a reduction a function computes, so that it is rounded once in all however many there are.

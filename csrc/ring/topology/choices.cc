@@ -47,16 +47,16 @@ void refine(const Choices::Range& low, const Choices::Range& high, const PlanAt&
 
 Choices::Choices(const Shape& shape, const Machine& machine, const SizeTable& table)
     : carry_large_(shape.hosts > 1 && machine.link.seconds_per_byte >= kSlowLink) {
-    for (const Pattern pattern : kPatterns) {
+    for (const Collective kind : kPlanned) {
         const auto plan_at = [&](size_t bytes) {
-            return choose(pattern, bytes, shape, machine, table.lookup(pattern, bytes)).plan;
+            return choose(kind, bytes, shape, machine, table.lookup(kind, bytes)).plan;
         };
-        std::vector<Range>& ranges = ranges_[static_cast<size_t>(pattern)];
+        std::vector<Range>& ranges = ranges_[static_cast<size_t>(kind)];
         Range last{0, plan_at(0)};
         ranges.push_back(last);
         // A barrier has no size.
-        if (pattern == Pattern::kBarrier) continue;
-        for (const size_t size : sample_sizes(table.rules(pattern))) {
+        if (!traits_of(kind).sized) continue;
+        for (const size_t size : sample_sizes(table.rules(kind))) {
             const Range next{size, plan_at(size)};
             refine(last, next, plan_at, ranges);
             last = next;
@@ -64,16 +64,16 @@ Choices::Choices(const Shape& shape, const Machine& machine, const SizeTable& ta
     }
 }
 
-const Plan& Choices::of(Pattern pattern, size_t bytes) const {
-    return std::prev(std::ranges::upper_bound(ranges(pattern), bytes, {}, &Range::from))->plan;
+const Plan& Choices::of(Collective kind, size_t bytes) const {
+    return std::prev(std::ranges::upper_bound(ranges(kind), bytes, {}, &Range::from))->plan;
 }
 
 std::string Choices::text() const {
     std::string text;
-    for (const Pattern pattern : kPatterns) {
-        const std::vector<Range>& all = ranges(pattern);
+    for (const Collective kind : kPlanned) {
+        const std::vector<Range>& all = ranges(kind);
         for (size_t i = 0; i < all.size(); ++i)
-            text += std::string(name_of(pattern)) + ": " + size_text(all[i].from) + "-" +
+            text += std::string(name_of(kind)) + ": " + size_text(all[i].from) + "-" +
                     (i + 1 < all.size() ? size_text(all[i + 1].from) : "") + " " + describe(all[i].plan) +
                     "\n";
     }

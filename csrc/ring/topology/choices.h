@@ -25,8 +25,8 @@ class Choices {
     Choices(const Shape& shape, const Machine& machine, const SizeTable& table = {});
 
     // The plan for a size: of the range that holds it, whose ends are right to within 1/32.
-    const Plan& of(Pattern pattern, size_t bytes) const;
-    const std::vector<Range>& ranges(Pattern pattern) const { return ranges_[static_cast<size_t>(pattern)]; }
+    const Plan& of(Collective kind, size_t bytes) const;
+    const std::vector<Range>& ranges(Collective kind) const { return ranges_[static_cast<size_t>(kind)]; }
 
     // Whether large shares of gather and scatter go through one rank of each host too: where links are so
     // slow that the copies in the host, which this costs, take nothing beside them. Decision 0008 has the
@@ -38,7 +38,7 @@ class Choices {
 
   private:
     bool carry_large_;
-    std::array<std::vector<Range>, kPatterns.size()> ranges_;
+    std::array<std::vector<Range>, kCollectives.size()> ranges_;  // of those that have a plan
 };
 
 // "ring chunk=256K streams=2, 8 rails, 4 pieces"

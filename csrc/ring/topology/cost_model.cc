@@ -50,56 +50,41 @@ struct HostStages {
 };
 
 // `b` bytes of the tensor, `r` ranks in each host that carry a part of it.
-HostStages all_ranks_work(Pattern pattern, double b, double r, const HostCost& host) {
+HostStages all_ranks_work(Collective kind, double b, double r, const HostCost& host) {
+    const CollectiveTraits& traits = traits_of(kind);
     const double others = (r - 1) / r * b;
     const double sync = kSyncsAll * host.sync_s;
     const double reduce = sync + others * (host.seconds_per_byte + host.reduce_seconds_per_byte);
     const double share = sync + others * host.seconds_per_byte;
-    switch (pattern) {
-        case Pattern::kAllReduce:
-            return {reduce, share};
-        case Pattern::kBroadcast:
-            return {share, share};
-        case Pattern::kAllGather:
-            return {sync, share};
-        case Pattern::kReduceScatter:
-            return {reduce, sync};
-        case Pattern::kBarrier:
-            return {sync, sync};
-    }
-    return {};
+    return {.before = traits.reduces  ? reduce
+                      : traits.rooted ? share
+                                      : sync,
+            .after = traits.sized && !traits.inputs ? share : sync};
 }
 
 // The first rank reduces for, or takes from, all `r` ranks of its host, and hands out what came.
-HostStages leader_works(Pattern pattern, double b, double r, double hosts, const HostCost& host) {
+HostStages leader_works(Collective kind, double b, double r, double hosts, const HostCost& host) {
+    const CollectiveTraits& traits = traits_of(kind);
     const double sync = kSyncsLeader * host.sync_s;
     const double all = sync + b * host.seconds_per_byte;
     const double reduce = all + (r - 1) * b * host.reduce_seconds_per_byte;
-    switch (pattern) {
-        case Pattern::kAllReduce:
-            return {reduce, all};
-        case Pattern::kBroadcast:
-            return {all, all};
-        case Pattern::kAllGather:
-            return {sync + b / hosts * host.seconds_per_byte, all};
-        case Pattern::kReduceScatter:
-            return {reduce, sync + b / hosts / r * host.seconds_per_byte};
-        case Pattern::kBarrier:
-            return {sync, sync};
-    }
-    return {};
+    if (!traits.sized) return {sync, sync};
+    return {.before = traits.reduces   ? reduce
+                      : traits.outputs ? sync + b / hosts * host.seconds_per_byte
+                                       : all,
+            .after = traits.inputs ? sync + b / hosts / r * host.seconds_per_byte : all};
 }
 
-HostStages host_stages(Pattern pattern, double b, const Shape& shape, int rails, const HostCost& host) {
+HostStages host_stages(Collective kind, double b, const Shape& shape, int rails, const HostCost& host) {
     if (shape.ranks_per_host == 1) return {};
-    return rails == 1 ? leader_works(pattern, b, shape.ranks_per_host, shape.hosts, host)
-                      : all_ranks_work(pattern, b, shape.ranks_per_host, host);
+    return rails == 1 ? leader_works(kind, b, shape.ranks_per_host, shape.hosts, host)
+                      : all_ranks_work(kind, b, shape.ranks_per_host, host);
 }
 
 // ---- all of it ----
 
 struct Call {
-    Pattern pattern;
+    Collective kind;
     double bytes;
     Shape shape;
     Machine machine;
@@ -107,20 +92,7 @@ struct Call {
 
 // What must cross each host's link in one direction, whatever the algorithm.
 double must_cross(const Call& call) {
-    const double hosts = call.shape.hosts;
-    if (call.shape.hosts == 1) return 0;
-    switch (call.pattern) {
-        case Pattern::kAllReduce:
-            return 2 * (hosts - 1) / hosts * call.bytes;
-        case Pattern::kBroadcast:
-            return call.bytes;
-        case Pattern::kAllGather:
-        case Pattern::kReduceScatter:
-            return (hosts - 1) / hosts * call.bytes;
-        case Pattern::kBarrier:
-            return 0;
-    }
-    return 0;
+    return call.shape.hosts == 1 ? 0 : bus_factor(call.kind, call.shape.hosts) * call.bytes;
 }
 
 int streams_for(const Machine& machine, int rails) {
@@ -133,11 +105,11 @@ int streams_for(const Machine& machine, int rails) {
 
 Prediction predict(const Call& call, const Plan& plan) {
     const double b = call.bytes / plan.pieces;
-    const HostStages host = host_stages(call.pattern, b, call.shape, plan.rails, call.machine.host);
+    const HostStages host = host_stages(call.kind, b, call.shape, plan.rails, call.machine.host);
     RailCost rails;
     if (call.shape.hosts > 1)
-        rails = rail_cost(plan.algorithm, call.pattern, call.shape.hosts, b / plan.rails,
-                          Rail(call.machine, plan));
+        rails =
+            rail_cost(plan.algorithm, call.kind, call.shape.hosts, b / plan.rails, Rail(call.machine, plan));
     Prediction prediction;
     prediction.plan = plan;
     prediction.steps = rails.steps;
@@ -177,7 +149,7 @@ class Best {
 bool leaders_can(const Call& call, RailAlgorithm algorithm) {
     if (call.bytes > kLargestForOneRail) return false;
     return call.shape.hosts == 1 ||
-           ((call.pattern == Pattern::kAllReduce || call.pattern == Pattern::kBarrier) &&
+           ((call.kind == Collective::kAllReduce || call.kind == Collective::kBarrier) &&
             algorithm == RailAlgorithm::kDoubling);
 }
 
@@ -232,44 +204,13 @@ void check(const Call& call, const Override& fixed) {
                std::to_string(kSmallestChunk) + " .. " + std::to_string(kLargestChunk));
     if (fixed.streams && (*fixed.streams < 1 || *fixed.streams > kMostStreams))
         refuse(std::to_string(*fixed.streams) + " streams; allowed: 1 .. " + std::to_string(kMostStreams));
-    const auto possible = algorithms_of(call.pattern);
+    const auto possible = traits_of(call.kind).algorithms;
+    if (!has_plan(call.kind)) refuse(std::string(name_of(call.kind)) + " has no plan of its own");
     if (fixed.algorithm && std::ranges::find(possible, *fixed.algorithm) == possible.end())
-        refuse(std::string(name_of(call.pattern)) + " by " + name_of(*fixed.algorithm) + " does not exist");
+        refuse(std::string(name_of(call.kind)) + " by " + name_of(*fixed.algorithm) + " does not exist");
 }
 
 }  // namespace
-
-const char* name_of(Pattern pattern) {
-    constexpr const char* kNames[] = {"all_reduce", "broadcast", "all_gather", "reduce_scatter", "barrier"};
-    return kNames[static_cast<size_t>(pattern)];
-}
-
-const char* name_of(RailAlgorithm algorithm) {
-    constexpr const char* kNames[] = {"ring", "doubling", "halving_doubling", "tree"};
-    return kNames[static_cast<size_t>(algorithm)];
-}
-
-std::span<const RailAlgorithm> algorithms_of(Pattern pattern) {
-    using enum RailAlgorithm;
-    static constexpr std::array kAllReduce{kRing, kDoubling, kHalvingDoubling};
-    static constexpr std::array kBroadcast{kRing, kTree};
-    static constexpr std::array kAllGather{kRing, kDoubling};
-    static constexpr std::array kReduceScatter{kRing, kHalvingDoubling};
-    static constexpr std::array kBarrier{kDoubling};
-    switch (pattern) {
-        case Pattern::kAllReduce:
-            return kAllReduce;
-        case Pattern::kBroadcast:
-            return kBroadcast;
-        case Pattern::kAllGather:
-            return kAllGather;
-        case Pattern::kReduceScatter:
-            return kReduceScatter;
-        case Pattern::kBarrier:
-            return kBarrier;
-    }
-    return {};
-}
 
 Machine default_machine() {
     return {.link = {.latency_s = 25e-6, .seconds_per_byte = 8 / 10e9, .frame_s = 3e-6},
@@ -277,12 +218,12 @@ Machine default_machine() {
             .stream_seconds_per_byte = 8 / 25e9};
 }
 
-std::vector<Prediction> predict_all(Pattern pattern, size_t bytes, const Shape& shape, const Machine& machine,
+std::vector<Prediction> predict_all(Collective kind, size_t bytes, const Shape& shape, const Machine& machine,
                                     const Override& fixed) {
-    const Call call{pattern, pattern == Pattern::kBarrier ? 0 : static_cast<double>(bytes), shape, machine};
+    const Call call{kind, traits_of(kind).sized ? static_cast<double>(bytes) : 0, shape, machine};
     check(call, fixed);
     std::vector<Prediction> predictions;
-    for (const RailAlgorithm algorithm : algorithms_of(pattern)) {
+    for (const RailAlgorithm algorithm : traits_of(kind).algorithms) {
         if (fixed.algorithm && algorithm != *fixed.algorithm) continue;
         predictions.push_back(best_of(call, algorithm, fixed));
         if (shape.hosts == 1) break;
@@ -290,9 +231,9 @@ std::vector<Prediction> predict_all(Pattern pattern, size_t bytes, const Shape& 
     return predictions;
 }
 
-Prediction choose(Pattern pattern, size_t bytes, const Shape& shape, const Machine& machine,
+Prediction choose(Collective kind, size_t bytes, const Shape& shape, const Machine& machine,
                   const Override& fixed) {
-    const std::vector<Prediction> all = predict_all(pattern, bytes, shape, machine, fixed);
+    const std::vector<Prediction> all = predict_all(kind, bytes, shape, machine, fixed);
     Best best(machine);
     for (const Prediction& one : all) best.consider(one);
     return best.get();

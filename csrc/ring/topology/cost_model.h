@@ -20,34 +20,14 @@
 // throughout.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <vector>
 
+#include "ring/base/collective.h"
+
 namespace ring {
-
-// What is called. (transport/frame.h has the names as they go over the wire; this layer lies below it.)
-enum class Pattern : uint8_t { kAllReduce, kBroadcast, kAllGather, kReduceScatter, kBarrier };
-inline constexpr std::array kPatterns{Pattern::kAllReduce, Pattern::kBroadcast, Pattern::kAllGather,
-                                      Pattern::kReduceScatter, Pattern::kBarrier};
-
-// How the ranks of one rail do it, one rank per host.
-enum class RailAlgorithm : uint8_t {
-    kRing,             // each to its neighbour, chunk by chunk
-    kDoubling,         // recursive doubling: log2 H exchanges with partners ever further away
-    kHalvingDoubling,  // Rabenseifner's all_reduce; its first half for reduce_scatter
-    kTree,             // binomial tree
-};
-
-// "all_reduce", ...; "ring", "doubling", "halving_doubling", "tree". As size tables and users write them.
-const char* name_of(Pattern pattern);
-const char* name_of(RailAlgorithm algorithm);
-
-// What can run the pattern. Of two that cost the same, the first is chosen.
-std::span<const RailAlgorithm> algorithms_of(Pattern pattern);
 
 // Between two hosts.
 struct LinkCost {
@@ -115,16 +95,16 @@ struct Override {
     std::optional<int> streams;
 };
 
-// The best plan of each algorithm that can run the pattern, in the order of algorithms_of; on one host, where
-// there are no rails, just one. The best is the fastest, where a tenth of the time that a rank is busy with
-// frames counts on top: so plans that cost nearly the same time do not waste CPUs. Throws ConfigError where
-// the shape, the machine or what is fixed makes no sense. Some microseconds; up to a hundred for a large
-// tensor.
-std::vector<Prediction> predict_all(Pattern pattern, size_t bytes, const Shape& shape, const Machine& machine,
+// Of a collective that has a plan of its own (has_plan()): the best plan of each algorithm that can run it,
+// in the order of its row; on one host, where there are no rails, just one. The best is the fastest, where a
+// tenth of the time that a rank is busy with frames counts on top: so plans that cost nearly the same time do
+// not waste CPUs. Throws ConfigError where the shape, the machine or what is fixed makes no sense. Some
+// microseconds; up to a hundred for a large tensor.
+std::vector<Prediction> predict_all(Collective kind, size_t bytes, const Shape& shape, const Machine& machine,
                                     const Override& fixed = {});
 
 // The best of them.
-Prediction choose(Pattern pattern, size_t bytes, const Shape& shape, const Machine& machine,
+Prediction choose(Collective kind, size_t bytes, const Shape& shape, const Machine& machine,
                   const Override& fixed = {});
 
 }  // namespace ring

@@ -49,26 +49,27 @@ int log2_ceil(int n) {
     return static_cast<int>(std::bit_width(static_cast<unsigned>(n - 1)));
 }
 
-RailCost ring_cost(Pattern pattern, int hosts, double b, const Rail& rail) {
+RailCost ring_cost(Collective kind, int hosts, double b, const Rail& rail) {
     RailCost cost;
-    if (pattern == Pattern::kBroadcast) {  // one message, frame by frame through all hosts
+    const CollectiveTraits& traits = traits_of(kind);
+    if (traits.rooted) {  // one message, frame by frame through all hosts
         cost = {hosts - 1, (hosts - 1) * rail.hop(b, false) + rail.rest(b, false), b, rail.frames(b)};
         return cost;
     }
     const double part = b / hosts;
-    const bool reduces = pattern != Pattern::kAllGather;
-    const bool gathers = pattern != Pattern::kReduceScatter;
+    const bool reduces = traits.reduces;
+    const bool gathers = !traits.inputs;
     if (reduces) add_steps(cost, rail, hosts - (gathers ? 1 : 2), part, true);
     if (gathers) add_steps(cost, rail, hosts - 2, part, false);
     add_exchanges(cost, rail, 1, part, !gathers);
     return cost;
 }
 
-RailCost doubling_cost(Pattern pattern, int hosts, double b, const Rail& rail) {
+RailCost doubling_cost(Collective kind, int hosts, double b, const Rail& rail) {
     RailCost cost;
     const int exchanges = log2_floor(hosts);
     const bool fold = 1 << exchanges < hosts;
-    if (pattern == Pattern::kAllGather) {
+    if (traits_of(kind).outputs) {
         for (int i = 0; i < exchanges; ++i)
             add_exchanges(cost, rail, 1, b * (1 << i) / (1 << exchanges), false);
         if (fold) add_fold(cost, rail, b / hosts, false, b);
@@ -79,10 +80,10 @@ RailCost doubling_cost(Pattern pattern, int hosts, double b, const Rail& rail) {
     return cost;
 }
 
-RailCost halving_doubling_cost(Pattern pattern, int hosts, double b, const Rail& rail) {
+RailCost halving_doubling_cost(Collective kind, int hosts, double b, const Rail& rail) {
     RailCost cost;
     const int exchanges = log2_floor(hosts);
-    const bool gathers = pattern == Pattern::kAllReduce;
+    const bool gathers = !traits_of(kind).inputs;
     for (int i = 1; i <= exchanges; ++i) {
         add_exchanges(cost, rail, 1, b / (1 << i), true);
         if (gathers) add_exchanges(cost, rail, 1, b / (1 << i), false);
@@ -129,16 +130,18 @@ double Rail::whole(double m, bool reduces) const {
     return occupied(m, frames(m), reduces);
 }
 
-RailCost rail_cost(RailAlgorithm algorithm, Pattern pattern, int hosts, double bytes, const Rail& rail) {
+RailCost rail_cost(RailAlgorithm algorithm, Collective kind, int hosts, double bytes, const Rail& rail) {
     switch (algorithm) {
         case RailAlgorithm::kRing:
-            return ring_cost(pattern, hosts, bytes, rail);
+            return ring_cost(kind, hosts, bytes, rail);
         case RailAlgorithm::kDoubling:
-            return doubling_cost(pattern, hosts, bytes, rail);
+            return doubling_cost(kind, hosts, bytes, rail);
         case RailAlgorithm::kHalvingDoubling:
-            return halving_doubling_cost(pattern, hosts, bytes, rail);
+            return halving_doubling_cost(kind, hosts, bytes, rail);
         case RailAlgorithm::kTree:
             return tree_cost(hosts, bytes, rail);
+        case RailAlgorithm::kCount:
+            break;
     }
     return {};
 }

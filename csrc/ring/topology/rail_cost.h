@@ -38,6 +38,6 @@ struct RailCost {
 };
 
 // `bytes` of the tensor on a rail between hosts >= 2.
-RailCost rail_cost(RailAlgorithm algorithm, Pattern pattern, int hosts, double bytes, const Rail& rail);
+RailCost rail_cost(RailAlgorithm algorithm, Collective kind, int hosts, double bytes, const Rail& rail);
 
 }  // namespace ring

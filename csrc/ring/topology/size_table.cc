@@ -66,15 +66,15 @@ class Parser {
         return value << shift;
     }
 
-    Pattern pattern() {
+    Collective collective() {
         const std::string_view name = word();
-        const auto found = std::ranges::find(kPatterns, name, [](Pattern one) { return name_of(one); });
-        if (found == kPatterns.end()) refuse(name, joined(kPatterns));
+        const auto found = std::ranges::find(kPlanned, name, [](Collective one) { return name_of(one); });
+        if (found == kPlanned.end()) refuse(name, joined(kPlanned));
         accept(name);
         return *found;
     }
 
-    SizeTable::Rule rule(Pattern pattern) {
+    SizeTable::Rule rule(Collective kind) {
         SizeTable::Rule parsed{0, SizeTable::kNoEnd, {}};
         const char* const what = "a range of sizes such as 0-8K or 1M-";
         const std::string_view range = word();
@@ -86,10 +86,10 @@ class Parser {
         accept(range);
 
         const std::string_view name = word();
-        const auto possible = algorithms_of(pattern);
+        const auto possible = traits_of(kind).algorithms;
         const auto found = std::ranges::find(possible, name, [](RailAlgorithm one) { return name_of(one); });
         if (found == possible.end())
-            refuse(name, std::string("an algorithm of ") + name_of(pattern) + ": " + joined(possible));
+            refuse(name, std::string("an algorithm of ") + name_of(kind) + ": " + joined(possible));
         accept(name);
         parsed.fixed.algorithm = *found;
         while (!at_end() && kMarks.find(text_[at_]) == std::string_view::npos) option(parsed.fixed);
@@ -134,12 +134,12 @@ class Parser {
 SizeTable::SizeTable(std::string_view text) {
     Parser parser(text);
     while (!parser.at_end()) {
-        const Pattern pattern = parser.pattern();
-        std::vector<Rule>& rules = rules_[static_cast<size_t>(pattern)];
-        if (!rules.empty()) parser.refuse(name_of(pattern), "each collective once");
+        const Collective kind = parser.collective();
+        std::vector<Rule>& rules = rules_[static_cast<size_t>(kind)];
+        if (!rules.empty()) parser.refuse(name_of(kind), "each collective once");
         if (!parser.take(':')) parser.refuse(parser.word(), "':' after the collective");
         do {
-            const Rule rule = parser.rule(pattern);
+            const Rule rule = parser.rule(kind);
             for (const Rule& other : rules)
                 if (rule.from < other.to && other.from < rule.to)
                     parser.refuse(size_text(rule.from) + "-" + (rule.to == kNoEnd ? "" : size_text(rule.to)),
@@ -151,8 +151,8 @@ SizeTable::SizeTable(std::string_view text) {
     }
 }
 
-Override SizeTable::lookup(Pattern pattern, size_t bytes) const {
-    for (const Rule& rule : rules(pattern))
+Override SizeTable::lookup(Collective kind, size_t bytes) const {
+    for (const Rule& rule : rules(kind))
         if (rule.from <= bytes && bytes < rule.to) return rule.fixed;
     return {};
 }

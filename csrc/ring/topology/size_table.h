@@ -30,12 +30,12 @@ class SizeTable {
     explicit SizeTable(std::string_view text);
 
     // Empty where no rule holds the size.
-    Override lookup(Pattern pattern, size_t bytes) const;
+    Override lookup(Collective kind, size_t bytes) const;
     // By size; ranges do not overlap.
-    const std::vector<Rule>& rules(Pattern pattern) const { return rules_[static_cast<size_t>(pattern)]; }
+    const std::vector<Rule>& rules(Collective kind) const { return rules_[static_cast<size_t>(kind)]; }
 
   private:
-    std::array<std::vector<Rule>, kPatterns.size()> rules_;
+    std::array<std::vector<Rule>, kCollectives.size()> rules_;
 };
 
 // "8K", "1120K", "2112", "4M": exact, as a size table has it.

@@ -1,5 +1,6 @@
 // See link.h.
 #include "ring/transport/link.h"
+#include "ring/base/mismatch.h"
 
 #include <algorithm>
 #include <array>

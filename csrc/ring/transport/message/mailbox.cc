@@ -1,5 +1,6 @@
 // See mailbox.h.
 #include "ring/transport/message/mailbox.h"
+#include "ring/base/mismatch.h"
 
 #include <algorithm>
 #include <cstring>
@@ -84,16 +85,17 @@ void Mailbox::take(Arrival& arrival, const TransferPtr& transfer) {
 bool Mailbox::copies_once(const MessageHeader& header) const {
     if (header.address == 0) return false;  // there is no way to its memory
     if (copies_.single_copy != SingleCopy::kAuto) return copies_.single_copy == SingleCopy::kAll;
-    switch (header.signature.kind) {
-        case Collective::kAllToAll:
-            return true;
-        case Collective::kScatter:
-            return local_peers_ > 1 && copies_.kernel_is_cheap();
-        case Collective::kSend:
-            return (copies_.crowded || sends_in_host()) && copies_.kernel_is_cheap();
-        default:  // a gather: its root copies alone what the others could have copied for it by half
+    switch (traits_of(header.signature.kind).large) {
+        case LargeMessages::kTwice:
             return false;
+        case LargeMessages::kOnce:
+            return true;
+        case LargeMessages::kOnceToSeveral:
+            return local_peers_ > 1 && copies_.kernel_is_cheap();
+        case LargeMessages::kOnceBothWays:
+            return (copies_.crowded || sends_in_host()) && copies_.kernel_is_cheap();
     }
+    return false;
 }
 
 bool Mailbox::sends_in_host() const {

@@ -23,7 +23,7 @@
 #include "ring/base/clock.h"
 #include "ring/base/failure.h"
 #include "ring/base/mapping.h"
-#include "ring/transport/frame.h"
+#include "ring/base/signature.h"
 #include "ring/transport/shm/doorbell.h"
 #include "ring/transport/shm/peer_memory.h"
 #include "ring/transport/waitable.h"
