@@ -15,16 +15,17 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
+from torch_ring._backend import load
+
 RANKS = 2
 NUMEL = 12
 BACKENDS = ("ring", "gloo")
+# Those that libring knows, then some that it does not.
 DTYPES = (
-    *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128),
-    *(torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz),
-    *(torch.uint8, torch.int8, torch.uint16, torch.int16, torch.uint32, torch.int32),
-    *(torch.uint64, torch.int64, torch.bool),
+    *(getattr(torch, name) for name in load().dtypes()),
+    *(torch.complex64, torch.complex128, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz),
 )
-OPS = ("SUM", "AVG", "PRODUCT", "MIN", "MAX", "BAND", "BOR", "BXOR", "PREMUL_SUM")
+OPS = tuple(load().reduce_ops())
 # The ranks' numbers, so small that every dtype holds every result: 1 on rank 0, and 3 on rank 1.
 NUMBERS = (1, 3)
 RESULTS = {

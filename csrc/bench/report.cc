@@ -131,9 +131,11 @@ std::unique_ptr<Report> make_report(Format format) {
             return std::make_unique<Csv>();
         case Format::kJson:
             return std::make_unique<Json>();
-        default:
-            return std::make_unique<Text>();
+        case Format::kText:
+        case Format::kCount:
+            break;
     }
+    return std::make_unique<Text>();
 }
 
 }  // namespace ring_perf

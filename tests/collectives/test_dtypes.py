@@ -11,12 +11,21 @@ from harness import Pools
 from harness.tensors import DTYPES, OPS, makes_sense
 
 from torch_ring import RingConfigError
+from torch_ring._backend import load
 
 LAYOUTS = ("1x2", "2x1", "2+1")
 COMPLEX = (torch.complex64, torch.complex128)
 FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 # torch has no arithmetic for these, and nobody else's all_reduce has either: they can be moved.
 MOVED_ONLY = (torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu)
+
+
+def test_the_tests_know_what_libring_knows() -> None:
+    float8 = [str(dtype).removeprefix("torch.") for dtype in FLOAT8]
+    assert {*DTYPES, *float8} == set(load().dtypes())
+    assert {*OPS, "PREMUL_SUM"} == set(load().reduce_ops())
+    for dtype, op in itertools.product(DTYPES, OPS):
+        assert makes_sense(dtype, op) == load().reduces(dtype, op), (dtype, op)
 
 
 def mine(dtype: torch.dtype, rank: int, numel: int = 5000) -> torch.Tensor:

@@ -5,8 +5,8 @@
 #include "ring/kernels/reduce.h"
 
 #include <algorithm>
-#include <cstdlib>
 
+#include "ring/base/config.h"
 #include "ring/base/error.h"
 #include "ring/kernels/reduce_isa.h"
 
@@ -46,12 +46,12 @@ Lookup lookup_of(const std::string& name) {
 
 }  // namespace
 
-std::string isa::choose(const char* requested, const std::vector<std::string>& supported) {
-    if (requested == nullptr || *requested == '\0') return supported.back();
+std::string isa::choose(const std::string& requested, const std::vector<std::string>& supported) {
+    if (requested.empty()) return supported.back();
     if (std::find(supported.begin(), supported.end(), requested) != supported.end()) return requested;
     std::string allowed;
     for (const std::string& name : supported) allowed += (allowed.empty() ? "" : ", ") + name;
-    throw ConfigError("TORCH_RING_ISA=" + std::string(requested) +
+    throw ConfigError("TORCH_RING_ISA=" + requested +
                       " is not an instruction set that this build has and this CPU runs; allowed here: " +
                       allowed + " (unset it to get the fastest)");
 }
@@ -63,7 +63,7 @@ std::vector<std::string> supported_isas() {
 }
 
 const std::string& current_isa() {
-    static const std::string chosen = isa::choose(std::getenv("TORCH_RING_ISA"), supported_isas());
+    static const std::string chosen = isa::choose(config().isa, supported_isas());
     return chosen;
 }
 

@@ -155,11 +155,11 @@ void MessageLink::open(const MessageHeader& header) {
             to_ = nullptr;
             place_ = sorter_.place(*this, header);
             to_ = place_.transfer != nullptr ? place_.transfer->data : place_.arrival->payload.get();
-            break;
+            return;
         case MessageType::kRequest:
             if (header.id != ++last_in_) throw unknown();
             sorter_.requested(*this, header);
-            break;
+            return;
         case MessageType::kData: {
             const auto at = incoming_.find(header.id);
             if (at == incoming_.end() || header.length > at->second->bytes - at->second->moved)
@@ -168,32 +168,31 @@ void MessageLink::open(const MessageHeader& header) {
             to_ = at->second->data + at->second->moved;
             left_ = header.length;
             reading_ = true;
-            break;
+            return;
         }
         case MessageType::kGrant: {
             const auto at = requests_.find(header.id);
             if (at == requests_.end()) throw unknown();
             granted_.emplace_back(at->first, at->second);
             requests_.erase(at);
-            break;
+            return;
         }
         case MessageType::kTaken: {
             const auto at = requests_.find(header.id);
             if (at == requests_.end()) throw unknown();
             at->second->done = true;
             requests_.erase(at);
-            break;
+            return;
         }
         case MessageType::kCredit:
             if (header.length > on_credit_) throw unknown();
             on_credit_ -= header.length;
-            break;
+            return;
         case MessageType::kGoodbye:
             goodbye_ = true;
-            break;
-        default:
-            throw unknown();
+            return;
     }
+    throw unknown();
 }
 
 void MessageLink::payload_complete() {

@@ -86,9 +86,12 @@ Attempt::Stage Attempt::advance() {
             return Stage::kDone;
         case State::kFailed:
             return Stage::kFailed;
-        default:
-            return Stage::kOpening;
+        case State::kConnecting:
+        case State::kHello:
+        case State::kChallenge:
+            break;
     }
+    return Stage::kOpening;
 }
 
 short Attempt::events() const {
@@ -141,9 +144,12 @@ bool Attempt::step() {
             else
                 fail({Setback::Kind::kTransient, "it answered something that is not torch_ring"});
             return false;
-        default:
-            return false;
+        case State::kProven:
+        case State::kDone:
+        case State::kFailed:
+            break;
     }
+    return false;
 }
 
 bool Attempt::write(const void* data, size_t bytes) {

@@ -83,9 +83,11 @@ bool Call::advance_line(Line& line, Clock::time_point now) {
         case Attempt::Stage::kFailed:
             fail(line, now);
             return true;
-        default:
-            return false;
+        case Attempt::Stage::kOpening:
+        case Attempt::Stage::kAnswered:
+            break;
     }
+    return false;
 }
 
 void Call::answer(Line& line, Clock::time_point now) {
