@@ -36,7 +36,7 @@ def refuse_without_module(options: Any, why: str) -> None:
 
 
 def _meeting_place(options: Any) -> Any:
-    """As meeting_place() of csrc/torch/backend.cc, which says why."""
+    """As meeting_place() of csrc/c10d/backend.cc, which says why."""
     from torch._C._distributed_c10d import PrefixStore
 
     if options.global_ranks_in_group or not options.group_id.isdigit():

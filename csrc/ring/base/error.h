@@ -1,4 +1,4 @@
-// The errors that libring throws. csrc/torch maps each type onto a Python exception of the same meaning.
+// The errors that libring throws. csrc/c10d maps each type onto a Python exception of the same meaning.
 //
 // Every message says what happened, where (rank, host, operation), and what to do.
 #pragma once

@@ -1,6 +1,6 @@
 // The key-value store through which the ranks of a group find each other.
 //
-// csrc/torch implements it over c10d::Store, ring_perf and the C++ tests over a folder of files.
+// csrc/c10d implements it over c10d::Store, ring_perf and the C++ tests over a folder of files.
 #pragma once
 
 #include <string>

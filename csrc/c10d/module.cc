@@ -6,12 +6,12 @@
 #include "ring/engine/engine.h"
 #include "ring/kernels/reduce.h"
 #include "ring/topology/ping_pong.h"
-#include "torch/backend.h"
-#include "torch/errors.h"
-#include "torch/interrupts.h"
-#include "torch/options.h"
-#include "torch/plan.h"
-#include "torch/rows.h"
+#include "c10d/backend.h"
+#include "c10d/errors.h"
+#include "c10d/interrupts.h"
+#include "c10d/options.h"
+#include "c10d/plan.h"
+#include "c10d/rows.h"
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
     namespace py = pybind11;

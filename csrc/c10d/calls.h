@@ -9,7 +9,7 @@
 
 #include <vector>
 
-#include "torch/work.h"
+#include "c10d/work.h"
 
 namespace torch_ring {
 

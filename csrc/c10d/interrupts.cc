@@ -1,5 +1,5 @@
 // See interrupts.h.
-#include "torch/interrupts.h"
+#include "c10d/interrupts.h"
 
 #include <torch/csrc/utils/pybind.h>
 

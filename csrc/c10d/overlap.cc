@@ -1,5 +1,5 @@
 // See overlap.h.
-#include "torch/overlap.h"
+#include "c10d/overlap.h"
 
 #include <algorithm>
 

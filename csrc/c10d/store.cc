@@ -1,5 +1,5 @@
 // See store.h.
-#include "torch/store.h"
+#include "c10d/store.h"
 
 #include <c10/util/Exception.h>
 #include <torch/csrc/distributed/c10d/FileStore.hpp>

@@ -1,10 +1,10 @@
 // See sparse.h.
-#include "torch/sparse.h"
+#include "c10d/sparse.h"
 
 #include <ATen/ATen.h>
 
-#include "torch/calls.h"
-#include "torch/staging.h"
+#include "c10d/calls.h"
+#include "c10d/staging.h"
 
 namespace torch_ring {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "ring/engine/communicator.h"
-#include "torch/staging.h"
+#include "c10d/staging.h"
 
 namespace torch_ring {
 

@@ -1,5 +1,5 @@
 // See plan.h. Collectives and algorithms go by their names.
-#include "torch/plan.h"
+#include "c10d/plan.h"
 
 #include <pybind11/stl.h>
 
@@ -8,7 +8,7 @@
 #include "ring/topology/choices.h"
 #include "ring/topology/cost_model.h"
 #include "ring/topology/size_table.h"
-#include "torch/named.h"
+#include "c10d/named.h"
 
 namespace torch_ring {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <torch/csrc/distributed/c10d/Types.hpp>
 
-#include "torch/work.h"
+#include "c10d/work.h"
 
 namespace torch_ring {
 

@@ -1,8 +1,8 @@
 // See work.h.
-#include "torch/work.h"
+#include "c10d/work.h"
 
-#include "torch/errors.h"
-#include "torch/interrupts.h"
+#include "c10d/errors.h"
+#include "c10d/interrupts.h"
 
 namespace torch_ring {
 

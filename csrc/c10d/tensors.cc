@@ -1,5 +1,5 @@
 // See tensors.h.
-#include "torch/tensors.h"
+#include "c10d/tensors.h"
 
 #include <ATen/ops/item.h>
 #include <ATen/ops/mul.h>
@@ -7,8 +7,8 @@
 
 #include <optional>
 
-#include "torch/errors.h"
-#include "torch/staging.h"
+#include "c10d/errors.h"
+#include "c10d/staging.h"
 
 namespace torch_ring {
 namespace {

@@ -1,5 +1,5 @@
 // See errors.h.
-#include "torch/errors.h"
+#include "c10d/errors.h"
 
 #include <torch/csrc/Exceptions.h>
 

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "ring/engine/communicator.h"
-#include "torch/options.h"
-#include "torch/work.h"
+#include "c10d/options.h"
+#include "c10d/work.h"
 
 namespace torch_ring {
 

@@ -1,6 +1,6 @@
 // The life of a backend: how it is made, its settings, its end. See backend.h; the collectives are in
 // collectives.cc and messages.cc.
-#include "torch/backend.h"
+#include "c10d/backend.h"
 
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
@@ -9,9 +9,9 @@
 #include <set>
 
 #include "ring/engine/engine.h"
-#include "torch/coalesced.h"
-#include "torch/errors.h"
-#include "torch/store.h"
+#include "c10d/coalesced.h"
+#include "c10d/errors.h"
+#include "c10d/store.h"
 
 namespace torch_ring {
 

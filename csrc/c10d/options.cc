@@ -1,7 +1,7 @@
 // See options.h. The properties come from the table in ring/base/config.cc; torch_ring/_C.pyi declares them.
-#include "torch/options.h"
+#include "c10d/options.h"
 
-#include "torch/errors.h"
+#include "c10d/errors.h"
 
 namespace torch_ring {
 namespace {

@@ -1,11 +1,11 @@
 // See staging.h.
-#include "torch/staging.h"
+#include "c10d/staging.h"
 
 #include <ATen/MemoryOverlap.h>
 #include <ATen/ops/clone.h>
 #include <ATen/ops/copy.h>
 
-#include "torch/errors.h"
+#include "c10d/errors.h"
 
 namespace torch_ring {
 namespace {

@@ -1,9 +1,9 @@
 // See coalesced.h.
-#include "torch/coalesced.h"
+#include "c10d/coalesced.h"
 
 #include <algorithm>
 
-#include "torch/interrupts.h"
+#include "c10d/interrupts.h"
 
 namespace torch_ring {
 

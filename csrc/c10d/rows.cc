@@ -1,5 +1,5 @@
 // See rows.h.
-#include "torch/rows.h"
+#include "c10d/rows.h"
 
 #include <pybind11/stl.h>
 
@@ -8,7 +8,7 @@
 
 #include "ring/base/signature.h"
 #include "ring/kernels/reduce.h"
-#include "torch/named.h"
+#include "c10d/named.h"
 
 namespace torch_ring {
 namespace {

@@ -1,8 +1,8 @@
 // See calls.h.
-#include "torch/calls.h"
+#include "c10d/calls.h"
 
-#include "torch/errors.h"
-#include "torch/tensors.h"
+#include "c10d/errors.h"
+#include "c10d/tensors.h"
 
 namespace torch_ring {
 namespace {

@@ -1,9 +1,9 @@
 // The collectives of the backend. See backend.h.
-#include "torch/backend.h"
-#include "torch/calls.h"
-#include "torch/errors.h"
-#include "torch/overlap.h"
-#include "torch/sparse.h"
+#include "c10d/backend.h"
+#include "c10d/calls.h"
+#include "c10d/errors.h"
+#include "c10d/overlap.h"
+#include "c10d/sparse.h"
 
 namespace torch_ring {
 namespace {
