@@ -16,7 +16,7 @@ Each setting has a default, an environment variable that changes it for all grou
 concerns one group only, an attribute of `torch_ring.Options`, which changes it for that group:
 
 ```python
-options = torch_ring.Options(algorithm="ring", chunk_bytes=1 << 20)
+options = torch_ring.Options(algorithm="flat", chunk_bytes=1 << 20)
 torch.distributed.new_group(ranks, backend="ring", pg_options=options)
 ```
 

@@ -38,11 +38,11 @@ TEST(Config, HasADefaultForEverythingThatNeedsOne) {
 }
 
 TEST(Config, TakesValuesFromTheEnvironment) {
-    const Variable algorithm("TORCH_RING_ALGORITHM", "ring");
+    const Variable algorithm("TORCH_RING_ALGORITHM", "flat");
     const Variable chunk("TORCH_RING_CHUNK_BYTES", "65536");
     const Variable ports("TORCH_RING_PORT_RANGE", "40000-40015");
     const Variable advertised("TORCH_RING_ADVERTISE", "[fd00::3]:4000");
-    EXPECT_EQ(parse_config().algorithm, Algorithm::kRing);
+    EXPECT_EQ(parse_config().algorithm, Algorithm::kFlat);
     EXPECT_EQ(parse_config().chunk_bytes, size_t{65536});
     EXPECT_EQ(parse_config().port_range.last, 40015);
     EXPECT_EQ(get_parameter(parse_config(), "TORCH_RING_PORT_RANGE"), "40000-40015");
@@ -55,7 +55,7 @@ TEST(Config, RefusesWrongValuesByNameWithWhatIsAllowed) {
           std::tuple{"TORCH_RING_CHUNK_BYTES", "12", "4096 .. 16777216"},
           std::tuple{"TORCH_RING_CHUNK_BYTES", "64k", "4096 .. 16777216"},
           std::tuple{"TORCH_RING_CHUNK_BYTES", "-1", "4096 .. 16777216"},
-          std::tuple{"TORCH_RING_ALGORITHM", "tree", "hierarchical, ring"},
+          std::tuple{"TORCH_RING_ALGORITHM", "tree", "hierarchical, flat"},
           std::tuple{"TORCH_RING_PORT_RANGE", "40015-40000", "FIRST-LAST"},
           std::tuple{"TORCH_RING_PORT_RANGE", "0-9", "FIRST-LAST"},
           std::tuple{"TORCH_RING_ADVERTISE", "node7:", "HOST:PORT"},

@@ -209,7 +209,7 @@ INSTANTIATE_TEST_SUITE_P(
     Layouts, Messages,
     ::testing::Combine(::testing::Values(Hosts{2}, Hosts{4}, Hosts{1, 1}, Hosts{1, 1, 1, 1}, Hosts{2, 2},
                                          Hosts{2, 1}, Hosts{1, 2}, Hosts{3, 1, 2}, Hosts{2, 2, 2}),
-                       ::testing::Values(Way{"by_default"}, Way{"flat", Algorithm::kRing})),
+                       ::testing::Values(Way{"by_default"}, Way{"flat", Algorithm::kFlat})),
     name_of_case<Way>);
 
 // Where each has a connection to all others: who has none may never hear that the last one has left.

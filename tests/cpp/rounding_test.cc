@@ -145,7 +145,7 @@ constexpr Way kWays[] = {
     {"rings", "all_reduce: 0- ring; reduce_scatter: 0- ring; broadcast: 0- ring"},
     {"cubes", "all_reduce: 0- halving_doubling; reduce_scatter: 0- halving_doubling"},
     {"doubling", "all_reduce: 0- doubling"},
-    {"flat", "", Algorithm::kRing},
+    {"flat", "", Algorithm::kFlat},
 };
 
 INSTANTIATE_TEST_SUITE_P(Layouts, Rounding,

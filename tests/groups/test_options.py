@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def group_of_its_own() -> dict[str, object]:
     """A flat ring with a chunk of its own beside the default group; and it must add up."""
-    options = torch_ring.Options(algorithm="ring", chunk_bytes=8192, spin_us=0)
+    options = torch_ring.Options(algorithm="flat", chunk_bytes=8192, spin_us=0)
     group = dist.new_group(backend="ring", pg_options=options, timeout=timedelta(seconds=17))
     options.chunk_bytes = 4096  # the group has a copy
     tensor = torch.ones(100_000)
@@ -53,7 +53,7 @@ def group_of_other_options() -> None:
 
 @pytest.mark.parametrize("layout", ["1x2", "2x1", "2+1"])
 def test_a_group_has_its_own(pools: Pools, layout: str) -> None:
-    expected = {"algorithm": "ring", "chunk": 8192, "seconds": 17}
+    expected = {"algorithm": "flat", "chunk": 8192, "seconds": 17}
     assert pools.get(layout).run(group_of_its_own) == [expected] * pools.get(layout).layout.world_size
 
 

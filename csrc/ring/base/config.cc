@@ -161,8 +161,8 @@ const std::vector<Row>& table() {
     static const std::vector<Row> rows = {
         choice<Algorithm>(
             "TORCH_RING_ALGORITHM", Scope::kGroupAlike, &Config::algorithm,
-            {{"hierarchical", Algorithm::kHierarchical}, {"ring", Algorithm::kRing}}, "hierarchical",
-            "hierarchical: shared memory inside each host, rings between hosts; ring: one flat ring over all "
+            {{"hierarchical", Algorithm::kHierarchical}, {"flat", Algorithm::kFlat}}, "hierarchical",
+            "hierarchical: shared memory inside each host, rings between hosts; flat: one ring over all "
             "ranks"),
         number<size_t>(
             "TORCH_RING_CHUNK_BYTES", Scope::kGroupAlike, &Config::chunk_bytes, 4096, 16 << 20, 0, "bytes",

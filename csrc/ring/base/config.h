@@ -13,7 +13,7 @@
 
 namespace ring {
 
-enum class Algorithm { kHierarchical, kRing };
+enum class Algorithm { kHierarchical, kFlat };
 // Whose large messages a rank reads from the sender's memory, inside a host.
 enum class SingleCopy { kNone, kAuto, kAll };
 

@@ -136,7 +136,7 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
     });
     Roster roster =
         exchange_cards(meeting, settings.config, settings.host_id, doorbell->name(), engine.lifeline());
-    Layout layout(settings.rank, roster.members, settings.config.algorithm == Algorithm::kRing);
+    Layout layout(settings.rank, roster.members, settings.config.algorithm == Algorithm::kFlat);
     const auto ended_on_host = [&]() -> std::optional<int> {
         for (const int rank : layout.host_ranks())
             if (ring::process_ended(layout.member(rank).pid, layout.member(rank).process)) return rank;
