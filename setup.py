@@ -17,6 +17,12 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 
 
+def is_of_another_folder(build: Path) -> bool:
+    """Whether a clone was moved or copied with what it had built, which CMake refuses to go on with."""
+    cache = build / "CMakeCache.txt"
+    return cache.exists() and f"CMAKE_HOME_DIRECTORY:INTERNAL={ROOT}\n" not in cache.read_text()
+
+
 class CMakeBuild(build_ext):
     """Runs CMake for the one extension there is."""
 
@@ -41,6 +47,8 @@ class CMakeBuild(build_ext):
             "RING_EXT_SUFFIX": sysconfig.get_config_var("EXT_SUFFIX"),
             "RING_TORCH_VERSION": torch.__version__,
         }
+        if is_of_another_folder(build):
+            shutil.rmtree(build)
         build.mkdir(parents=True, exist_ok=True)
         configure = ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(build)]
         subprocess.run(configure + [f"-D{key}={value}" for key, value in options.items()], check=True)

@@ -4,6 +4,7 @@
 #include <ATen/ops/item.h>
 #include <ATen/ops/mul.h>
 #include <c10/util/Exception.h>
+#include <torch/version.h>
 
 #include <optional>
 
@@ -12,6 +13,12 @@
 
 namespace torch_ring {
 namespace {
+
+#if TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR < 13
+using PreMulSumSupplement = c10d::NCCLPreMulSumSupplement;
+#else
+using PreMulSumSupplement = c10d::PreMulSumSupplement;
+#endif
 
 std::optional<ring::DType> dtype_of(c10::ScalarType type) {
     switch (type) {
@@ -96,7 +103,7 @@ Moved reduced_as(const at::Tensor& tensor, const c10d::ReduceOp& op, const char*
 
 at::Tensor contribution(const at::Tensor& tensor, const c10d::ReduceOp& op, const char* collective) {
     if (op.op_ != c10d::ReduceOp::PREMUL_SUM) return tensor;
-    const auto* const given = static_cast<c10d::PreMulSumSupplement*>(op.supplement_.get());
+    const auto* const given = static_cast<PreMulSumSupplement*>(op.supplement_.get());
     RING_CHECK_VALUE(given != nullptr, collective, " with PREMUL_SUM but without a factor");
     const at::Tensor& of_tensor = given->tensor_factor;
     RING_CHECK_VALUE(!of_tensor.defined() || of_tensor.numel() == 1, collective,
