@@ -90,7 +90,7 @@ def test_values_are_checked() -> None:
     for field, wrong, error in (
         ("chunk_bytes", 12, "4096 .. 16777216"),
         ("chunk_bytes", "65536", "takes int or None"),
-        ("algorithm", "tree", "hierarchical, ring"),
+        ("algorithm", "tree", "hierarchical, flat"),
         ("algorithm", 3, "takes str or None"),
         ("streams", 17, "1 .. 16"),
     ):

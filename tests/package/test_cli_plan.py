@@ -206,7 +206,7 @@ def test_a_missing_module_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
         raise ImportError("torch_ring has not been built")
 
-    monkeypatch.setattr("torch_ring.cli.plan.load", missing)
+    monkeypatch.setattr("torch_ring.cli.core.load", missing)
     result = run(*FAR)
     assert result.exit_code == 1
     assert "torch_ring has not been built" in result.output
