@@ -8,10 +8,10 @@
 #include <cctype>
 #include <set>
 
-#include "ring/engine/engine.h"
 #include "c10d/coalesced.h"
 #include "c10d/errors.h"
 #include "c10d/store.h"
+#include "ring/engine/engine.h"
 
 namespace torch_ring {
 

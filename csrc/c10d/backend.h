@@ -9,9 +9,9 @@
 #include <optional>
 #include <vector>
 
-#include "ring/engine/communicator.h"
 #include "c10d/options.h"
 #include "c10d/work.h"
+#include "ring/engine/communicator.h"
 
 namespace torch_ring {
 

@@ -2,16 +2,16 @@
 #include <pybind11/chrono.h>
 #include <torch/csrc/utils/pybind.h>
 
-#include "ring/base/config.h"
-#include "ring/engine/engine.h"
-#include "ring/kernels/reduce.h"
-#include "ring/topology/ping_pong.h"
 #include "c10d/backend.h"
 #include "c10d/errors.h"
 #include "c10d/interrupts.h"
 #include "c10d/options.h"
 #include "c10d/plan.h"
 #include "c10d/rows.h"
+#include "ring/base/config.h"
+#include "ring/engine/engine.h"
+#include "ring/kernels/reduce.h"
+#include "ring/topology/ping_pong.h"
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
     namespace py = pybind11;

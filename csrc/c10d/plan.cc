@@ -5,10 +5,10 @@
 
 #include <string>
 
+#include "c10d/named.h"
 #include "ring/topology/choices.h"
 #include "ring/topology/cost_model.h"
 #include "ring/topology/size_table.h"
-#include "c10d/named.h"
 
 namespace torch_ring {
 namespace {

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "c10d/named.h"
 #include "ring/base/signature.h"
 #include "ring/kernels/reduce.h"
-#include "c10d/named.h"
 
 namespace torch_ring {
 namespace {

@@ -8,8 +8,8 @@
 #include <mutex>
 #include <vector>
 
-#include "ring/engine/communicator.h"
 #include "c10d/staging.h"
+#include "ring/engine/communicator.h"
 
 namespace torch_ring {
 

@@ -21,7 +21,8 @@ namespace avx512 {
 ReduceFn reduce_function(DType dtype, ReduceOp op, ReduceStage stage);
 }
 
-// The instruction set to use: `requested` (the value of TORCH_RING_ISA, empty where it is not set), which must be one of `supported`, else the last of those. Throws ConfigError.
+// The instruction set to use: `requested` (the value of TORCH_RING_ISA, empty where it is not set), which
+// must be one of `supported`, else the last of those. Throws ConfigError.
 std::string choose(const std::string& requested, const std::vector<std::string>& supported);
 
 }  // namespace ring::isa
