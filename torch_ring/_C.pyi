@@ -113,9 +113,6 @@ def reduce_ops() -> list[str]:
 def reduces(dtype: str, op: str) -> bool:
     """Whether the op is defined for the dtype. Raises RingConfigError for an unknown name."""
 
-def planned_collectives() -> list[str]:
-    """The collectives that the cost model knows; others take the plan of one of these."""
-
 def bus_factor(collective: str, ranks: int) -> float:
     """busbw is algbw times this, as nccl-tests counts. Raises RingConfigError for an unknown name."""
 

@@ -34,11 +34,6 @@ void register_rows(pybind11::module_& module) {
                                          row_named(op, ring::kReduceOps, "a reduce op").op) != nullptr;
         },
         py::arg("dtype"), py::arg("op"));
-    module.def("planned_collectives", [] {
-        std::vector<std::string> names;
-        for (const ring::Collective kind : ring::kPlanned) names.emplace_back(name_of(kind));
-        return names;
-    });
     module.def(
         "bus_factor",
         [](const std::string& collective, int ranks) {

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "ring/base/rail_algorithm.h"
+#include "ring/base/rows.h"
 
 namespace ring {
 
@@ -44,8 +45,8 @@ struct CollectiveTraits {
 
     // What the caller gives, see Arguments (collectives/context.h).
     bool sized = true;  // it has elements
-    bool message =
-        false;            // from one rank to another, outside the order of operations; else all ranks call it
+    // From one rank to another, outside the order of operations; else all ranks call it.
+    bool message = false;
     bool rooted = false;  // Signature::root is a rank of the group
     bool reduces = false;
     bool inputs = false;   // a list with one entry for each rank, on the root alone where there is one
@@ -177,13 +178,9 @@ constexpr double bus_factor(Collective kind, double n) {
     return traits.reduces && !traits.rooted ? 2 * (n - 1) / n : 1;
 }
 
-static_assert([] {
-    for (size_t i = 0; i < kCollectives.size(); ++i) {
-        if (kCollectives[i].kind != static_cast<Collective>(i)) return false;
-        if (!has_plan(kCollectives[i].plan) && kCollectives[i].kind != Collective::kNone) return false;
-        if (has_plan(kCollectives[i].kind) != (kCollectives[i].plan == kCollectives[i].kind)) return false;
-    }
-    return true;
-}());
+static_assert(in_order(kCollectives, &CollectiveTraits::kind));
+static_assert(std::ranges::all_of(kCollectives, [](const CollectiveTraits& row) {
+    return has_plan(row.plan) && has_plan(row.kind) == (row.plan == row.kind);
+}));
 
 }  // namespace ring

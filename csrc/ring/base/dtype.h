@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ring/base/rows.h"
+
 namespace ring {
 
 enum class DType : uint8_t {
@@ -56,11 +58,7 @@ inline constexpr std::array<DTypeTraits, static_cast<size_t>(DType::kCount)> kDT
     {DType::kFloat8E4M3FN, "float8_e4m3fn", 1, DType::kFloat32, 0x38, 0x40},
     {DType::kFloat8E5M2, "float8_e5m2", 1, DType::kFloat32, 0x3c, 0x40},
 }};
-static_assert([] {
-    for (size_t i = 0; i < kDTypes.size(); ++i)
-        if (kDTypes[i].dtype != static_cast<DType>(i)) return false;
-    return true;
-}());
+static_assert(in_order(kDTypes, &DTypeTraits::dtype));
 
 constexpr const DTypeTraits& traits_of(DType dtype) {
     return kDTypes[static_cast<size_t>(dtype)];

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ring/base/rows.h"
+
 namespace ring {
 
 enum class ReduceOp : uint8_t {
@@ -40,11 +42,7 @@ inline constexpr std::array<ReduceOpTraits, static_cast<size_t>(ReduceOp::kCount
     {ReduceOp::kBxor, "BXOR", false, false},
     {ReduceOp::kPremulSum, "PREMUL_SUM", true, true},
 }};
-static_assert([] {
-    for (size_t i = 0; i < kReduceOps.size(); ++i)
-        if (kReduceOps[i].op != static_cast<ReduceOp>(i)) return false;
-    return true;
-}());
+static_assert(in_order(kReduceOps, &ReduceOpTraits::op));
 
 // Not of kNone.
 constexpr const ReduceOpTraits& traits_of(ReduceOp op) {

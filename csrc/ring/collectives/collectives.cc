@@ -47,11 +47,7 @@ constexpr std::array<Way, kCollectives.size()> kWays{{
     {Collective::kSend},
     {Collective::kRecv},
 }};
-static_assert([] {
-    for (size_t i = 0; i < kWays.size(); ++i)
-        if (kWays[i].kind != static_cast<Collective>(i)) return false;
-    return true;
-}());
+static_assert(in_order(kWays, &Way::kind));
 
 const Way& way_of(const Context& context) {
     return kWays[static_cast<size_t>(context.signature().kind)];
