@@ -29,7 +29,49 @@ Arguments call_of(Collective kind, std::vector<float>& data, std::vector<float>&
     return made;
 }
 
+// So late comes what it says.
+class LateStore : public FileStore {
+  public:
+    using FileStore::FileStore;
+    std::vector<std::string> get_all(const std::vector<std::string>& keys, Deadline deadline) override {
+        auto values = FileStore::get_all(keys, deadline);
+        std::this_thread::sleep_for(milliseconds(200));
+        return values;
+    }
+};
+
 class Deaths : public ::testing::TestWithParam<Hosts> {};
+
+// A rank that has formed the group, sent what it had to send, and ended, while the other still forms it.
+TEST_P(Deaths, DoNotSpoilWhatStillForms) {
+    const int size = ranks_of(GetParam());
+    for (int sender = 0; sender < size; ++sender) {
+        const int receiver = (sender + 1) % size;
+        const TemporaryFolder folder;
+        const auto codes = run_rank_processes(GetParam(), [&](const Communicator::Settings& settings) {
+            FileStore store(folder.path());
+            LateStore late(folder.path());
+            const int rank = settings.rank;
+            const auto group = Communicator::create(
+                Engine::of_process(), rank == sender ? static_cast<Store&>(store) : late, settings);
+            std::vector<float> data(10, static_cast<float>(rank));
+            Arguments message{.signature = signature(Collective::kSend, DType::kFloat32, data.size()),
+                              .input = data.data(),
+                              .output = data.data(),
+                              .inputs = {},
+                              .outputs = {}};
+            message.signature.root = receiver;
+            if (rank == sender) run(*group, message);
+            if (rank != receiver) end_process(kFine);
+            message.signature.kind = Collective::kRecv;
+            message.signature.root = sender;
+            run(*group, message);
+            end_process(data == std::vector<float>(data.size(), static_cast<float>(sender)) ? kFine : kWrong);
+            return kThrown;
+        });
+        EXPECT_EQ(codes, std::vector<int>(static_cast<size_t>(size), kFine)) << "from rank " << sender;
+    }
+}
 
 // Each rank is gone as soon as its own call has returned.
 TEST_P(Deaths, DoNotSpoilTheLastCall) {

@@ -44,6 +44,8 @@ Party party_of(const Communicator::Settings& settings, uint64_t world) {
 
 // How long a rank that has ended may take to come again.
 constexpr milliseconds kComesAgain{3000};
+// How long what a rank has sent before it ended may take to arrive inside this host.
+constexpr milliseconds kOnItsWay{1000};
 
 // Longer lists are cut.
 constexpr size_t kListed = 16;
@@ -143,15 +145,22 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
         return std::nullopt;
     };
     meeting.watch(watches.always);
-    if (const auto rank = ended_on_host()) {
+    if (const auto rank = ended_on_host(); rank && !meeting.has_formed()) {
         // What it left may be of an earlier attempt: then it comes again, to another round.
         if (is_restarted()) meeting.leave();
         const Deadline comes_again(Clock::now() + kComesAgain, &meeting);
         while (!comes_again.passed()) std::this_thread::sleep_for(Deadline::kSlice);
         throw Gone(not_on_this_host(layout, *rank));
     }
+    // Who has formed the group may end at once: what this rank still needs to form it is on its way then, and
+    // the group itself tells of that end as of any other.
+    Clock::time_point ended_since = Clock::time_point::max();
     meeting.watch([&]() -> std::optional<std::string> {
-        if (const auto rank = ended_on_host()) return layout.describe(*rank) + " died: its process ended";
+        if (const auto rank = ended_on_host()) {
+            ended_since = std::min(ended_since, Clock::now());
+            if (Clock::now() >= ended_since + kOnItsWay || !meeting.has_formed())
+                return layout.describe(*rank) + " died: its process ended";
+        }
         return watches.always();
     });
     const Deadline deadline = meeting.deadline();

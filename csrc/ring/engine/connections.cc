@@ -88,9 +88,9 @@ class Connector {
 std::unique_ptr<Segment> share_memory(const Layout& layout, const Roster& roster, const Doorbell& doorbell,
                                       const std::vector<std::string>& names, Deadline deadline) {
     const auto& local = layout.host_ranks();
-    for (size_t l = 0; l < local.size(); ++l) {
-        const bool needed = layout.rank() == local.front() || l == 0;
-        if (!needed || local[l] == layout.rank() || doorbell.reaches(names[l])) continue;
+    // Only by the first, who passes it on: for the others it need not be there any more.
+    for (size_t l = 1; l < local.size() && layout.rank() == local.front(); ++l) {
+        if (doorbell.reaches(names[l])) continue;
         const Member& peer = layout.member(local[l]);
         if (!process_ended(peer.pid, peer.process))
             throw PeerError(layout.describe(local[l]) + " has given up");

@@ -247,6 +247,10 @@ void Rendezvous::look() {
         if (const auto words = who_ended_()) throw Gone(*words + "; the group was still forming");
 }
 
+bool Rendezvous::has_formed() {
+    return store_.has({failed_key()}) && store_.get(failed_key(), Deadline(end_)) == kFormed;
+}
+
 void Rendezvous::finish() {
     if (party_.size == 1) return;
     const std::string text = store_.compare_set(failed_key(), "", kFormed);

@@ -129,6 +129,8 @@ class Rendezvous : public Lookout {
     // The one place where all waits of a group that forms come by. Throws Superseded, the error of a rank
     // that could not go on, or Gone.
     void look() override;
+    // Whether it has formed on some rank: then all of this round's cards are of one attempt.
+    bool has_formed();
     // The group has formed here: the last chance to learn that it has not elsewhere.
     void finish();
 
