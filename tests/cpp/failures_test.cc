@@ -43,6 +43,22 @@ TEST(Failures, OfAHostAreSeenByAllOfItsRanks) {
     }
 }
 
+// Whoever looks while one is being posted sees none, or that one with its own words.
+TEST(Failures, OfAHostKeepTheirWordsWhileTheyArePosted) {
+    for (int round = 0; round < 300; ++round) {
+        Segments segments(2);
+        std::atomic<bool> begun{false};
+        std::jthread poster([&] {
+            begun.store(true);
+            for (uint64_t operation = 10; operation-- > 0;)
+                segments.of(0).post_failure({FailureKind::kPeer, "its own", operation});
+        });
+        while (!begun.load()) std::this_thread::yield();
+        while (segments.of(1).fails_from() > 0)
+            for (const Failure& failure : segments.of(1).failures()) ASSERT_EQ(failure.text, "its own");
+    }
+}
+
 class Spreading : public ::testing::TestWithParam<Hosts> {};
 
 // A mismatch from operation 3 on, then a death while operation 2 is still under way.

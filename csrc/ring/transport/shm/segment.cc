@@ -266,6 +266,7 @@ uint64_t Segment::fails_from() const {
 }
 
 std::vector<Failure> Segment::failures() const {
+    const uint64_t from = fails_from();  // first: every notice that it reaches is there to be read
     std::vector<Failure> posted;
     uint64_t lowest = UINT64_MAX;
     for (const Board::Notice& notice : board().notices) {
@@ -275,7 +276,7 @@ std::vector<Failure> Segment::failures() const {
              std::string(notice.text, ::strnlen(notice.text, kFailureText)), notice.operation});
         lowest = std::min(lowest, notice.operation);
     }
-    if (const uint64_t from = fails_from(); from < lowest)
+    if (from < lowest)
         posted.push_back({FailureKind::kInternal, "the group failed on several ranks of this host", from});
     return posted;
 }
