@@ -226,10 +226,10 @@ Communicator::Communicator(Engine& engine, const Settings& settings, Layout layo
       acceptor_(acceptor),
       epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       crowded_(static_cast<int>(layout_.host_ranks().size()) > usable_cpus()),
-      spin_us_(config_.spin_us * (crowded_ && layout_.cells() == 1 ? kYieldLonger : 1)),
-      pauses_(crowded_ ? 0 : (layout_.cells() == 1 ? kPausesInHost : kPausesBetweenHosts)),
       forks_(fork_count()),
       timeout_(settings.timeout),
+      baton_(*this, engine, config_.spin_us * (crowded_ && layout_.cells() == 1 ? kYieldLonger : 1),
+             crowded_ ? 0 : (layout_.cells() == 1 ? kPausesInHost : kPausesBetweenHosts)),
       tuning_(layout_, std::move(choices)),
       group_{
           .layout = layout_, .config = config_, .tuning = tuning_, .id = roster_.group, .mailbox = &mailbox_},
@@ -329,10 +329,7 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
     if (refused) {
         operation->finish(refused);
         if (operation->on_done) std::exchange(operation->on_done, nullptr)(refused);
-    } else if (asleep_.load(std::memory_order_seq_cst) &&
-               asleep_.exchange(false, std::memory_order_relaxed)) {
-        // Sequentially consistent, as the stores above: either the waiter that drives sees the operation
-        // before it sleeps, or this thread sees that it sleeps. It drives for this thread too.
+    } else if (baton_.sleeps()) {
         doorbell_->ring(doorbell_->name());
     }
     return operation;

@@ -11,7 +11,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <map>
 #include <memory>
@@ -27,6 +26,7 @@
 #include "ring/base/fork.h"
 #include "ring/base/mismatch.h"
 #include "ring/collectives/context.h"
+#include "ring/engine/baton.h"
 #include "ring/engine/connections.h"
 #include "ring/engine/crossings.h"
 #include "ring/engine/operation.h"
@@ -43,7 +43,7 @@ class Engine;
 // Thread-safe. A forked child must not reach what it inherits of its parent's groups: there no function
 // touches a lock, a descriptor or the shared memory of the group, and the object is never destroyed. Those
 // that would have to reach the group throw ConfigError, those that only let go of it do nothing.
-class Communicator : public std::enable_shared_from_this<Communicator> {
+class Communicator final : public std::enable_shared_from_this<Communicator>, private Driven {
   public:
     struct Settings {
         int rank = 0;
@@ -93,14 +93,10 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // operations: somebody else drives meanwhile. For `on_done`.
     class Foreign {
       public:
-        explicit Foreign(Communicator& group);
-        ~Foreign();
-        Foreign(const Foreign&) = delete;
-        Foreign& operator=(const Foreign&) = delete;
+        explicit Foreign(Communicator& group) : foreign_(group.baton_) {}
 
       private:
-        Communicator& group_;
-        const bool waiter_;  // this thread waits in the group, so the progress thread keeps off
+        Baton::Foreign foreign_;
     };
 
     // Ends the group on all ranks with AbortedError. Does nothing in a forked child.
@@ -127,28 +123,13 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     // The words for a rank, by its global number, that this group knows to have ended.
     std::optional<std::string> ended(int global_rank) const;
     int epoll_fd() const { return epoll_.get(); }
-    enum class Served {
-        kArmed,   // all that could be done; from now on the descriptor tells when there is more
-        kTaken,   // a waiter drives the group: to be asked again later
-        kAtWork,  // there is more to do, when the other groups have had their turn
-    };
-    // The descriptor has told, and tells no more until serve() has armed it again. Noted here at once: the
-    // thread that was told may not lead any more when the group's turn comes.
-    void woken() { armed_.store(false, std::memory_order_release); }  // pairs with serve()
-    // Runs what nobody else drives, as far as it goes without waiting, for a moment.
-    Served serve();
+    Baton& baton() { return baton_; }
     // Whether small operations alone are under way, and somebody has posted one, or waited, since it was last
     // asked. Relaxed: only a hint.
-    bool attended() {
-        return large_.load(std::memory_order_relaxed) == 0 && has_work() &&
-               attended_.exchange(false, std::memory_order_relaxed);
-    }
-    // When serve() must be called at the latest.
-    Clock::time_point next_deadline() const;
+    bool attended() { return large_.load(std::memory_order_relaxed) == 0 && has_work() && baton_.attended(); }
 
   private:
-    using Lock = std::unique_lock<std::mutex>;
-    using Finished = std::pair<std::shared_ptr<Operation>, std::exception_ptr>;
+    using Lock = Baton::Lock;
 
     Communicator(Engine& engine, const Settings& settings, Layout layout, Roster roster,
                  std::unique_ptr<Doorbell> doorbell, Connections connections, Choices choices,
@@ -168,8 +149,21 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::string describe(const Operation& operation) const;
     std::string describe_timeout(const Operation& operation) const;
 
-    // All of these under drive_mutex_.
-    bool step();             // true if anything moved
+    // Driven: what the baton works over.
+    Step step() override;
+    void look_up() override;
+    bool listen(Clock::time_point until) override;
+    bool ready() const override;
+    Clock::time_point wake_time() const override;
+    void doze() override;
+    void awake() override;
+    Left left() const override;
+    bool has_work() const override;
+    void arm() override;
+    void call_back(const Finished& finished) override;
+
+    // All of these with the baton in hand.
+    bool move_on();          // true if anything moved
     bool can_start() const;  // the next piece
     bool start_next();
     bool progress_links();
@@ -181,8 +175,6 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     bool only_small() const;                          // all that there is to do are a few of them
     // As far as they get now; false if the progress thread must look at once.
     bool begin_small(std::span<const std::shared_ptr<Operation>> posted);
-    // There is more to do, which this thread does not wait for.
-    void leave_to_engine(bool small);
 
     // Messages (messages.cc).
     void open_mailbox();
@@ -210,7 +202,6 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     void abandon_all();
     uint64_t next_number() const;  // of the oldest operation that is not done; kNone for none
     bool must_fail(const Operation& operation) const;
-    void check_deadline();
     void check_mismatch();
     Failure mismatch(const DifferentCalls& calls) const;  // with the ranks' global numbers
     Failure mismatch(const DifferentPast& past);
@@ -223,23 +214,14 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::string describe_leaving(int rank) const;
     std::optional<uint64_t> needs(int rank) const;
     Clock::time_point next_verdict() const;
-    void sleep(Clock::time_point until);
-    bool handle_events(int timeout_ms);  // true if there were any
     void read_controls();
     bool heed(const Control::Message& message);  // false where it makes no sense
     bool network_is_slow() const;
-    bool nothing_to_wait_for() const;  // what the active operation waits for is there, or it has failed
-    void run_callbacks(Lock& lock);    // releases the lock, and may come back without it
-    void call_back(const std::shared_ptr<Operation>& operation,
-                   const std::exception_ptr& error);  // without the lock
-    Clock::time_point first_beat() const;             // of the oldest operation, if it has not ended by then
-    Clock::time_point wake_time() const;
+    Clock::time_point first_beat() const;  // of the oldest operation, if it has not ended by then
 
     bool inherited() const {
         return fork_count() != forks_;
     }  // this is a forked child, the group its parent's
-    bool has_work() const;
-    void arm();
     void watch(int fd);
     milliseconds group_timeout() const;
     // Leaving (leave.cc). The lock that the first one returns is held until the last; it owns nothing where
@@ -248,9 +230,6 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     bool has_left(Clock::time_point started);  // the goodbyes have arrived, or it waits no longer
     void close(Lock& lock);
     void greet_late_visitors();
-    // A waiter that does not drive: waits until the operation is done, or nobody drives.
-    void follow(const Operation& operation, Lock& lock, Clock::time_point limit);
-    void release(Lock& lock);
 
     Engine& engine_;
     const Config config_;
@@ -263,9 +242,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     Connections connections_;
     Acceptor* const acceptor_;
     UniqueFd epoll_;
-    const bool crowded_;  // the ranks of this host outnumber its cores
-    const int spin_us_;
-    const unsigned pauses_;
+    const bool crowded_;          // the ranks of this host outnumber its cores
     const int forks_;             // fork_count() of the process that the group belongs to
     CrossingMemory crossings_{};  // of a group of all ranks
 
@@ -287,18 +264,10 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::atomic<uint64_t> message_posts_{0};
     std::atomic<uint64_t> unfinished_{0};  // in the queue or under way, or their callbacks have not begun
     std::atomic<uint64_t> large_{0};       // in the queue or under way, and not small
-    std::atomic<int> waiters_{0};
-    std::atomic<int> followers_{0};  // of the waiters, those in follow()
-    std::mutex follow_mutex_;
-    std::condition_variable followed_;
-    std::atomic<bool> asleep_{false};    // the waiter that drives sleeps, or is about to
-    std::atomic<bool> visitors_{false};  // connections for messages have come
-    std::atomic<bool> bereaved_{false};  // there are ended_processes_
-    std::atomic<bool> armed_{false};
-    std::atomic<bool> attended_{false};
+    std::atomic<bool> visitors_{false};    // connections for messages have come
+    std::atomic<bool> bereaved_{false};    // there are ended_processes_
 
-    mutable std::mutex drive_mutex_;  // guards what follows: whoever holds it drives
-    Clock::time_point look_at_{};     // when a waiter that has not slept since must look at its descriptors
+    mutable Baton baton_;  // whoever holds it drives, and alone touches what follows
     const Tuning tuning_;
     Group group_;
     std::vector<Link*> links_;  // all there are
@@ -335,8 +304,6 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
     std::map<int, Call> calls_;         // connections that are being opened, by rank
     std::map<int, int> message_peers_;  // ranks by descriptor
     bool under_way() const { return busy() || mailbox_.busy() || !calls_.empty(); }
-    // Whose callbacks are still to be run.
-    std::deque<Finished> finished_;
     ProgressTable progress_;
     // How long a peer whose data connection ended may take to say why on its control connection.
     static constexpr milliseconds kExplain{200};

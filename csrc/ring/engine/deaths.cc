@@ -70,7 +70,7 @@ std::optional<std::string> Communicator::ended(int global_rank) const {
         if (layout_.same_host(rank, layout_.rank()) && ring::process_ended(member.pid, member.process))
             return who + "its process ended";
         // Who asks asks again; nobody holds the lock for long where there is nothing to do.
-        if (const std::unique_lock lock(drive_mutex_, std::try_to_lock); lock.owns_lock())
+        if (const Lock lock = baton_.try_take(); lock.owns_lock())
             if (const auto known = deaths_.find(rank); known != deaths_.end()) return who + known->second.why;
         // A neighbour of the dead may have said so to all that waited for it.
         if (const auto known = failure(); known && known->text.starts_with(who)) return known->text;

@@ -1,8 +1,5 @@
-// How a group is driven: by the thread that waits for an operation, else by the engine's progress thread.
-//
-// Whoever holds drive_mutex_ drives. A waiter takes it from the progress thread, which gives way as soon as
-// it sees that somebody waits. A driver that finds nothing to do spins for a moment and then sleeps in the
-// group's epoll: on its sockets, and on the doorbell that the ranks of its host ring.
+// What a group does when it is driven (see baton.h): a step, a look at what is not urgent, a sleep in its
+// epoll, on its sockets and on the doorbell that the ranks of its host ring. See communicator.h.
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -13,200 +10,57 @@
 #include "ring/base/config.h"
 #include "ring/base/error.h"
 #include "ring/base/float_environment.h"
-#include "ring/base/interrupt.h"
 #include "ring/base/mismatch.h"
 #include "ring/collectives/collectives.h"
 #include "ring/engine/communicator.h"
 #include "ring/engine/engine.h"
-#include "ring/engine/spinner.h"
 
 namespace ring {
 namespace {
 
 // How long a rank waits before it tells the others how far it is.
 constexpr milliseconds kBeatAfter{1000};
-// How long a waiter that does not drive sleeps at most.
-constexpr milliseconds kFollow{1};
 // How often a rank looks whose doorbell may not be rung; see Segment::hard_of_hearing().
 constexpr milliseconds kListenAgain{1};
 // What is known of a rank whose death this rank has not seen itself.
 const char* const kLost = "other ranks have lost it";
-// How long the progress thread stays with a group that is at work, before it looks at the others.
-constexpr milliseconds kTurn{1};
 // After so many, each of which moves some chunks at most, whoever drives looks up.
 constexpr int kPassesPerStep = 16;
 
-// How often a waiter that never sleeps looks at what the kernel tells of.
-constexpr milliseconds kLookEvery{20};
-
-// The group in whose wait() this thread is, if it is in one.
-thread_local const Communicator* waits_in = nullptr;
-
 }  // namespace
 
-// ---- drivers ----
-
 void Communicator::wait(const std::shared_ptr<Operation>& operation, std::optional<milliseconds> timeout) {
-    std::exception_ptr interruption;
     if (!operation->done()) {
         if (inherited()) check_process(operation->describe());
-        const auto limit = timeout ? Clock::now() + *timeout : Clock::time_point::max();
-        // Asks the progress thread to give way soon; for its order see post().
-        waiters_.fetch_add(1, std::memory_order_seq_cst);
-        attended_.store(true, std::memory_order_relaxed);  // see attended()
-        const Communicator* const outer = std::exchange(waits_in, this);
-        Lock lock(drive_mutex_, std::defer_lock);
-        Spinner spinner(spin_us_, pauses_);
-        Interrupts interrupts;
-        while (!operation->done()) {
-            const auto now = Clock::now();
-            if (now >= limit) break;
-            const auto until = std::min(limit, interrupts.next(now));
-            if (now >= until) {
-                if (lock.owns_lock()) release(lock);
-                const Foreign foreign(*this);  // a signal's handler, which may use the group
-                try {
-                    interrupts.check();
-                } catch (...) {
-                    interruption = std::current_exception();
-                    break;
-                }
-            }
-            if (!lock.owns_lock()) {
-                follow(*operation, lock, until);
-                if (!lock.owns_lock()) continue;
-                if (connections_.segment != nullptr)
-                    connections_.segment->sleep_end();  // the progress thread may have slept
-                spinner.reset();
-            }
-            if (acceptor_ != nullptr && now >= look_at_) {
-                // Whoever finds what it waits for before it would sleep hears of all else here.
-                look_at_ = now + kLookEvery;
-                handle_events(0);
-            }
-            if (step()) {
-                spinner.reset();
-            } else if (finished_.empty() && (network_is_slow() || !spinner.again())) {
-                check_deadline();
-                sleep(until);
-            }
-            if (!finished_.empty()) run_callbacks(lock);
-            if (inherited()) check_process(operation->describe());  // a callback has forked this process
-        }
-        waits_in = outer;
-        waiters_.fetch_sub(1, std::memory_order_relaxed);
-        bool more = false;
-        bool small = false;
-        if (lock.owns_lock()) {
-            more = mailbox_.busy();
-            small = only_small();
-            release(lock);
-        }
-        if (more || has_work()) leave_to_engine(small);
+        baton_.wait(*operation, timeout ? Clock::now() + *timeout : Clock::time_point::max());
+        if (inherited()) check_process(operation->describe());  // a callback has forked this process
     }
-    if (interruption) std::rethrow_exception(interruption);
     if (!operation->done())
         throw TimeoutError("waited in vain for " + describe(*operation) + ", which goes on");
     if (operation->error()) std::rethrow_exception(operation->error());
-}
-
-Communicator::Foreign::Foreign(Communicator& group) : group_(group), waiter_(waits_in == &group) {
-    if (waiter_) {
-        waits_in = nullptr;
-        group_.waiters_.fetch_sub(1, std::memory_order_relaxed);  // as at the end of wait()
-        if (group_.has_work()) group_.engine_.kick();
-    }
-    group_.engine_.foreign_begin();
-}
-
-Communicator::Foreign::~Foreign() {
-    if (group_.inherited()) return;
-    group_.engine_.foreign_end();
-    if (waiter_) {
-        group_.waiters_.fetch_add(1, std::memory_order_seq_cst);  // as in wait()
-        waits_in = &group_;
-    }
-}
-
-void Communicator::follow(const Operation& operation, Lock& lock, Clock::time_point limit) {
-    if (lock.try_lock()) return;
-    // Sequentially consistent: either whoever drives sees this follower, or it sees the lock free.
-    followers_.fetch_add(1, std::memory_order_seq_cst);
-    std::unique_lock waiting(follow_mutex_);
-    // It may miss the end of the operation by a moment, so it looks again soon.
-    while (!operation.done() && Clock::now() < limit && !lock.try_lock())
-        followed_.wait_for(waiting, kFollow);
-    followers_.fetch_sub(1, std::memory_order_relaxed);
-}
-
-void Communicator::release(Lock& lock) {
-    lock.unlock();
-    if (followers_.load(std::memory_order_seq_cst) == 0) return;  // pairs with follow()
-    const std::lock_guard waiting(follow_mutex_);
-    followed_.notify_all();
-}
-
-Communicator::Served Communicator::serve() {
-    const bool armed = armed_.load(std::memory_order_acquire);  // pairs with woken()
-    // Relaxed, here and below: a waiter that comes late takes the lock all the same.
-    if (waiters_.load(std::memory_order_relaxed) > 0) return armed ? Served::kArmed : Served::kTaken;
-    if (armed && !has_work() && Clock::now() < next_deadline()) return Served::kArmed;
-    Lock lock(drive_mutex_, std::try_to_lock);
-    if (!lock.owns_lock()) return Served::kTaken;
-    Spinner spinner(spin_us_, pauses_);
-    Segment* const segment = connections_.segment.get();
-    const Deadline turn = Deadline::after(kTurn);
-    while (waiters_.load(std::memory_order_relaxed) == 0 && engine_.leads()) {
-        bool next_turn = false;
-        if (step()) {
-            spinner.reset();
-            next_turn = turn.passed();
-        } else if (under_way() && !network_is_slow() && spinner.again()) {
-            continue;
-        } else {
-            check_deadline();
-            // What has come meanwhile is not announced again: look at it before waiting to be woken.
-            if (handle_events(0)) continue;
-            if (segment != nullptr && under_way()) segment->sleep_begin();
-            if (nothing_to_wait_for()) {
-                if (segment != nullptr) segment->sleep_end();
-                next_turn = turn.passed();
-            } else if (finished_.empty()) {
-                release(lock);
-                arm();
-                return Served::kArmed;
-            }
-        }
-        if (!finished_.empty()) run_callbacks(lock);
-        if (!lock.owns_lock()) return Served::kTaken;
-        if (next_turn) {
-            release(lock);
-            return Served::kAtWork;
-        }
-    }
-    release(lock);
-    return Served::kTaken;
-}
-
-Clock::time_point Communicator::next_deadline() const {
-    if (waiters_.load(std::memory_order_relaxed) > 0)
-        return Clock::time_point::max();  // they look themselves
-    Lock lock(drive_mutex_, std::try_to_lock);
-    return lock.owns_lock() ? wake_time() : Clock::now() + ProgressTable::kShareEvery;
 }
 
 bool Communicator::has_work() const {
     return unfinished_.load(std::memory_order_acquire) > 0;  // pairs with post()
 }
 
+Left Communicator::left() const {
+    if (!mailbox_.busy() && !has_work()) return Left::kNothing;
+    return only_small() ? Left::kSmall : Left::kMore;
+}
+
 void Communicator::arm() {
-    armed_.store(true, std::memory_order_relaxed);  // see serve()
     engine_.arm(this);
 }
 
 // ---- one step ----
 
-bool Communicator::step() {
+Step Communicator::step() {
+    if (move_on()) return Step::kMoved;
+    return under_way() && !network_is_slow() ? Step::kPoll : Step::kSleep;
+}
+
+bool Communicator::move_on() {
     if (connections_.segment != nullptr &&
         connections_.segment->fails_from() < fails_from_.load(std::memory_order_relaxed))  // read again below
         for (Failure& failure : connections_.segment->failures()) fail(std::move(failure));
@@ -349,33 +203,17 @@ bool Communicator::retire_pieces() {
 void Communicator::finish(const std::shared_ptr<Operation>& operation, std::exception_ptr error) {
     if (!operation->small) large_.fetch_sub(1, std::memory_order_relaxed);  // as in post()
     if (operation->on_done) {
-        finished_.emplace_back(operation, error);
+        baton_.defer({operation, error});
     } else {
         unfinished_.fetch_sub(1, std::memory_order_release);  // pairs with has_work()
     }
     operation->finish(std::move(error));
-    // Relaxed: a follower that is missed looks again by itself.
-    if (followers_.load(std::memory_order_relaxed) == 0) return;
-    const std::lock_guard waiting(follow_mutex_);
-    followed_.notify_all();
+    baton_.ended();
 }
 
-void Communicator::run_callbacks(Lock& lock) {
-    // One by one: while one waits for something, whoever drives then runs the others.
-    while (!finished_.empty()) {
-        const auto [operation, error] = std::move(finished_.front());
-        finished_.pop_front();
-        lock.unlock();
-        call_back(operation, error);
-        if (inherited()) return;
-        // Whoever drives by now may do so for long, and this thread may have what it waited for.
-        if (!lock.try_lock()) return;
-    }
-}
-
-void Communicator::call_back(const std::shared_ptr<Operation>& operation, const std::exception_ptr& error) {
+void Communicator::call_back(const Finished& finished) {
     unfinished_.fetch_sub(1, std::memory_order_release);  // pairs with has_work()
-    std::exchange(operation->on_done, nullptr)(error);
+    std::exchange(finished.operation->on_done, nullptr)(finished.error);
 }
 
 // ---- failures ----
@@ -425,7 +263,7 @@ void Communicator::abandon_all() {
         finish(operation, reason(operation->number).exception(describe(*operation)));
 }
 
-void Communicator::check_deadline() {
+void Communicator::look_up() {
     explain_suspect();
     const auto now = Clock::now();
     progress_.share(connections_.controls, now);  // what was heard, also by one that waits for nothing
@@ -543,7 +381,7 @@ bool Communicator::network_is_slow() const {
            std::any_of(links_.begin(), links_.end(), [](const Link* link) { return link->slow(); });
 }
 
-bool Communicator::nothing_to_wait_for() const {
+bool Communicator::ready() const {
     const uint64_t fails_from = fails_from_.load(std::memory_order_acquire);  // pairs with fail()
     if (fails_from != kNone && next_number() >= fails_from) return under_way();
     if (connections_.segment != nullptr && connections_.segment->fails_from() < fails_from) return true;
@@ -558,19 +396,17 @@ bool Communicator::nothing_to_wait_for() const {
     return false;
 }
 
-void Communicator::sleep(Clock::time_point until) {
-    Segment* const segment = connections_.segment.get();
-    asleep_.store(true, std::memory_order_seq_cst);  // for its order see post()
-    if (segment != nullptr) segment->sleep_begin();
-    const int timeout = nothing_to_wait_for() ? 0 : Deadline(std::min(until, wake_time())).poll_ms();
-    handle_events(timeout);
-    if (segment != nullptr) segment->sleep_end();
-    asleep_.store(false, std::memory_order_relaxed);  // a ring that comes late only costs an event
+void Communicator::doze() {
+    if (connections_.segment != nullptr && under_way()) connections_.segment->sleep_begin();
 }
 
-bool Communicator::handle_events(int timeout_ms) {
+void Communicator::awake() {
+    if (connections_.segment != nullptr) connections_.segment->sleep_end();
+}
+
+bool Communicator::listen(Clock::time_point until) {
     std::array<epoll_event, 16> events;
-    const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout_ms);
+    const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), Deadline(until).poll_ms());
     for (int i = 0; i < count; ++i) {
         if (events[i].data.fd == doorbell_->fd()) doorbell_->drain();
         if (const auto peer = message_peers_.find(events[i].data.fd); peer != message_peers_.end())

@@ -235,7 +235,7 @@ void Engine::woken(const Communicator* group) {
         const auto at = groups_.find(const_cast<Communicator*>(group));
         if (at != groups_.end()) alive = at->second.communicator.lock();
     }
-    if (alive != nullptr) alive->woken();
+    if (alive != nullptr) alive->baton().woken();
 }
 
 void Engine::shutdown_all() {
@@ -405,11 +405,11 @@ void Engine::lead() {
             if (timed && group->attended()) {
                 look_soon();
             } else {
-                const Communicator::Served served = group->serve();
-                if (served == Communicator::Served::kTaken) next = std::min(next, Clock::now() + kTakeOver);
-                if (served == Communicator::Served::kAtWork) next = Clock::now();
+                const Baton::Served served = group->baton().serve();
+                if (served == Baton::Served::kTaken) next = std::min(next, Clock::now() + kTakeOver);
+                if (served == Baton::Served::kAtWork) next = Clock::now();
             }
-            next = std::min(next, group->next_deadline());
+            next = std::min(next, group->baton().due());
         }
         turns_.fetch_add(1, std::memory_order_release);  // pairs with shutdown_all()
         timeout =

@@ -21,6 +21,7 @@
 #include "ring/base/fd.h"
 #include "ring/base/fork.h"
 #include "ring/engine/dialer.h"
+#include "ring/engine/driven.h"
 #include "ring/transport/shm/lifeline.h"
 #include "ring/transport/tcp/acceptor.h"
 
@@ -41,10 +42,11 @@ class Silences {
 };
 
 // Thread-safe.
-class Engine {
+class Engine : public ProgressThread {
   public:
     Engine();
-    ~Engine();  // stops the thread; all communicators must be gone. Not to be called in a forked child.
+    ~Engine()
+        override;  // stops the thread; all communicators must be gone. Not to be called in a forked child.
 
     // The engine of this process, made when first asked for; a new one in a forked child. Throws Error where
     // the system refuses what it needs, and may be asked again.
@@ -52,11 +54,12 @@ class Engine {
     // The same, but only if it is there.
     static Engine* if_any();
 
-    // Makes the progress thread look at its groups.
-    void kick();
-
-    // The same, a moment later: for what the caller may be about to wait for itself.
-    void look_soon();
+    // As ProgressThread says.
+    void kick() override;
+    void look_soon() override;
+    void foreign_begin() override;
+    void foreign_end() override;
+    bool leads() const override;
 
     // Who takes connections from other hosts, made when first asked for; it does not listen anywhere yet.
     Acceptor& acceptor();
@@ -79,12 +82,6 @@ class Engine {
     std::optional<std::string> ended(const void* world, int global_rank);
     // Makes the group's descriptor wake the progress thread, once.
     void arm(Communicator* group);
-
-    // Around code of the user's: on the progress thread, another may lead meanwhile.
-    void foreign_begin();
-    void foreign_end();
-    // Whether this thread still leads; a progress thread that does not must leave the groups alone.
-    bool leads() const;
 
     // Shuts every group down, as at the end of the process, and waits until the progress thread has let go of
     // all that it still held: a callback that outlives the interpreter would end the process with an abort.

@@ -62,7 +62,7 @@ Communicator::Lock Communicator::say_goodbye() {
     }
     engine_.remove(this);
     doorbell_->ring(doorbell_->name());
-    Lock lock(drive_mutex_);
+    Lock lock = baton_.take();
     read_controls();  // a death that made the user leave has been told in another group, perhaps
     flood();
     check_deaths();
@@ -114,7 +114,7 @@ void Communicator::close(Lock& lock) {
     connections_.links.clear();
     connections_.controls.clear();
     while (true) {
-        run_callbacks(lock);
+        baton_.run_callbacks(lock);
         if (lock.owns_lock()) break;
         lock.lock();  // a waiter has it, to find that all has ended
     }

@@ -19,7 +19,7 @@ Failure Communicator::mismatch(const DifferentCalls& calls) const {
 Failure Communicator::mismatch(const DifferentPast& past) {
     try {
         // A message of that earlier operation may be here, or in the kernel, and says more.
-        handle_events(0);
+        listen(Clock::time_point{});
         mailbox_.progress();
     } catch (const DifferentCalls& calls) {
         return mismatch(calls);

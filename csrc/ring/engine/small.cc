@@ -24,39 +24,30 @@ bool Communicator::only_small() const {
     // Acquire: pair with post() and with fail(). Relaxed: only a hint.
     return large_.load(std::memory_order_relaxed) == 0 &&
            unfinished_.load(std::memory_order_acquire) <= kFew &&
-           fails_from_.load(std::memory_order_acquire) == kNone && finished_.empty();
+           fails_from_.load(std::memory_order_acquire) == kNone && !baton_.has_deferred();
 }
 
 bool Communicator::begin_small(std::span<const std::shared_ptr<Operation>> posted) {
-    attended_.store(true, std::memory_order_relaxed);  // see attended()
+    baton_.attend();
     if (!std::all_of(posted.begin(), posted.end(), [](const auto& one) { return one->small; })) return false;
-    Lock lock(drive_mutex_, std::try_to_lock);
+    Lock lock = baton_.try_take();
     if (!lock.owns_lock() || !only_small()) return false;
-    if (connections_.segment != nullptr)
-        connections_.segment->sleep_end();  // the progress thread may have slept
-    step();
+    awake();  // the progress thread may have left it dozing
+    move_on();
     // Only the caller's own: code of the user's that waits for others must not run in here.
-    std::vector<Finished> mine;
-    std::erase_if(finished_, [&](const Finished& one) {
-        if (std::find(posted.begin(), posted.end(), one.first) == posted.end()) return false;
-        mine.push_back(one);
-        return true;
-    });
+    const std::vector<Finished> mine = baton_.deferred(posted);
     const bool more = under_way() || unfinished_.load(std::memory_order_acquire) > mine.size();
     const bool small = only_small();
-    release(lock);
-    for (const auto& [operation, error] : mine) call_back(operation, error);
-    if (more && !inherited()) leave_to_engine(small);
-    return true;
-}
-
-void Communicator::leave_to_engine(bool small) {
+    baton_.release(lock);
+    for (const Finished& finished : mine) call_back(finished);
+    if (!more || inherited()) return true;
     // Whoever began small operations often waits for them next, and must not meet the progress thread there.
     if (small) {
         engine_.look_soon();
     } else {
         engine_.kick();
     }
+    return true;
 }
 
 }  // namespace ring
