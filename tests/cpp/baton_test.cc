@@ -64,9 +64,13 @@ TEST_P(WaiterAt, SeesWhatArrives) {
 TEST_P(WaiterAt, DrivesForAnotherWaiter) {
     const auto late = group_.post();
     std::future<void> other;
-    group_.at(GetParam(), [&] { other = waiter(group_, group_.post_arrived()); });
+    std::atomic<bool> waits{false};
+    group_.at(GetParam(), [&] {
+        other = waiter(group_, group_.post_arrived());
+        waits = true;
+    });
     auto wait = waiter(group_, late);
-    ASSERT_TRUE(eventually([&] { return group_.last_driver() != std::thread::id() && other.valid(); }));
+    ASSERT_TRUE(eventually([&] { return waits.load(); }));
     ASSERT_TRUE(ends(other));
     EXPECT_FALSE(late->done());
     group_.arrive(late);
@@ -150,8 +154,10 @@ TEST(Baton, ProgressThreadThatPollsGivesWayToAWaiter) {
     const FakeGroup::Leading leading;
     const auto operation = group.post();
     std::future<void> wait;
-    group.at(Point::kStep, [&] { wait = waiter(group, operation); });
+    // In a step that moves nothing, so that its turn does not end there.
+    group.at(Point::kStep, [&] { group.at(Point::kStep, [&] { wait = waiter(group, operation); }); });
     EXPECT_EQ(serve(group), Baton::Served::kTaken);
+    EXPECT_TRUE(wait.valid());
     group.arrive(operation);
     ASSERT_TRUE(ends(wait));
 }

@@ -52,15 +52,6 @@ constexpr std::chrono::microseconds kSoon{500};
 constexpr milliseconds kTakeOver{50};
 // How long the end of the process waits for the thread; longer only if a callback of the user's hangs.
 constexpr milliseconds kSettle{1000};
-// How long a callback may take before another thread leads, where it has not said that it needs one.
-constexpr milliseconds kPatience{1};
-// How long after the last callback the thread that stands by goes on looking, so that it need not be woken.
-constexpr milliseconds kAttentive{20};
-
-// Of this thread; 0 where it is none of the progress threads.
-thread_local uint64_t serial = 0;
-thread_local int foreign_depth = 0;
-
 // No lock guards it: another thread might hold that when this one forks, and would not let go in the child.
 std::atomic<Engine*> of_this_process{nullptr};
 
@@ -69,7 +60,8 @@ std::atomic<Engine*> of_this_process{nullptr};
 Engine::Engine()
     : epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       kick_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
-      timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) {
+      timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)),
+      leaders_([this] { lead(); }) {
     if (!kick_) {
         int ends[2];
         if (::pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) throw_errno("eventfd2 is refused, and so is pipe2");
@@ -78,10 +70,7 @@ Engine::Engine()
     }
     control(epoll_, EPOLL_CTL_ADD, kick_.get(), EPOLLIN, tagged(Source::kKick, 0));
     if (timer_) control(epoll_, EPOLL_CTL_ADD, timer_.get(), EPOLLIN, tagged(Source::kTimer, 0));
-    {
-        const std::lock_guard lock(lead_mutex_);
-        start_thread(Role::kLeads);
-    }
+    leaders_.start();
     if (!membarrier_supported() || membarrier_registered()) return;
     try {
         registrar_ = std::thread(membarrier_register);
@@ -91,15 +80,7 @@ Engine::Engine()
 }
 
 Engine::~Engine() {
-    stop_.store(true, std::memory_order_release);  // pairs with run()
-    kick();
-    std::vector<std::thread> threads;
-    {
-        const std::lock_guard lock(lead_mutex_);
-        lead_changed_.notify_all();
-        threads = std::exchange(threads_, {});
-    }
-    for (std::thread& thread : threads) thread.join();
+    leaders_.stop([this] { kick(); });
     if (registrar_.joinable()) registrar_.join();
 }
 
@@ -121,12 +102,7 @@ Engine* Engine::if_any() {
 }
 
 void Engine::kick() {
-    if (foreign_depth > 0 && leads()) {
-        // A callback has posted something, and may wait for it next.
-        const std::lock_guard lock(lead_mutex_);
-        needs_leader_ = true;
-        lead_changed_.notify_all();
-    }
+    leaders_.need();  // a callback may have posted something
     const uint64_t one = 1;
     // It can only fail where the counter, or the pipe, is full, and then the thread is woken anyway.
     [[maybe_unused]] const ssize_t written = ::write((kick_in_ ? kick_in_ : kick_).get(), &one, sizeof(one));
@@ -246,8 +222,7 @@ void Engine::shutdown_all() {
     // Two turns: the one that may be under way, and one that began after the groups were shut down.
     const uint64_t seen = turns_.load(std::memory_order_acquire);  // pairs with run()
     const Deadline deadline = Deadline::after(kSettle);
-    while ((turns_.load(std::memory_order_acquire) < seen + 2 ||
-            foreign_.load(std::memory_order_acquire) > foreign_depth) &&  // pairs with foreign_end()
+    while ((turns_.load(std::memory_order_acquire) < seen + 2 || leaders_.foreign_elsewhere()) &&
            !deadline.passed()) {
         kick();
         std::this_thread::sleep_for(std::chrono::microseconds(50));
@@ -276,98 +251,10 @@ void Engine::report_death(int pid) {
     for (const auto& [communicator, rank] : bereaved) communicator->process_ended(rank);
 }
 
-// ---- who leads ----
-
-void Engine::start_thread(Role role) {
-    // Relaxed: only its own. Of all engines: in a forked child a thread may bear the number that it had.
-    static std::atomic<uint64_t> serials{0};
-    const uint64_t number = 1 + serials.fetch_add(1, std::memory_order_relaxed);
-    if (role == Role::kLeads) leader_.store(number, std::memory_order_relaxed);  // its thread starts after it
-    try {
-        threads_.emplace_back([this, number] {
-            serial = number;
-            run();
-        });
-    } catch (const std::system_error& error) {
-        throw Error(std::string("cannot start a progress thread: ") + error.what() +
-                    "; the limit of threads is reached: raise ulimit -u, or pids.max of the container");
-    }
-    if (role == Role::kStandsBy) ++standing_by_;  // under the lock, for which the thread has to wait
-}
-
-bool Engine::leads() const {
-    // Relaxed: only this thread cares. In a child that a callback forked nobody leads.
-    return serial != 0 && leader_.load(std::memory_order_relaxed) == serial && forks_ == fork_count();
-}
-
-void Engine::foreign_begin() {
-    ++foreign_depth;
-    foreign_.fetch_add(1, std::memory_order_relaxed);
-    if (!leads() || foreign_depth > 1) return;
-    const std::lock_guard lock(lead_mutex_);
-    in_foreign_ = true;
-    ++foreign_turns_;
-    const auto now = Clock::now();
-    const bool asleep = now - last_foreign_ > kAttentive;
-    last_foreign_ = now;
-    if (standing_by_ > 0) {
-        if (asleep) lead_changed_.notify_all();
-        return;
-    }
-    try {
-        start_thread(Role::kStandsBy);
-    } catch (const Error& error) {
-        // The callback is run all the same; until it returns, what nobody waits for has to wait.
-        if (!std::exchange(told_of_limit_, true)) log(LogLevel::kWarning, error.what());
-    }
-}
-
-void Engine::foreign_end() {
-    --foreign_depth;
-    foreign_.fetch_sub(1, std::memory_order_release);  // pairs with shutdown_all()
-    if (foreign_depth > 0) return;
-    const std::lock_guard lock(lead_mutex_);
-    if (!leads()) return;
-    in_foreign_ = needs_leader_ = false;
-    last_foreign_ = Clock::now();
-}
-
-bool Engine::stand_by() {
-    std::unique_lock lock(lead_mutex_);
-    uint64_t seen = 0;
-    while (!stop_.load(std::memory_order_acquire)) {
-        if (in_foreign_ && (needs_leader_ || seen == foreign_turns_)) {
-            leader_.store(serial, std::memory_order_relaxed);
-            in_foreign_ = needs_leader_ = false;
-            --standing_by_;
-            return true;
-        }
-        seen = in_foreign_ ? foreign_turns_ : 0;
-        if (in_foreign_ || Clock::now() - last_foreign_ <= kAttentive) {
-            lead_changed_.wait_for(lock, kPatience);
-        } else {
-            lead_changed_.wait(lock);
-        }
-    }
-    return false;
-}
-
-void Engine::run() {
-    bool leading = leads();
-    while (leading || stand_by()) {
-        lead();
-        if (forks_ != fork_count()) return;  // a child that came back from the callback that forked it
-        leading = false;
-        const std::lock_guard lock(lead_mutex_);
-        ++standing_by_;  // for good: there are as many threads as callbacks that ever waited at once, and one
-                         // more
-    }
-}
-
 void Engine::lead() {
     std::array<epoll_event, 64> events;
     milliseconds timeout{0};
-    while (!stop_.load(std::memory_order_acquire) && leads()) {  // pairs with the destructor
+    while (leads()) {
         const int count =
             ::epoll_wait(epoll_.get(), events.data(), events.size(), static_cast<int>(timeout.count()));
         bool knocking = false;

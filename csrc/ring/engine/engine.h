@@ -2,13 +2,11 @@
 // watch over the other processes of the host.
 //
 // The progress thread sleeps in epoll. It drives what nobody waits for, takes incoming connections, and
-// notices at once when a process of this host dies, by its pidfd or its lifeline. It also runs callbacks of
-// the user's, which may wait for what only it would drive; so another thread stands by, and takes its place
-// while it is held up.
+// notices at once when a process of this host dies, by its pidfd or its lifeline. Which thread that is, see
+// leaders.h.
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -22,6 +20,7 @@
 #include "ring/base/fork.h"
 #include "ring/engine/dialer.h"
 #include "ring/engine/driven.h"
+#include "ring/engine/leaders.h"
 #include "ring/transport/shm/lifeline.h"
 #include "ring/transport/tcp/acceptor.h"
 
@@ -57,9 +56,9 @@ class Engine : public ProgressThread {
     // As ProgressThread says.
     void kick() override;
     void look_soon() override;
-    void foreign_begin() override;
-    void foreign_end() override;
-    bool leads() const override;
+    void foreign_begin() override { leaders_.foreign_begin(); }
+    void foreign_end() override { leaders_.foreign_end(); }
+    bool leads() const override { return leaders_.leads(); }
 
     // Who takes connections from other hosts, made when first asked for; it does not listen anywhere yet.
     Acceptor& acceptor();
@@ -93,11 +92,7 @@ class Engine : public ProgressThread {
         std::map<int, Process> processes;  // of the other ranks on this host
     };
 
-    void run();       // the life of a progress thread
-    void lead();      // its loop, until another one leads
-    bool stand_by();  // until it leads; false at the end
-    enum class Role { kLeads, kStandsBy };
-    void start_thread(Role role);  // throws Error where the system has no thread left
+    void lead();  // the loop of the progress thread
     void woken(const Communicator* group);
     void report_death(int pid);
     void unwatch(int pid);          // under the lock
@@ -117,21 +112,9 @@ class Engine : public ProgressThread {
     std::map<Communicator*, Group> groups_;
     std::unique_ptr<Acceptor> acceptor_;
     std::map<int, UniqueFd> watched_;  // by pid: a pidfd, or a connection to a lifeline
-    std::atomic<bool> stop_{false};
-    std::atomic<uint64_t> turns_{0};  // of the progress thread's loop
-
-    std::mutex lead_mutex_;  // guards what follows; the leader is also read without it
-    std::condition_variable lead_changed_;
-    std::vector<std::thread> threads_;
+    std::atomic<uint64_t> turns_{0};   // of the progress thread's loop
     std::thread registrar_;            // ends at once; so that no group waits for it to form
-    std::atomic<uint64_t> leader_{0};  // a serial number of progress threads
-    int standing_by_ = 0;
-    bool in_foreign_ = false;    // the leader is
-    bool needs_leader_ = false;  // and another one must lead at once
-    bool told_of_limit_ = false;
-    uint64_t foreign_turns_ = 0;
-    std::atomic<int> foreign_{0};  // threads in code of the user's
-    Clock::time_point last_foreign_{};
+    Leaders leaders_;
 };
 
 }  // namespace ring
