@@ -15,7 +15,7 @@ LAYERS: dict[str, set[str]] = {
     "topology": {"base"},
     "transport": {"base", "kernels"},
     "collectives": {"base", "kernels", "topology", "transport"},
-    "fault": {"base", "transport"},
+    "fault": {"base", "topology", "transport"},
     "engine": {"base", "kernels", "topology", "transport", "collectives", "fault"},
 }
 FOREIGN = re.compile(r"^(torch|ATen|c10|caffe2|pybind11)/|^Python\.h$")

@@ -15,6 +15,7 @@
 #include "ring/collectives/collectives.h"
 #include "ring/engine/engine.h"
 #include "ring/engine/measure.h"
+#include "ring/fault/timeouts.h"
 #include "ring/topology/identity.h"
 #include "ring/topology/siblings.h"
 
@@ -41,11 +42,6 @@ Party party_of(const Communicator::Settings& settings, uint64_t world) {
             .global_ranks = settings.global_ranks,
             .world = settings.global_ranks.empty() ? 0 : world};
 }
-
-// How long a rank that has ended may take to come again.
-constexpr milliseconds kComesAgain{3000};
-// How long what a rank has sent before it ended may take to arrive inside this host.
-constexpr milliseconds kOnItsWay{1000};
 
 // Longer lists are cut.
 constexpr size_t kListed = 16;
@@ -237,7 +233,8 @@ Communicator::Communicator(Engine& engine, const Settings& settings, Layout layo
           layout_.rank(), layout_.size(), roster_.group,
           {.single_copy = config_.single_copy, .crowded = crowded_}, [this](int rank) { dial(rank); },
           [this](int rank) { return layout_.describe(rank); }),
-      progress_(layout_.rank(), layout_.size(), connections_.segment.get()) {
+      watch_(*this, layout_, connections_.segment.get(), connections_.controls, mailbox_,
+             [this](int rank) { return neighbours(layout_, rank); }) {
     group_.segment = layout_.local_size() > 1 ? connections_.segment.get() : nullptr;
     group_.links.resize(static_cast<size_t>(layout_.cells()));
     for (const auto& [position, link] : connections_.links) {
@@ -367,6 +364,27 @@ void Communicator::fail(Failure failure) {
         fails_from_.store(failures_.from(), std::memory_order_release);  // pairs with step()
     }
     doorbell_->ring(doorbell_->name());  // a waiter of this process may sleep
+    engine_.kick();
+}
+
+std::optional<std::string> Communicator::ended(int global_rank) const {
+    for (int rank = 0; rank < layout_.size(); ++rank) {
+        if (layout_.global_rank(rank) != global_rank || rank == layout_.rank()) continue;
+        const std::string who = layout_.describe(rank) + " died: ";
+        const Member& member = layout_.member(rank);
+        if (layout_.same_host(rank, layout_.rank()) && ring::process_ended(member.pid, member.process))
+            return who + "its process ended";
+        // Who asks asks again; nobody holds the lock for long where there is nothing to do.
+        if (const Lock lock = baton_.try_take(); lock.owns_lock())
+            if (const auto why = watch_.death_of(rank)) return who + *why;
+        // A neighbour of the dead may have said so to all that waited for it.
+        if (const auto known = failure(); known && known->text.starts_with(who)) return known->text;
+    }
+    return std::nullopt;
+}
+
+void Communicator::process_ended(int rank) {
+    watch_.process_ended(rank);
     engine_.kick();
 }
 

@@ -31,7 +31,7 @@
 #include "ring/engine/crossings.h"
 #include "ring/engine/operation.h"
 #include "ring/fault/failures.h"
-#include "ring/fault/progress_table.h"
+#include "ring/fault/watch.h"
 #include "ring/topology/store.h"
 #include "ring/transport/message/mailbox.h"
 #include "ring/transport/tcp/call.h"
@@ -43,7 +43,9 @@ class Engine;
 // Thread-safe. A forked child must not reach what it inherits of its parent's groups: there no function
 // touches a lock, a descriptor or the shared memory of the group, and the object is never destroyed. Those
 // that would have to reach the group throw ConfigError, those that only let go of it do nothing.
-class Communicator final : public std::enable_shared_from_this<Communicator>, private Driven {
+class Communicator final : public std::enable_shared_from_this<Communicator>,
+                           private Driven,
+                           private Watched {
   public:
     struct Settings {
         int rank = 0;
@@ -112,7 +114,7 @@ class Communicator final : public std::enable_shared_from_this<Communicator>, pr
 
     // ---- for the engine ----
     // From any thread: ends the group with this failure, or as much of it as has not failed before.
-    void fail(Failure failure);
+    void fail(Failure failure) override;
     // The process of a rank on this host is no more.
     void process_ended(int rank);
     const void* world() const { return world_; }
@@ -162,6 +164,14 @@ class Communicator final : public std::enable_shared_from_this<Communicator>, pr
     void arm() override;
     void call_back(const Finished& finished) override;
 
+    // Watched: what the watch has to know.
+    std::optional<Oldest> oldest() const override;
+    std::vector<int> awaited() const override;
+    bool oldest_is_ready() const override;
+    uint64_t needs(int rank, uint64_t called) const override;
+    uint64_t fails_from() const override;
+    void look_again() override;
+
     // All of these with the baton in hand.
     bool move_on();          // true if anything moved
     bool can_start() const;  // the next piece
@@ -186,15 +196,6 @@ class Communicator final : public std::enable_shared_from_this<Communicator>, pr
     bool take_visitors();
     bool advance_calls();
     void check_message_deadlines();
-    void check_message_peers();
-    Clock::time_point alone_since() const;
-
-    // Ranks of whose end nobody would tell this one (cut_off.cc).
-    void look_after_cut_off();
-    bool has_gone(int rank) const;  // as far as is known here
-    std::set<int> still_heard_of() const;
-    std::string who_went_before(int rank) const;
-
     Clock::time_point next_message_event() const;
 
     void flood();  // what has failed since the last time, to the neighbours on other hosts
@@ -202,22 +203,8 @@ class Communicator final : public std::enable_shared_from_this<Communicator>, pr
     void abandon_all();
     uint64_t next_number() const;  // of the oldest operation that is not done; kNone for none
     bool must_fail(const Operation& operation) const;
-    void check_mismatch();
-    Failure mismatch(const DifferentCalls& calls) const;  // with the ranks' global numbers
     Failure mismatch(const DifferentPast& past);
-    void explain_suspect();
-    void check_departures();
-
-    // Deaths (deaths.cc).
-    void note_death(int rank, const std::string& why);
-    void check_deaths();
-    std::string describe_leaving(int rank) const;
-    std::optional<uint64_t> needs(int rank) const;
-    Clock::time_point next_verdict() const;
-    void read_controls();
-    bool heed(const Control::Message& message);  // false where it makes no sense
     bool network_is_slow() const;
-    Clock::time_point first_beat() const;  // of the oldest operation, if it has not ended by then
 
     bool inherited() const {
         return fork_count() != forks_;
@@ -255,10 +242,9 @@ class Communicator final : public std::enable_shared_from_this<Communicator>, pr
     milliseconds timeout_;
     Failures failures_;
     bool closed_ = false;
-    std::vector<int> ended_processes_;  // ranks, as process_ended() was told
 
     // Operations from this number on fail; kNone while all is well.
-    static constexpr uint64_t kNone = Failures::kNone;
+    using Watched::kNone;
     std::atomic<uint64_t> fails_from_{kNone};
     std::atomic<uint64_t> queued_{0};  // the sizes of the queues, to be read without their lock
     std::atomic<uint64_t> message_posts_{0};
@@ -281,7 +267,7 @@ class Communicator final : public std::enable_shared_from_this<Communicator>, pr
     Slot& slot(uint64_t piece) { return slots_[piece % kInFlight]; }
     const Slot& slot(uint64_t piece) const { return slots_[piece % kInFlight]; }
     bool busy() const { return oldest_ != begun_; }
-    const Slot& oldest() const { return slot(oldest_); }
+    const Slot& first() const { return slot(oldest_); }  // of those under way
     std::vector<Slot> slots_;
     // The operation whose pieces begin now; none once all of them have.
     struct Cut {
@@ -304,26 +290,8 @@ class Communicator final : public std::enable_shared_from_this<Communicator>, pr
     std::map<int, Call> calls_;         // connections that are being opened, by rank
     std::map<int, int> message_peers_;  // ranks by descriptor
     bool under_way() const { return busy() || mailbox_.busy() || !calls_.empty(); }
-    ProgressTable progress_;
-    // How long a peer whose data connection ended may take to say why on its control connection.
-    static constexpr milliseconds kExplain{200};
-    struct Suspect {
-        int rank;
-        std::string why;
-        Clock::time_point until;
-    };
-    std::optional<Suspect> suspect_;  // its data connection ended; its control connection may say why
-    // The ranks that died. What they had delivered is still received: who needs more of them than that fails.
-    struct Death {
-        std::string why;
-        bool drained = false;  // all that it sent has been received, as far as anybody here waits for it
-    };
-    std::map<int, Death> deaths_;
-    Clock::time_point look_after_ =
-        Clock::time_point::max();     // those that are cut off; while a receive waits
-    Clock::time_point last_moved_{};  // while there are any: when anything did
-    int seen_leaving_ = -1;           // a rank of this host that had left before the last step; -1 for none
-    uint64_t flooded_from_ = kNone;   // the neighbours know that operations from here on fail
+    Watch watch_;
+    uint64_t flooded_from_ = kNone;  // the neighbours know that operations from here on fail
 };
 
 }  // namespace ring

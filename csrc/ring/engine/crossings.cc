@@ -3,13 +3,9 @@
 
 #include <utility>
 
+#include "ring/fault/timeouts.h"
+
 namespace ring {
-namespace {
-
-// Who caught the error and goes on may come all the same.
-constexpr milliseconds kPatience{3000};
-
-}  // namespace
 
 bool Crossings::able() const {
     return memory_ != nullptr && meeting_.party().world != 0 && meeting_.store().common() != nullptr;
@@ -53,13 +49,13 @@ void Crossings::take_back() {
 }
 
 void Crossings::look(bool at_once) {
-    if (!able() || (!at_once && Clock::now() - start_ < kPatience) || !store().has({key()})) return;
+    if (!able() || (!at_once && Clock::now() - start_ < kCrossed) || !store().has({key()})) return;
     for (const int rank : meeting_.missing()) look_at(rank);
 }
 
 void Crossings::look_at(int rank) {
     if (!store().has({key_of(rank)})) return;
-    const Card said = decode_card(store().get(key_of(rank), Deadline::after(kPatience)));
+    const Card said = decode_card(store().get(key_of(rank), Deadline::after(kCrossed)));
     if (said.empty()) return;
     {
         const std::lock_guard lock(memory_->mutex);

@@ -14,16 +14,11 @@
 #include "ring/collectives/collectives.h"
 #include "ring/engine/communicator.h"
 #include "ring/engine/engine.h"
+#include "ring/fault/timeouts.h"
 
 namespace ring {
 namespace {
 
-// How long a rank waits before it tells the others how far it is.
-constexpr milliseconds kBeatAfter{1000};
-// How often a rank looks whose doorbell may not be rung; see Segment::hard_of_hearing().
-constexpr milliseconds kListenAgain{1};
-// What is known of a rank whose death this rank has not seen itself.
-const char* const kLost = "other ranks have lost it";
 // After so many, each of which moves some chunks at most, whoever drives looks up.
 constexpr int kPassesPerStep = 16;
 
@@ -86,7 +81,7 @@ bool Communicator::move_on() {
             moved = moved || again;
         }
     } catch (const DifferentCalls& calls) {
-        fail(mismatch(calls));
+        fail(watch_.mismatch(calls));
         return true;
     } catch (const DifferentPast& past) {
         fail(mismatch(past));
@@ -95,12 +90,12 @@ bool Communicator::move_on() {
         fail(Failure::of(std::current_exception()));
         return true;
     }
-    if (moved && !deaths_.empty()) last_moved_ = Clock::now();
+    if (moved) watch_.moved();
     return moved;
 }
 
 uint64_t Communicator::next_number() const {
-    if (busy()) return oldest().operation->number;
+    if (busy()) return first().operation->number;
     if (cut_.operation != nullptr) return cut_.operation->number;
     const std::lock_guard lock(queue_mutex_);
     return queue_.empty() ? kNone : queue_.front()->number;
@@ -137,7 +132,7 @@ bool Communicator::start_next() {
     context.arguments = &next.operation->arguments;
     context.lanes_passed = 0;
     if (cut_.next == 0) {
-        progress_.enter(context.operation);
+        watch_.entered(context.operation);
         cut_.plan = &tuning_.plan(context.signature());
         context.plan = cut_.plan;
         cut_.pieces = count_pieces(context);
@@ -161,11 +156,7 @@ bool Communicator::progress_links() {
         try {
             moved = link->progress() || moved;
         } catch (const PeerGone& gone) {
-            if (const auto dead = deaths_.find(link->peer()); dead != deaths_.end()) {
-                dead->second.drained = true;
-            } else if (!suspect_) {
-                suspect_ = Suspect{link->peer(), gone.what(), Clock::now() + kExplain};
-            }
+            watch_.lose(link->peer(), gone.what());
         }
     }
     return moved;
@@ -184,7 +175,7 @@ bool Communicator::advance_pieces() {
 bool Communicator::retire_pieces() {
     bool retired = false;
     // In order: the last lane is passed in order, so that a later one cannot have ended before.
-    while (busy() && oldest().strand->done() && !must_fail(*oldest().operation)) {
+    while (busy() && first().strand->done() && !must_fail(*first().operation)) {
         Slot& one = slot(oldest_);
         one.strand.reset();
         one.context.scratch.release(0);
@@ -264,116 +255,59 @@ void Communicator::abandon_all() {
 }
 
 void Communicator::look_up() {
-    explain_suspect();
-    const auto now = Clock::now();
-    progress_.share(connections_.controls, now);  // what was heard, also by one that waits for nothing
-    if (connections_.segment != nullptr && connections_.segment->anyone_departed())
-        for (const int rank : layout_.host_ranks())
-            if (rank != layout_.rank() && connections_.segment->departed(layout_.local_index(rank)))
-                progress_.depart(rank);
-    for (const int rank : progress_.hear_host())
-        if (!layout_.same_host(rank, layout_.rank())) note_death(rank, kLost);
+    watch_.look();
     check_message_deadlines();
-    check_message_peers();
-    check_deaths();
-    if (!busy()) return check_mismatch();
-    check_departures();
-    const auto awaited = oldest().strand->awaited();
-    if (now >= first_beat()) {
-        const Signature& called = oldest().operation->arguments.signature;
-        progress_.beat(awaited.empty() ? -1 : awaited.front(), oldest().operation->number, called, now);
-        progress_.share(connections_.controls, now);
+    if (!busy() || !first().operation->deadline.passed()) return;
+    fail({FailureKind::kTimeout, describe_timeout(*first().operation) + ": " + watch_.blame(), 0});
+}
+
+// ---- what the watch has to know ----
+
+std::optional<Watched::Oldest> Communicator::oldest() const {
+    if (!busy()) return std::nullopt;
+    const Operation& operation = *first().operation;
+    return Oldest{operation.number, operation.arguments.signature, operation.posted, operation.deadline.at()};
+}
+
+std::vector<int> Communicator::awaited() const {
+    return busy() ? first().strand->awaited() : std::vector<int>{};
+}
+
+bool Communicator::oldest_is_ready() const {
+    return busy() && first().strand->ready();
+}
+
+uint64_t Communicator::needs(int rank, uint64_t called) const {
+    uint64_t from = kNone;
+    for (const Link* link : links_)
+        if (link->peer() == rank && link->busy()) from = std::min(from, link->operation());
+    for (uint64_t piece = oldest_; piece != begun_; ++piece) {
+        const Slot& one = slot(piece);
+        const uint64_t number = one.operation->number;
+        if (number >= from) break;
+        const auto awaited = one.strand->awaited();
+        if (called < number ||
+            (!one.strand->ready() && std::find(awaited.begin(), awaited.end(), rank) != awaited.end()))
+            from = number;
     }
-    check_mismatch();
-    const Operation& operation = *oldest().operation;
-    if (!operation.deadline.passed()) return;
-    const auto patience = first_beat() - operation.posted;
-    const std::string why = progress_.blame(
-        operation.number, awaited, patience, [this](int rank) { return layout_.describe(rank); },
-        [this](int a, int b) { return layout_.same_host(a, b); });
-    fail({FailureKind::kTimeout, describe_timeout(operation) + ": " + why, 0});
+    return from;
 }
 
-void Communicator::explain_suspect() {
-    if (!suspect_) return;
-    const std::string who = layout_.describe(suspect_->rank);
-    const bool left = std::any_of(
-        connections_.controls.begin(), connections_.controls.end(),
-        [&](const auto& control) { return control->peer() == suspect_->rank && control->said_goodbye(); });
-    if (!left && Clock::now() < suspect_->until) return;
-    // All that it sent has been received meanwhile; the rest is of interest to who needs more.
-    if (const auto from = needs(suspect_->rank))
-        fail({FailureKind::kPeer,
-              left ? describe_leaving(suspect_->rank) : who + " is gone: " + suspect_->why, *from});
-    suspect_.reset();  // told once: telling rings the doorbell, which leads here again
+uint64_t Communicator::fails_from() const {
+    return fails_from_.load(std::memory_order_acquire);  // pairs with fail()
 }
 
-void Communicator::check_departures() {
-    const Segment* const segment = connections_.segment.get();
-    if (segment == nullptr || !segment->anyone_departed() || oldest().strand->ready()) return;
-    const auto& local = layout_.host_ranks();
-    for (const int rank : oldest().strand->awaited())
-        for (size_t l = 0; l < local.size(); ++l) {
-            if (local[l] != rank || !segment->departed(static_cast<int>(l)) || oldest().strand->ready())
-                continue;
-            if (seen_leaving_ == rank) {
-                fail({FailureKind::kPeer, describe_leaving(rank), oldest().operation->number});
-            } else {
-                // What it sent before it left may still lie in a channel: it leads here again, after a step.
-                seen_leaving_ = rank;
-                doorbell_->ring(doorbell_->name());
-            }
-            return;
-        }
-}
-
-bool Communicator::heed(const Control::Message& message) {
-    if (message.type == Control::Type::kFailure) {
-        auto failure = decode_failure(message.payload);
-        if (failure) fail(std::move(*failure));
-        return failure.has_value();
-    }
-    if (message.type != Control::Type::kProgress) return true;
-    const auto progress = decode_progress(message.payload);
-    return progress && std::all_of(progress->begin(), progress->end(), [this](const CallProgress& one) {
-               if (!progress_.merge(one)) return false;
-               if (one.departed == CallProgress::kDied) note_death(one.rank, kLost);
-               return true;
-           });
-}
-
-void Communicator::read_controls() {
-    for (const auto& control : connections_.controls) {
-        if (control->closed()) continue;
-        control->flush();
-        for (const auto& message : control->receive())
-            if (!heed(message))
-                fail({FailureKind::kInternal,
-                      layout_.describe(control->peer()) + " sent a control message that makes no sense: "
-                                                          "torch_ring is broken, please report it",
-                      0});
-        if (control->said_goodbye()) progress_.depart(control->peer());
-        // A rank may leave in good order while others still work: only who needs it fails, in
-        // explain_suspect().
-        if (control->closed() && !control->said_goodbye()) note_death(control->peer(), control->why_closed());
-    }
-    explain_suspect();
+void Communicator::look_again() {
+    doorbell_->ring(doorbell_->name());
 }
 
 // ---- sleeping ----
 
-Clock::time_point Communicator::first_beat() const {
-    const auto allowed = oldest().operation->deadline.at() - oldest().operation->posted;
-    return oldest().operation->posted + std::min<Clock::duration>(kBeatAfter, allowed / 4);
-}
-
 Clock::time_point Communicator::wake_time() const {
-    auto at = std::min({suspect_ ? suspect_->until : Clock::time_point::max(), progress_.next_share(),
-                        next_message_event(), next_verdict()});
+    auto at = std::min(watch_.next(), next_message_event());
     if (under_way() && connections_.segment != nullptr && connections_.segment->hard_of_hearing())
         at = std::min(at, Clock::now() + kListenAgain);
-    if (!busy()) return at;
-    return std::min({at, oldest().operation->deadline.at(), std::max(first_beat(), progress_.next_beat())});
+    return busy() ? std::min(at, first().operation->deadline.at()) : at;
 }
 
 bool Communicator::network_is_slow() const {
@@ -385,7 +319,7 @@ bool Communicator::ready() const {
     const uint64_t fails_from = fails_from_.load(std::memory_order_acquire);  // pairs with fail()
     if (fails_from != kNone && next_number() >= fails_from) return under_way();
     if (connections_.segment != nullptr && connections_.segment->fails_from() < fails_from) return true;
-    if (mailbox_.ready() || progress_.host_has_news()) return true;
+    if (mailbox_.ready() || watch_.has_news()) return true;
     // What another thread of this process has posted meanwhile; for their order see post(). Acquire: pairs
     // with the watcher of open_mailbox().
     if (message_posts_.load(std::memory_order_seq_cst) > 0 || can_start() ||
@@ -412,7 +346,7 @@ bool Communicator::listen(Clock::time_point until) {
         if (const auto peer = message_peers_.find(events[i].data.fd); peer != message_peers_.end())
             mailbox_.mark_readable(peer->second);
     }
-    if (count > 0) read_controls();
+    if (count > 0) watch_.read_controls();
     return count > 0;
 }
 

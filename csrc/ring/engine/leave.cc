@@ -3,19 +3,9 @@
 
 #include "ring/engine/communicator.h"
 #include "ring/engine/engine.h"
+#include "ring/fault/timeouts.h"
 
 namespace ring {
-namespace {
-
-// How long a leaving rank waits for its goodbyes to arrive.
-constexpr milliseconds kGoodbye{200};
-// How long it stays for messages that its peers' kernels have not taken yet.
-constexpr milliseconds kDelivery{5000};
-constexpr milliseconds kLook{1};
-// How long after a machine began to be silent a group that is left does not wait for it anew.
-constexpr milliseconds kSilent = kDelivery + milliseconds(1000);
-
-}  // namespace
 
 Clock::time_point Silences::began(const std::string& network, Clock::time_point now) const {
     const std::lock_guard lock(mutex_);
@@ -48,7 +38,7 @@ void Communicator::shutdown(std::span<Communicator* const> groups) {
             one.group->close(one.lock);
             return true;
         });
-        if (!leaving.empty()) std::this_thread::sleep_for(kLook);
+        if (!leaving.empty()) std::this_thread::sleep_for(kLeaveLook);
     }
 }
 
@@ -63,9 +53,9 @@ Communicator::Lock Communicator::say_goodbye() {
     engine_.remove(this);
     doorbell_->ring(doorbell_->name());
     Lock lock = baton_.take();
-    read_controls();  // a death that made the user leave has been told in another group, perhaps
+    watch_.read_controls();  // a death that made the user leave has been told in another group, perhaps
     flood();
-    check_deaths();
+    watch_.check_deaths();
     abandon_all();
     if (connections_.segment != nullptr) connections_.segment->depart();
     for (const auto& control : connections_.controls) control->send(Control::Type::kGoodbye, "");
@@ -122,7 +112,7 @@ void Communicator::close(Lock& lock) {
     for (Slot& slot : slots_) slot.context.scratch = {};
     if (connections_.segment == nullptr) return;
     std::vector<bool> dead;
-    for (const int rank : layout_.host_ranks()) dead.push_back(deaths_.contains(rank));
+    for (const int rank : layout_.host_ranks()) dead.push_back(watch_.death_of(rank).has_value());
     connections_.segment->give_back(dead);
 }
 

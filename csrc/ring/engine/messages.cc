@@ -43,12 +43,8 @@ bool Communicator::progress_messages() {
     moved = mailbox_.progress() || moved;
     if (!messages_.empty()) moved = finish_messages() || moved;
     if (const auto lost = mailbox_.lost()) {
-        if (lost->left) throw PeerError(describe_leaving(lost->rank));
-        if (const auto dead = deaths_.find(lost->rank); dead != deaths_.end()) {
-            dead->second.drained = true;
-        } else if (!suspect_) {
-            suspect_ = Suspect{lost->rank, lost->why, Clock::now() + kExplain};
-        }
+        if (lost->left) throw PeerError(watch_.describe_leaving(lost->rank));
+        watch_.lose(lost->rank, lost->why);
     }
     return moved;
 }
@@ -120,11 +116,11 @@ bool Communicator::advance_calls() {
                 continue;
             }
         } catch (const PeerLeft&) {
-            progress_.depart(rank);  // who waits for it is told in check_message_peers()
+            watch_.depart(rank);  // which tells who waits for it
             at = calls_.erase(at);
             continue;
         } catch (const PeerError& error) {
-            throw PeerError(error.what() + who_went_before(rank));
+            throw PeerError(error.what() + watch_.who_went_before(rank));
         }
         connections_.dialer.remember(roster_, rank, at->second);
         UniqueFd socket = at->second.take();
@@ -164,40 +160,9 @@ void Communicator::check_message_deadlines() {
     fail({FailureKind::kTimeout, describe_timeout(*late->operation) + ": " + why, 0});
 }
 
-void Communicator::check_message_peers() {
-    look_after_cut_off();
-    // A connection that was opened before its owner left may still be on its way to this thread.
-    for (const int rank : mailbox_.unconnected())
-        if (const auto since = progress_.departed_since(rank);
-            since != Clock::time_point::max() && Clock::now() >= since + kExplain)
-            fail({FailureKind::kPeer, describe_leaving(rank), 0});
-    if (Clock::now() < alone_since()) return;
-    std::string others;
-    for (int rank = 0; rank < layout_.size(); ++rank)
-        if (rank != layout_.rank()) others += (others.empty() ? "" : ", ") + layout_.describe(rank);
-    fail({FailureKind::kPeer, others + " left the group", 0});
-}
-
-// When a receive from any source that waits was, or will be, in vain, for all others have left.
-Clock::time_point Communicator::alone_since() const {
-    if (!mailbox_.awaits_any()) return Clock::time_point::max();
-    Clock::time_point at{};
-    for (int rank = 0; rank < layout_.size(); ++rank) {
-        if (rank == layout_.rank()) continue;
-        const auto finished = mailbox_.finished(rank);
-        if (finished == true) continue;
-        const auto since = progress_.departed_since(rank);
-        if (finished || since == Clock::time_point::max()) return Clock::time_point::max();
-        at = std::max(at, since + kExplain);
-    }
-    return at;
-}
-
+// When the next call has to be advanced, or the next message fails.
 Clock::time_point Communicator::next_message_event() const {
-    auto at = std::min(alone_since(), look_after_);
-    for (const int rank : mailbox_.unconnected())
-        if (const auto since = progress_.departed_since(rank); since != Clock::time_point::max())
-            at = std::min(at, since + kExplain);
+    auto at = Clock::time_point::max();
     for (const Message& message : messages_) at = std::min(at, message.operation->deadline.at());
     for (const auto& [_, call] : calls_) at = std::min(at, call.next());
     return at;

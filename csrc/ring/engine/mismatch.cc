@@ -5,24 +5,13 @@
 
 namespace ring {
 
-void Communicator::check_mismatch() {
-    if (const auto calls = progress_.mismatch([this](uint64_t number) { return mailbox_.ended(number); }))
-        fail(mismatch(*calls));
-}
-
-Failure Communicator::mismatch(const DifferentCalls& calls) const {
-    const DifferentCalls named = calls.renamed(
-        [this](int rank) { return rank >= 0 && rank < layout_.size() ? layout_.global_rank(rank) : rank; });
-    return {FailureKind::kMismatch, named.what(), named.operation()};
-}
-
 Failure Communicator::mismatch(const DifferentPast& past) {
     try {
         // A message of that earlier operation may be here, or in the kernel, and says more.
         listen(Clock::time_point{});
         mailbox_.progress();
     } catch (const DifferentCalls& calls) {
-        return mismatch(calls);
+        return watch_.mismatch(calls);
     } catch (...) {
         return Failure::of(std::current_exception());
     }

@@ -6,29 +6,14 @@
 #include <thread>
 
 #include "ring/base/hex.h"
+#include "ring/fault/timeouts.h"
 #include "ring/transport/tcp/handshake.h"
 
 namespace ring {
 namespace {
 
-// The first look comes soon, since most failures are there from the start; each costs the store a round trip,
-// so those after it come less often, and the less often the more ranks there are.
-constexpr milliseconds kFirstLook{50};
-constexpr milliseconds kLook{500};
-constexpr milliseconds kLookPerRank{1};
-// How long a rank that lost a connection, or waited in vain, waits for the words of who knows more.
-constexpr milliseconds kExplain{500};
-// How long the first rank stays until the others have heard why the group does not form, and how often it
-// looks.
-constexpr milliseconds kHeard{1000};
-constexpr milliseconds kHeardLook{5};
-// How long cards that do not fit may be those of an older round, whose ranks have not come back yet.
-constexpr milliseconds kStale{30'000};
 // How many missing ranks are named; each costs some round trips.
 constexpr size_t kNamed = 16;
-// After each round that it leaves a rank waits so much longer before the next, lest two chase each other.
-constexpr milliseconds kBackOff{5};
-
 // Stands in the place of a failure once a rank has formed the group, so that the ranks decide alike.
 const std::string kFormed = "formed=1\n";
 
@@ -290,7 +275,7 @@ void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who
         } else if (card["kind"] == "peer" || card["kind"] == "bystander") {
             // A peer that could not go on has closed its connections before it could say so; and who called
             // in vain comes to the end of its time as late as those who wait for it.
-            first = words_of_another(kExplain);
+            first = words_of_another(kWords);
         } else if (card["kind"] == "gone") {
             // One that has ended since has said it before.
             first = words_of_another(milliseconds(0));
@@ -338,7 +323,7 @@ std::optional<std::string> Rendezvous::words_of_another(milliseconds patience) {
 void Rendezvous::throw_missing() {
     // One rank asks who is missing, and tells the others: all of them asking would keep the store busy.
     if (store_.compare_set(keys() + "asks", "", mine_["attempt"]) != mine_["attempt"])
-        if (const auto words = words_of_another(kExplain)) follow(decode_card(*words));
+        if (const auto words = words_of_another(kWords)) follow(decode_card(*words));
     std::vector<int> missing = this->missing();
     const bool more = missing.size() > kNamed;
     std::vector<int> names;

@@ -20,6 +20,7 @@
 #include "ring/base/clock.h"
 #include "ring/base/mismatch.h"
 #include "ring/fault/control.h"
+#include "ring/fault/timeouts.h"
 #include "ring/transport/shm/segment.h"
 
 namespace ring {
@@ -27,9 +28,6 @@ namespace ring {
 // Used by one thread at a time (the one that drives the group).
 class ProgressTable {
   public:
-    static constexpr milliseconds kBeatEvery{100};
-    static constexpr milliseconds kShareEvery{20};
-
     ProgressTable(int rank, int size, Segment* segment);
 
     // This rank called an operation.
@@ -77,9 +75,6 @@ class ProgressTable {
     };
 
     Segment::Progress& entry(int rank) const;
-    // A rank of whose host nothing has been heard for so long may have called it, for all that is known here.
-    static constexpr milliseconds kSilence{5000};
-
     void look(int rank);  // notes when it last beat
     void answer();        // that it is there, though it has not called what others wait in
     void look_around();   // what the other ranks of this host wait in
