@@ -1,23 +1,16 @@
-// The life of a group: how it is formed, what is posted to it, how it fails. See communicator.h; how it is
-// driven is in drive.cc, how it is left in leave.cc.
+// A group in use: what is posted to it, how it is driven, how it fails. See communicator.h; how it is formed
+// is in forming.cc, how it is left in leave.cc.
 #include "ring/engine/communicator.h"
-
-#include <sys/epoll.h>
 
 #include <algorithm>
 #include <limits>
-#include <thread>
+#include <utility>
 
-#include "ring/base/config.h"
 #include "ring/base/error.h"
 #include "ring/base/log.h"
 #include "ring/base/process.h"
 #include "ring/collectives/collectives.h"
 #include "ring/engine/engine.h"
-#include "ring/engine/measure.h"
-#include "ring/fault/timeouts.h"
-#include "ring/topology/identity.h"
-#include "ring/topology/siblings.h"
 
 namespace ring {
 namespace {
@@ -36,11 +29,13 @@ constexpr int kYieldLonger = 4;
 constexpr unsigned kPausesInHost = std::numeric_limits<unsigned>::max();
 constexpr unsigned kPausesBetweenHosts = 6;
 
-Party party_of(const Communicator::Settings& settings, uint64_t world) {
-    return {.rank = settings.rank,
-            .size = settings.size,
-            .global_ranks = settings.global_ranks,
-            .world = settings.global_ranks.empty() ? 0 : world};
+int spin_us(const Config& config, const Session::Parts& parts) {
+    return config.spin_us * (parts.crowded && parts.layout.cells() == 1 ? kYieldLonger : 1);
+}
+
+unsigned pauses(const Session::Parts& parts) {
+    if (parts.crowded) return 0;
+    return parts.layout.cells() == 1 ? kPausesInHost : kPausesBetweenHosts;
 }
 
 // Longer lists are cut.
@@ -59,207 +54,21 @@ std::string title_of(Engine& engine, const Communicator::Settings& settings) {
     return "[" + text + (ranks.size() > kListed ? ", ...]" : "]");
 }
 
-SizeTable parse_table(const std::string& text) {
-    try {
-        return SizeTable(text);
-    } catch (const ConfigError& error) {
-        throw ConfigError("TORCH_RING_SIZE_TABLE='" + text + "' is not allowed: " + error.what());
-    }
-}
-
 }  // namespace
 
-std::shared_ptr<Communicator> Communicator::create(Engine& engine, Store& store, const Settings& settings) {
-    const auto world = engine.whole(settings.world);
-    Rendezvous meeting(store, party_of(settings, world ? world->number() : 0), settings.timeout);
-    Crossings crossings(meeting, world ? &world->crossings_ : nullptr);
-    std::optional<Siblings> siblings;
-    const Watches watches{.before_all_came = [&]() -> std::optional<std::string> {
-                              crossings.look();
-                              if (!settings.global_ranks.empty()) return std::nullopt;
-                              if (!siblings) siblings.emplace(settings.rank, settings.size);
-                              return siblings->ended();
-                          },
-                          .always = [&]() -> std::optional<std::string> {
-                              for (int r = 0; r < settings.size && settings.world != nullptr; ++r) {
-                                  if (r == settings.rank) continue;
-                                  const auto words = engine.ended(settings.world, meeting.party().global(r));
-                                  if (!words) continue;
-                                  crossings.look(true);  // it may have ended of that
-                                  return words;
-                              }
-                              return std::nullopt;
-                          }};
-    try {
-        auto group = form_in_some_round(engine, meeting, watches, settings);
-        crossings.take_back();
-        return group;
-    } catch (const Crossed& error) {
-        crossings.tell(error);
-        throw;
-    }
-}
-
-std::shared_ptr<Communicator> Communicator::form_in_some_round(Engine& engine, Rendezvous& meeting,
-                                                               const Watches& watches,
-                                                               const Settings& settings) {
-    while (true) {
-        try {
-            return form(engine, meeting, watches, settings);
-        } catch (const Superseded&) {
-            // Once more, in the round that the others are in.
-        } catch (...) {
-            try {
-                meeting.give_up(std::current_exception(), describe_self(meeting.party()));
-            } catch (const Superseded&) {
-                continue;
-            }
-            throw;
-        }
-    }
-}
-
-void Communicator::refuse(Store& store, const Settings& settings, const std::exception_ptr& error) {
-    Rendezvous meeting(store, party_of(settings, 0), settings.timeout);
-    meeting.give_up(error, describe_self(meeting.party()));
-}
-
-std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& meeting, const Watches& watches,
-                                                 const Settings& settings) {
-    const SizeTable table = parse_table(settings.config.size_table);
-    auto doorbell = std::make_unique<Doorbell>();
-    meeting.watch([&]() -> std::optional<std::string> {
-        if (auto words = watches.always()) return words;
-        return watches.before_all_came();
-    });
-    Roster roster =
-        exchange_cards(meeting, settings.config, settings.host_id, doorbell->name(), engine.lifeline());
-    Layout layout(settings.rank, roster.members, settings.config.algorithm == Algorithm::kFlat);
-    const auto ended_on_host = [&]() -> std::optional<int> {
-        for (const int rank : layout.host_ranks())
-            if (ring::process_ended(layout.member(rank).pid, layout.member(rank).process)) return rank;
-        return std::nullopt;
-    };
-    meeting.watch(watches.always);
-    if (const auto rank = ended_on_host(); rank && !meeting.has_formed()) {
-        // What it left may be of an earlier attempt: then it comes again, to another round.
-        if (is_restarted()) meeting.leave();
-        const Deadline comes_again(Clock::now() + kComesAgain, &meeting);
-        while (!comes_again.passed()) std::this_thread::sleep_for(Deadline::kSlice);
-        throw Gone(not_on_this_host(layout, *rank));
-    }
-    // Who has formed the group may end at once: what this rank still needs to form it is on its way then, and
-    // the group itself tells of that end as of any other.
-    Clock::time_point ended_since = Clock::time_point::max();
-    meeting.watch([&]() -> std::optional<std::string> {
-        if (const auto rank = ended_on_host()) {
-            ended_since = std::min(ended_since, Clock::now());
-            if (Clock::now() >= ended_since + kOnItsWay || !meeting.has_formed())
-                return layout.describe(*rank) + " died: its process ended";
-        }
-        return watches.always();
-    });
-    const Deadline deadline = meeting.deadline();
-    Acceptor* acceptor = nullptr;
-    Dialer dialer;
-    if (layout.hosts() > 1) {
-        acceptor = &engine.acceptor();
-        const auto& networks = roster.networks;
-        const bool one_machine =
-            std::count(networks.begin(), networks.end(), networks.front()) == layout.size();
-        dialer = Dialer(engine.reached(), reach_of_this_host(settings.store_host, one_machine));
-        acceptor->expect(roster.group, settings.rank, roster.secret);
-    }
-    Connections connections;
-    Machine machine;
-    try {
-        connections = connect_group(meeting.store(), layout, roster, *doorbell, acceptor, std::move(dialer),
-                                    settings.config.streams, deadline);
-        machine =
-            measure_machine(meeting.store(), settings.config.link, layout, roster, connections, deadline);
-        meeting.finish();
-    } catch (...) {
-        if (acceptor != nullptr) acceptor->forget(roster.group, settings.rank);
-        throw;
-    }
-    if (settings.rank == 0)
-        log(LogLevel::kInfo, "group of " + std::to_string(layout.size()) + " ranks on " +
-                                 std::to_string(layout.hosts()) + " hosts, " +
-                                 std::to_string(layout.rails()) + " rings between them, reductions with " +
-                                 current_isa());
-    Choices choices({.hosts = layout.cells(), .ranks_per_host = layout.rails()}, machine, table);
-    std::shared_ptr<Communicator> group(
-        new Communicator(engine, settings, std::move(layout), std::move(roster), std::move(doorbell),
-                         std::move(connections), std::move(choices), acceptor),
-        [](Communicator* last) {
-            std::unique_ptr<Communicator> owned(last);
-            // In a forked child a thread of the parent's may seem to wait in it forever.
-            if (owned->inherited()) (void)owned.release();
-        });
-    if (settings.rank == 0 && group->layout_.cells() > 1)
-        log(LogLevel::kInfo, "links between hosts: " + ring::describe(machine.link) +
-                                 "; what runs on them:\n" + group->tuning_.text());
-    std::map<int, Engine::Process> processes;
-    for (const int rank : group->layout_.host_ranks())
-        if (rank != settings.rank)
-            processes[rank] = {group->layout_.member(rank).pid, group->roster_.lifelines[rank]};
-    engine.add(group, processes);
-    return group;
-}
-
-Communicator::Communicator(Engine& engine, const Settings& settings, Layout layout, Roster roster,
-                           std::unique_ptr<Doorbell> doorbell, Connections connections, Choices choices,
-                           Acceptor* acceptor)
+Communicator::Communicator(Engine& engine, const Settings& settings, Session::Parts parts)
     : engine_(engine),
       config_(settings.config),
       world_(settings.world),
       of_all_(settings.global_ranks.empty()),
       title_(title_of(engine, settings)),
-      layout_(std::move(layout)),
-      roster_(std::move(roster)),
-      doorbell_(std::move(doorbell)),
-      connections_(std::move(connections)),
-      acceptor_(acceptor),
-      epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
-      crowded_(static_cast<int>(layout_.host_ranks().size()) > usable_cpus()),
       forks_(fork_count()),
       timeout_(settings.timeout),
-      baton_(*this, engine, config_.spin_us * (crowded_ && layout_.cells() == 1 ? kYieldLonger : 1),
-             crowded_ ? 0 : (layout_.cells() == 1 ? kPausesInHost : kPausesBetweenHosts)),
-      tuning_(layout_, std::move(choices)),
-      group_{
-          .layout = layout_, .config = config_, .tuning = tuning_, .id = roster_.group, .mailbox = &mailbox_},
-      mailbox_(
-          layout_.rank(), layout_.size(), roster_.group,
-          {.single_copy = config_.single_copy, .crowded = crowded_}, [this](int rank) { dial(rank); },
-          [this](int rank) { return layout_.describe(rank); }),
-      watch_(*this, layout_, connections_.segment.get(), connections_.controls, mailbox_,
-             [this](int rank) { return neighbours(layout_, rank); }) {
-    group_.segment = layout_.local_size() > 1 ? connections_.segment.get() : nullptr;
-    group_.links.resize(static_cast<size_t>(layout_.cells()));
-    for (const auto& [position, link] : connections_.links) {
-        group_.links[position] = link.get();
-        links_.push_back(link.get());
-    }
-    slots_.reserve(kInFlight);
-    for (uint64_t i = 0; i < kInFlight; ++i)
-        slots_.push_back({.context = {.group = group_, .segment = group_.segment},
-                          .operation = nullptr,
-                          .strand = std::nullopt});
-    watch(doorbell_->fd());
-    for (const int fd : connections_.data_fds) watch(fd);
-    for (const auto& control : connections_.controls) watch(control->fd());
-    open_mailbox();
-}
+      baton_(*this, engine, spin_us(config_, parts), pauses(parts)),
+      session_(*this, config_, std::move(parts)) {}
 
 Communicator::~Communicator() {
     shutdown();
-}
-
-void Communicator::watch(int fd) {
-    // Edge-triggered: a link whose next frame nobody has posted yet must not wake anyone again and again.
-    epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.fd = fd}};
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw_errno("epoll_ctl");
 }
 
 void Communicator::check_process(const std::string& what) const {
@@ -268,7 +77,7 @@ void Communicator::check_process(const std::string& what) const {
             what + ": the group belongs to the parent of this forked process; make a group of its own");
 }
 
-milliseconds Communicator::group_timeout() const {
+milliseconds Communicator::timeout() const {
     const std::lock_guard lock(queue_mutex_);
     return timeout_;
 }
@@ -280,16 +89,16 @@ void Communicator::set_timeout(milliseconds timeout) {
 }
 
 void Communicator::check(const Arguments& arguments) const {
-    check_arguments(arguments, layout_.rank(), layout_.size());
+    check_arguments(arguments, layout().rank(), layout().size());
     if (inherited()) check_process(ring::describe(arguments.signature));
 }
 
-std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional<milliseconds> timeout,
-                                              Operation::OnDone on_done) {
+OperationPtr Communicator::post(Arguments arguments, std::optional<milliseconds> timeout,
+                                Operation::OnDone on_done) {
     check(arguments);
     if (arguments.signature.uneven != 0) arguments.signature.root = digest_of(arguments.output_counts);
     const bool message = traits_of(arguments.signature.kind).message;
-    std::shared_ptr<Operation> operation;
+    OperationPtr operation;
     std::exception_ptr refused;
     std::optional<Failure> reaches_back;
     {
@@ -327,18 +136,155 @@ std::shared_ptr<Operation> Communicator::post(Arguments arguments, std::optional
         operation->finish(refused);
         if (operation->on_done) std::exchange(operation->on_done, nullptr)(refused);
     } else if (baton_.sleeps()) {
-        doorbell_->ring(doorbell_->name());
+        session_.ring();
     }
     return operation;
 }
 
-void Communicator::hand_over(std::span<const std::shared_ptr<Operation>> posted) {
+void Communicator::hand_over(std::span<const OperationPtr> posted) {
     if (inherited()) return;  // post() has refused them
     if (!begin_small(posted)) engine_.kick();
 }
 
+// ---- driving ----
+
+void Communicator::wait(const OperationPtr& operation, std::optional<milliseconds> timeout) {
+    if (!operation->done()) {
+        if (inherited()) check_process(operation->describe());
+        baton_.wait(*operation, timeout ? Clock::now() + *timeout : Clock::time_point::max());
+        if (inherited()) check_process(operation->describe());  // a callback has forked this process
+    }
+    if (!operation->done())
+        throw TimeoutError("waited in vain for " + describe(*operation) + ", which goes on");
+    if (operation->error()) std::rethrow_exception(operation->error());
+}
+
+bool Communicator::has_work() const {
+    return unfinished_.load(std::memory_order_acquire) > 0;  // pairs with post()
+}
+
+Left Communicator::left() const {
+    if (!session_.sends() && !has_work()) return Left::kNothing;
+    return only_small() ? Left::kSmall : Left::kMore;
+}
+
+void Communicator::arm() {
+    engine_.arm(this);
+}
+
+void Communicator::kick() {
+    engine_.kick();
+}
+
+Step Communicator::step() {
+    if (move_on()) return Step::kMoved;
+    return session_.under_way() && !session_.slow() ? Step::kPoll : Step::kSleep;
+}
+
+bool Communicator::move_on() {
+    if (session_.has_failures(fails_from_.load(std::memory_order_relaxed)))  // read again below
+        for (Failure& failure : session_.failures()) fail(std::move(failure));
+    const uint64_t from = fails_from();
+    if (from != kNone) {
+        if (from < flooded_from_) flood();
+        const uint64_t oldest = oldest_number();
+        if (oldest >= from) {
+            abandon_all();
+            return oldest != kNone;
+        }
+    }
+    return session_.step();
+}
+
+bool Communicator::ready() const {
+    const uint64_t from = fails_from();
+    if (from != kNone && oldest_number() >= from) return session_.under_way();
+    if (session_.has_failures(from) || session_.ready()) return true;
+    // What another thread of this process has posted meanwhile; for their order see Baton::sleeps().
+    if (message_posts_.load(std::memory_order_seq_cst) > 0) return true;
+    if (!session_.takes() || queued_.load(std::memory_order_seq_cst) == 0) return false;
+    const std::lock_guard lock(queue_mutex_);
+    return !queue_.empty() && queue_.front()->number < from;
+}
+
+OperationPtr Communicator::next_collective(uint64_t fails_from) {
+    if (queued_.load(std::memory_order_acquire) == 0) return nullptr;  // pairs with post()
+    const std::lock_guard lock(queue_mutex_);
+    if (queue_.empty() || queue_.front()->number >= fails_from) return nullptr;
+    OperationPtr operation = std::move(queue_.front());
+    queue_.pop_front();
+    queued_.store(queue_.size(), std::memory_order_relaxed);  // posters change it under the lock
+    return operation;
+}
+
+OperationPtr Communicator::next_message() {
+    // Most groups never send a message: the rest must cost them nothing.
+    if (message_posts_.load(std::memory_order_acquire) == 0) return nullptr;  // pairs with post()
+    const std::lock_guard lock(queue_mutex_);
+    if (message_queue_.empty()) return nullptr;
+    OperationPtr operation = std::move(message_queue_.front());
+    message_queue_.pop_front();
+    message_posts_.store(message_queue_.size(), std::memory_order_relaxed);  // as in next_collective()
+    return operation;
+}
+
+void Communicator::finish(const OperationPtr& operation, std::exception_ptr error) {
+    if (!operation->small) large_.fetch_sub(1, std::memory_order_relaxed);  // as in post()
+    if (operation->on_done) {
+        baton_.defer({operation, error});
+    } else {
+        unfinished_.fetch_sub(1, std::memory_order_release);  // pairs with has_work()
+    }
+    operation->finish(std::move(error));
+    baton_.ended();
+}
+
+void Communicator::call_back(const Finished& finished) {
+    unfinished_.fetch_sub(1, std::memory_order_release);  // pairs with has_work()
+    std::exchange(finished.operation->on_done, nullptr)(finished.error);
+}
+
+// ---- failing ----
+
+uint64_t Communicator::oldest_number() const {
+    const uint64_t under_way = session_.oldest_number();
+    if (under_way != kNone) return under_way;
+    const std::lock_guard lock(queue_mutex_);
+    return queue_.empty() ? kNone : queue_.front()->number;
+}
+
+uint64_t Communicator::fails_from() const {
+    return fails_from_.load(std::memory_order_acquire);  // pairs with fail()
+}
+
+void Communicator::flood() {
+    std::vector<Failure> news;
+    {
+        const std::lock_guard lock(queue_mutex_);
+        for (const Failure& failure : failures_.all())
+            if (failure.operation < flooded_from_) news.push_back(failure);
+        flooded_from_ = failures_.from();
+    }
+    for (const Failure& failure : news) session_.tell(failure);
+}
+
+void Communicator::abandon_all() {
+    std::vector<OperationPtr> abandoned = session_.abandon();
+    {
+        const std::lock_guard lock(queue_mutex_);
+        abandoned.insert(abandoned.end(), queue_.begin(), queue_.end());
+        abandoned.insert(abandoned.end(), message_queue_.begin(), message_queue_.end());
+        queue_.clear();
+        message_queue_.clear();
+        queued_.store(0, std::memory_order_relaxed);  // as in next_collective()
+        message_posts_.store(0, std::memory_order_relaxed);
+    }
+    for (const auto& operation : abandoned)
+        finish(operation, reason(operation->number).exception(describe(*operation)));
+}
+
 void Communicator::abort(const std::string& why) {
-    fail({FailureKind::kAborted, layout_.name(layout_.rank()) + " aborted the group: " + why, 0});
+    fail({FailureKind::kAborted, layout().name(layout().rank()) + " aborted the group: " + why, 0});
 }
 
 void Communicator::fail(Failure failure) {
@@ -348,35 +294,32 @@ void Communicator::fail(Failure failure) {
         if (closed_ || failure.operation >= failures_.from()) return;
         if (failure.kind == FailureKind::kMismatch && several_callers_ &&
             failure.text.find(kSeveralCallers) == std::string::npos)
-            failure.text += ". On " + layout_.name(layout_.rank()) + kSeveralCallers;
-        std::vector<Failure> told;
-        if (connections_.segment != nullptr) {
-            // What was posted before comes first, so that the ranks of the host tell the same story.
-            connections_.segment->post_failure(failure);
-            told = connections_.segment->failures();
-        }
+            failure.text += ". On " + layout().name(layout().rank()) + kSeveralCallers;
+        // What was posted before comes first, so that the ranks of the host tell the same story.
+        session_.post(failure);
+        std::vector<Failure> told = session_.failures();
         told.push_back(std::move(failure));
         for (Failure& one : told) {
             if (!failures_.add(one)) continue;
-            log(LogLevel::kInfo, layout_.name(layout_.rank()) + ": the group " + title_ +
+            log(LogLevel::kInfo, layout().name(layout().rank()) + ": the group " + title_ +
                                      (title_.empty() ? "" : " ") + "failed: " + one.text);
         }
         fails_from_.store(failures_.from(), std::memory_order_release);  // pairs with step()
     }
-    doorbell_->ring(doorbell_->name());  // a waiter of this process may sleep
+    session_.ring();  // a waiter of this process may sleep
     engine_.kick();
 }
 
 std::optional<std::string> Communicator::ended(int global_rank) const {
-    for (int rank = 0; rank < layout_.size(); ++rank) {
-        if (layout_.global_rank(rank) != global_rank || rank == layout_.rank()) continue;
-        const std::string who = layout_.describe(rank) + " died: ";
-        const Member& member = layout_.member(rank);
-        if (layout_.same_host(rank, layout_.rank()) && ring::process_ended(member.pid, member.process))
+    for (int rank = 0; rank < layout().size(); ++rank) {
+        if (layout().global_rank(rank) != global_rank || rank == layout().rank()) continue;
+        const std::string who = layout().describe(rank) + " died: ";
+        const Member& member = layout().member(rank);
+        if (layout().same_host(rank, layout().rank()) && ring::process_ended(member.pid, member.process))
             return who + "its process ended";
         // Who asks asks again; nobody holds the lock for long where there is nothing to do.
-        if (const Lock lock = baton_.try_take(); lock.owns_lock())
-            if (const auto why = watch_.death_of(rank)) return who + *why;
+        if (const Baton::Lock baton = baton_.try_take(); baton.owns_lock())
+            if (const auto why = session_.death_of(rank)) return who + *why;
         // A neighbour of the dead may have said so to all that waited for it.
         if (const auto known = failure(); known && known->text.starts_with(who)) return known->text;
     }
@@ -384,7 +327,7 @@ std::optional<std::string> Communicator::ended(int global_rank) const {
 }
 
 void Communicator::process_ended(int rank) {
-    watch_.process_ended(rank);
+    session_.process_ended(rank);
     engine_.kick();
 }
 
@@ -399,19 +342,14 @@ Failure Communicator::reason(uint64_t operation) const {
     return {FailureKind::kAborted, "the group was shut down", 0};
 }
 
-Signature Communicator::renamed(Signature called) const {
-    if (called.names_rank()) called.root = layout_.global_rank(called.root);
-    return called;
-}
-
 std::string Communicator::describe(const Operation& operation) const {
-    return operation.describe(renamed(operation.arguments.signature)) +
+    return operation.describe(session_.renamed(operation.arguments.signature)) +
            (title_.empty() ? "" : " of the group " + title_);
 }
 
 std::string Communicator::describe_timeout(const Operation& operation) const {
     return describe(operation) + " did not end within its timeout of " +
-           std::to_string(operation.timeout.count()) + " ms on " + layout_.name(layout_.rank());
+           std::to_string(operation.timeout.count()) + " ms on " + layout().name(layout().rank());
 }
 
 std::optional<Failure> Communicator::failure() const {

@@ -1,4 +1,6 @@
-// A group of ranks, as this rank sees it: its connections, its queue of operations, and who drives them.
+// A group of ranks, as the user of this rank holds it: its queue of operations, their numbers, its failures.
+// What is under way, and the connections that it needs, are its Session's; who drives it is decided by its
+// Baton.
 //
 // Posting never blocks. Operations begin in the order in which they were posted, and a few are under way at
 // once, so that one's last stage and the next one's first share host and link without a gap. Whoever waits
@@ -12,11 +14,9 @@
 
 #include <atomic>
 #include <deque>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 
@@ -24,17 +24,13 @@
 #include "ring/base/config.h"
 #include "ring/base/failure.h"
 #include "ring/base/fork.h"
-#include "ring/base/mismatch.h"
-#include "ring/collectives/context.h"
 #include "ring/engine/baton.h"
-#include "ring/engine/connections.h"
 #include "ring/engine/crossings.h"
 #include "ring/engine/operation.h"
+#include "ring/engine/rendezvous.h"
+#include "ring/engine/session.h"
 #include "ring/fault/failures.h"
-#include "ring/fault/watch.h"
 #include "ring/topology/store.h"
-#include "ring/transport/message/mailbox.h"
-#include "ring/transport/tcp/call.h"
 
 namespace ring {
 
@@ -45,7 +41,7 @@ class Engine;
 // that would have to reach the group throw ConfigError, those that only let go of it do nothing.
 class Communicator final : public std::enable_shared_from_this<Communicator>,
                            private Driven,
-                           private Watched {
+                           private Session::Owner {
   public:
     struct Settings {
         int rank = 0;
@@ -67,9 +63,9 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     static std::shared_ptr<Communicator> create(Engine& engine, Store& store, const Settings& settings);
     // Instead of create(), for a rank that cannot come as far as that: lets the others know why.
     static void refuse(Store& store, const Settings& settings, const std::exception_ptr& error);
-    ~Communicator();
+    ~Communicator() override;
 
-    const Layout& layout() const { return layout_; }
+    const Layout& layout() const { return session_.layout(); }
     void set_timeout(milliseconds timeout);
     // What the user calls the group, for messages. Once, before anything is posted.
     void set_description(const std::string& text);
@@ -80,16 +76,15 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     void check(const Arguments& arguments) const;
     // Throws ConfigError where the arguments make no sense, or in a forked child. After a failure the
     // operation that it returns has failed.
-    std::shared_ptr<Operation> post(Arguments arguments, std::optional<milliseconds> timeout = std::nullopt,
-                                    Operation::OnDone on_done = nullptr);
+    OperationPtr post(Arguments arguments, std::optional<milliseconds> timeout = std::nullopt,
+                      Operation::OnDone on_done = nullptr);
     // Lets these operations, which were just posted, go on while the caller does something else: the progress
     // thread runs them. Small ones go in here as far as they get, and the thread looks after them soon.
-    void hand_over(std::span<const std::shared_ptr<Operation>> posted);
+    void hand_over(std::span<const OperationPtr> posted);
     // Returns when the operation is done; drives it. Throws what it failed with, or TimeoutError after
     // `timeout`, or what an interruption threw (interrupt.h); in both cases the operation goes on. In a
     // forked child it throws ConfigError for what was not done when it was forked.
-    void wait(const std::shared_ptr<Operation>& operation,
-              std::optional<milliseconds> timeout = std::nullopt);
+    void wait(const OperationPtr& operation, std::optional<milliseconds> timeout = std::nullopt);
 
     // While one is alive, this thread runs code of the user's, such as a callback, which may wait for other
     // operations: somebody else drives meanwhile. For `on_done`.
@@ -119,23 +114,18 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     void process_ended(int rank);
     const void* world() const { return world_; }
     bool of_all() const { return of_all_; }  // its ranks are the global ones
-    uint64_t number() const {
-        return roster_.group;
-    }  // random; the same on all ranks, and of this group alone
+    // Random; the same on all ranks, and of this group alone.
+    uint64_t number() const { return session_.group(); }
     // The words for a rank, by its global number, that this group knows to have ended.
     std::optional<std::string> ended(int global_rank) const;
-    int epoll_fd() const { return epoll_.get(); }
+    int epoll_fd() const { return session_.epoll_fd(); }
     Baton& baton() { return baton_; }
     // Whether small operations alone are under way, and somebody has posted one, or waited, since it was last
     // asked. Relaxed: only a hint.
     bool attended() { return large_.load(std::memory_order_relaxed) == 0 && has_work() && baton_.attended(); }
 
   private:
-    using Lock = Baton::Lock;
-
-    Communicator(Engine& engine, const Settings& settings, Layout layout, Roster roster,
-                 std::unique_ptr<Doorbell> doorbell, Connections connections, Choices choices,
-                 Acceptor* acceptor);
+    Communicator(Engine& engine, const Settings& settings, Session::Parts parts);
     // Who looks while a group forms, see Rendezvous::watch().
     struct Watches {
         WhoEnded before_all_came;  // besides
@@ -146,96 +136,61 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     static std::shared_ptr<Communicator> form(Engine& engine, Rendezvous& meeting, const Watches& watches,
                                               const Settings& settings);
 
-    Signature renamed(Signature called) const;  // with the global number of the rank that it names
-    // As Operation's, with the ranks' global numbers and the name of a group that is not of all ranks.
-    std::string describe(const Operation& operation) const;
-    std::string describe_timeout(const Operation& operation) const;
-
     // Driven: what the baton works over.
     Step step() override;
-    void look_up() override;
-    bool listen(Clock::time_point until) override;
+    void look_up() override { session_.look_up(); }
+    bool listen(Clock::time_point until) override { return session_.listen(until); }
     bool ready() const override;
-    Clock::time_point wake_time() const override;
-    void doze() override;
-    void awake() override;
+    Clock::time_point wake_time() const override { return session_.wake_time(); }
+    void doze() override { session_.doze(); }
+    void awake() override { session_.awake(); }
     Left left() const override;
     bool has_work() const override;
     void arm() override;
     void call_back(const Finished& finished) override;
 
-    // Watched: what the watch has to know.
-    std::optional<Oldest> oldest() const override;
-    std::vector<int> awaited() const override;
-    bool oldest_is_ready() const override;
-    uint64_t needs(int rank, uint64_t called) const override;
+    // Session::Owner: what the session asks for.
+    OperationPtr next_collective(uint64_t fails_from) override;
+    OperationPtr next_message() override;
+    void ended(const OperationPtr& operation) override { finish(operation, nullptr); }
     uint64_t fails_from() const override;
-    void look_again() override;
+    std::string describe_timeout(const Operation& operation) const override;
+    milliseconds timeout() const override;
+    void kick() override;
+
+    // As Operation's, with the ranks' global numbers and the name of a group that is not of all ranks.
+    std::string describe(const Operation& operation) const;
 
     // All of these with the baton in hand.
-    bool move_on();          // true if anything moved
-    bool can_start() const;  // the next piece
-    bool start_next();
-    bool progress_links();
-    bool advance_pieces();
-    bool retire_pieces();
-    void finish(const std::shared_ptr<Operation>& operation, std::exception_ptr error);
+    bool move_on();  // true if anything moved
+    void finish(const OperationPtr& operation, std::exception_ptr error);
+    void flood();  // what has failed since the last time, to the neighbours on other hosts
+    void abandon_all();
+    uint64_t oldest_number() const;  // of the oldest operation that is not done; kNone for none
 
+    Failure reason(uint64_t operation) const;         // why it fails
     bool is_small(const Operation& operation) const;  // the others can do without this rank once it has begun
     bool only_small() const;                          // all that there is to do are a few of them
     // As far as they get now; false if the progress thread must look at once.
-    bool begin_small(std::span<const std::shared_ptr<Operation>> posted);
+    bool begin_small(std::span<const OperationPtr> posted);
 
-    // Messages (messages.cc).
-    void open_mailbox();
-    void dial(int rank);
-    bool progress_messages();
-    std::shared_ptr<Operation> next_post();
-    bool take_posts();
-    bool finish_messages();
-    bool take_visitors();
-    bool advance_calls();
-    void check_message_deadlines();
-    Clock::time_point next_message_event() const;
-
-    void flood();  // what has failed since the last time, to the neighbours on other hosts
-    Failure reason(uint64_t operation) const;  // why it fails
-    void abandon_all();
-    uint64_t next_number() const;  // of the oldest operation that is not done; kNone for none
-    bool must_fail(const Operation& operation) const;
-    Failure mismatch(const DifferentPast& past);
-    bool network_is_slow() const;
-
-    bool inherited() const {
-        return fork_count() != forks_;
-    }  // this is a forked child, the group its parent's
-    void watch(int fd);
-    milliseconds group_timeout() const;
-    // Leaving (leave.cc). The lock that the first one returns is held until the last; it owns nothing where
+    bool inherited() const { return fork_count() != forks_; }  // by a forked child, of its parent
+    // Leaving (leave.cc). The baton that the first one returns is held until the last; there is none where
     // the group has been left.
-    Lock say_goodbye();
-    bool has_left(Clock::time_point started);  // the goodbyes have arrived, or it waits no longer
-    void close(Lock& lock);
-    void greet_late_visitors();
+    Baton::Lock begin_leaving();
+    void close(Baton::Lock& baton);
 
     Engine& engine_;
     const Config config_;
     const void* const world_;
     const bool of_all_;
     std::string title_;  // "'pipeline' [2, 3]"; no list for a group of all ranks; see set_description()
-    const Layout layout_;
-    const Roster roster_;
-    const std::unique_ptr<Doorbell> doorbell_;
-    Connections connections_;
-    Acceptor* const acceptor_;
-    UniqueFd epoll_;
-    const bool crowded_;          // the ranks of this host outnumber its cores
-    const int forks_;             // fork_count() of the process that the group belongs to
+    const int forks_;    // fork_count() of the process that the group belongs to
     CrossingMemory crossings_{};  // of a group of all ranks
 
     mutable std::mutex queue_mutex_;  // guards what follows
-    std::deque<std::shared_ptr<Operation>> queue_;
-    std::deque<std::shared_ptr<Operation>> message_queue_;
+    std::deque<OperationPtr> queue_;
+    std::deque<OperationPtr> message_queue_;
     uint64_t posted_ = 0;
     const char* caller_ = nullptr;  // the thread of the latest collective
     bool several_callers_ = false;  // it was not always the same
@@ -244,54 +199,16 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     bool closed_ = false;
 
     // Operations from this number on fail; kNone while all is well.
-    using Watched::kNone;
+    static constexpr uint64_t kNone = Failures::kNone;
     std::atomic<uint64_t> fails_from_{kNone};
     std::atomic<uint64_t> queued_{0};  // the sizes of the queues, to be read without their lock
     std::atomic<uint64_t> message_posts_{0};
     std::atomic<uint64_t> unfinished_{0};  // in the queue or under way, or their callbacks have not begun
     std::atomic<uint64_t> large_{0};       // in the queue or under way, and not small
-    std::atomic<bool> visitors_{false};    // connections for messages have come
-    std::atomic<bool> bereaved_{false};    // there are ended_processes_
 
-    mutable Baton baton_;  // whoever holds it drives, and alone touches what follows
-    const Tuning tuning_;
-    Group group_;
-    std::vector<Link*> links_;  // all there are
-    // The pieces under way, numbered from 0; piece p is in slot p % kInFlight.
-    static constexpr uint64_t kInFlight = 4;
-    struct Slot {
-        Context context;
-        std::shared_ptr<Operation> operation;
-        std::optional<Strand> strand;
-    };
-    Slot& slot(uint64_t piece) { return slots_[piece % kInFlight]; }
-    const Slot& slot(uint64_t piece) const { return slots_[piece % kInFlight]; }
-    bool busy() const { return oldest_ != begun_; }
-    const Slot& first() const { return slot(oldest_); }  // of those under way
-    std::vector<Slot> slots_;
-    // The operation whose pieces begin now; none once all of them have.
-    struct Cut {
-        std::shared_ptr<Operation> operation;
-        const Plan* plan = nullptr;
-        uint64_t history = 0;
-        size_t next = 0;
-        size_t pieces = 0;
-    };
-    Cut cut_;
-    uint64_t history_ = 0;  // of the operations that have begun
-    uint64_t oldest_ = 0;   // the first piece that has not ended
-    uint64_t begun_ = 0;    // pieces up to here have begun
-    Mailbox mailbox_;
-    struct Message {
-        std::shared_ptr<Operation> operation;
-        TransferPtr transfer;
-    };
-    std::vector<Message> messages_;     // the user's, under way
-    std::map<int, Call> calls_;         // connections that are being opened, by rank
-    std::map<int, int> message_peers_;  // ranks by descriptor
-    bool under_way() const { return busy() || mailbox_.busy() || !calls_.empty(); }
-    Watch watch_;
+    mutable Baton baton_;            // whoever holds it drives, and alone touches what follows
     uint64_t flooded_from_ = kNone;  // the neighbours know that operations from here on fail
+    Session session_;
 };
 
 }  // namespace ring

@@ -1,4 +1,4 @@
-// How groups are left in good order: one, or all at the end of the process. See communicator.h.
+// How groups are left in good order: one, or all at the end of the process. See communicator.h, session.h.
 #include <thread>
 
 #include "ring/engine/communicator.h"
@@ -18,6 +18,8 @@ void Silences::note(const std::string& network, Clock::time_point began) {
     began_[network] = began;
 }
 
+// ---- the group ----
+
 void Communicator::shutdown() {
     Communicator* const self = this;
     shutdown({&self, 1});
@@ -26,44 +28,64 @@ void Communicator::shutdown() {
 void Communicator::shutdown(std::span<Communicator* const> groups) {
     struct Leaving {
         Communicator* group;
-        Lock lock;
+        Baton::Lock baton;
     };
     std::vector<Leaving> leaving;
     for (Communicator* const group : groups)
-        if (Lock lock = group->say_goodbye(); lock.owns_lock()) leaving.push_back({group, std::move(lock)});
+        if (Baton::Lock baton = group->begin_leaving(); baton.owns_lock())
+            leaving.push_back({group, std::move(baton)});
     const auto started = Clock::now();
     while (!leaving.empty()) {
         std::erase_if(leaving, [&](Leaving& one) {
-            if (!one.group->has_left(started)) return false;
-            one.group->close(one.lock);
+            if (!one.group->session_.has_left(one.group->engine_.silences(), started)) return false;
+            one.group->close(one.baton);
             return true;
         });
         if (!leaving.empty()) std::this_thread::sleep_for(kLeaveLook);
     }
 }
 
-Communicator::Lock Communicator::say_goodbye() {
+Baton::Lock Communicator::begin_leaving() {
     if (inherited()) return {};
     {
         const std::lock_guard lock(queue_mutex_);
         if (closed_) return {};
         closed_ = true;
-        fails_from_.store(0, std::memory_order_release);  // pairs with step()
+        fails_from_.store(0, std::memory_order_release);  // pairs with fails_from()
     }
     engine_.remove(this);
-    doorbell_->ring(doorbell_->name());
-    Lock lock = baton_.take();
-    watch_.read_controls();  // a death that made the user leave has been told in another group, perhaps
+    session_.ring();
+    Baton::Lock baton = baton_.take();
+    session_.listen_last();  // a death that made the user leave has been told in another group, perhaps
     flood();
-    watch_.check_deaths();
     abandon_all();
-    if (connections_.segment != nullptr) connections_.segment->depart();
-    for (const auto& control : connections_.controls) control->send(Control::Type::kGoodbye, "");
-    return lock;
+    session_.say_goodbye();
+    return baton;
 }
 
-bool Communicator::has_left(Clock::time_point started) {
-    Silences& silences = engine_.silences();
+void Communicator::close(Baton::Lock& baton) {
+    session_.close();
+    while (true) {
+        baton_.run_callbacks(baton);
+        if (baton.owns_lock()) break;
+        baton.lock();  // a waiter has it, to find that all has ended
+    }
+    session_.give_back();
+}
+
+// ---- its session ----
+
+void Session::listen_last() {
+    watch_.read_controls();
+    watch_.check_deaths();
+}
+
+void Session::say_goodbye() {
+    if (segment_ != nullptr) segment_->depart();
+    for (const auto& control : connections_.controls) control->send(Control::Type::kGoodbye, "");
+}
+
+bool Session::has_left(Silences& silences, Clock::time_point started) {
     const auto now = Clock::now();
     std::map<std::string, Clock::time_point> silent;  // those that are given up, and since when
     bool left = true;
@@ -77,43 +99,31 @@ bool Communicator::has_left(Clock::time_point started) {
         else
             silent[network] = began;
     };
-    greet_late_visitors();
+    p2p_.greet_late_visitors();
     for (const auto& control : connections_.controls) {
         control->flush();
         control->receive();  // notices a peer that is gone
         if (control->pending()) await(control->peer(), kGoodbye);
     }
-    for (const int rank : mailbox_.leave()) await(rank, kDelivery);
+    for (const int rank : p2p_.mailbox().leave()) await(rank, kDelivery);
     if (left)
         for (const auto& [network, began] : silent) silences.note(network, began);
     return left;
 }
 
-// Who has called for messages meanwhile, and would take the end of its connection for a death.
-void Communicator::greet_late_visitors() {
-    try {
-        if (visitors_.load(std::memory_order_acquire)) take_visitors();  // pairs with open_mailbox()
-    } catch (const Error& error) {
-        log(LogLevel::kInfo, std::string("while leaving a group: ") + error.what());
-    }
-}
-
-void Communicator::close(Lock& lock) {
+void Session::close() {
     if (acceptor_ != nullptr) acceptor_->leave(roster_.group, layout_.rank());
     links_.clear();
     connections_.links.clear();
     connections_.controls.clear();
-    while (true) {
-        baton_.run_callbacks(lock);
-        if (lock.owns_lock()) break;
-        lock.lock();  // a waiter has it, to find that all has ended
-    }
-    // What the group took, while the object may live on for long.
-    for (Slot& slot : slots_) slot.context.scratch = {};
-    if (connections_.segment == nullptr) return;
+}
+
+void Session::give_back() {
+    pipeline_.give_back();
+    if (segment_ == nullptr) return;
     std::vector<bool> dead;
     for (const int rank : layout_.host_ranks()) dead.push_back(watch_.death_of(rank).has_value());
-    connections_.segment->give_back(dead);
+    segment_->give_back(dead);
 }
 
 }  // namespace ring

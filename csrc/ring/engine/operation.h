@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "ring/base/clock.h"
@@ -61,5 +62,7 @@ class Operation {
     int source_ = -1;
     std::atomic<bool> done_{false};
 };
+
+using OperationPtr = std::shared_ptr<Operation>;
 
 }  // namespace ring

@@ -16,7 +16,7 @@ constexpr size_t kFew = 16;
 
 bool Communicator::is_small(const Operation& operation) const {
     const Signature& called = operation.arguments.signature;
-    if (operation.number > 0) return is_host_one_shot(layout_, config_, called);
+    if (operation.number > 0) return is_host_one_shot(layout(), config_, called);
     return called.count * size_of(called.dtype) <= kEagerInHost;  // eager wherever it goes
 }
 
@@ -27,16 +27,16 @@ bool Communicator::only_small() const {
            fails_from_.load(std::memory_order_acquire) == kNone && !baton_.has_deferred();
 }
 
-bool Communicator::begin_small(std::span<const std::shared_ptr<Operation>> posted) {
+bool Communicator::begin_small(std::span<const OperationPtr> posted) {
     baton_.attend();
     if (!std::all_of(posted.begin(), posted.end(), [](const auto& one) { return one->small; })) return false;
-    Lock lock = baton_.try_take();
+    Baton::Lock lock = baton_.try_take();
     if (!lock.owns_lock() || !only_small()) return false;
     awake();  // the progress thread may have left it dozing
     move_on();
     // Only the caller's own: code of the user's that waits for others must not run in here.
     const std::vector<Finished> mine = baton_.deferred(posted);
-    const bool more = under_way() || unfinished_.load(std::memory_order_acquire) > mine.size();
+    const bool more = session_.under_way() || unfinished_.load(std::memory_order_acquire) > mine.size();
     const bool small = only_small();
     baton_.release(lock);
     for (const Finished& finished : mine) call_back(finished);

@@ -1,18 +1,25 @@
-// The point-to-point part of a group: the user's send and recv, and the connections that messages go over.
-// See communicator.h.
-#include <sys/epoll.h>
+// See p2p.h.
+#include "ring/engine/p2p.h"
 
 #include <algorithm>
 
 #include "ring/base/error.h"
-#include "ring/engine/communicator.h"
-#include "ring/engine/engine.h"
+#include "ring/base/log.h"
 #include "ring/transport/shm/pipe.h"
 #include "ring/transport/tcp/pipe.h"
 
 namespace ring {
 
-void Communicator::open_mailbox() {
+P2p::P2p(const Layout& layout, const Roster& roster, Connections& connections, Acceptor* acceptor,
+         HostCopies copies, Hooks hooks)
+    : layout_(layout),
+      roster_(roster),
+      connections_(connections),
+      acceptor_(acceptor),
+      hooks_(std::move(hooks)),
+      mailbox_(
+          layout.rank(), layout.size(), roster.group, copies, [this](int rank) { dial(rank); },
+          [this](int rank) { return layout_.describe(rank); }) {
     for (const int rank : layout_.host_ranks())
         if (rank != layout_.rank())
             mailbox_.attach_local(
@@ -22,73 +29,55 @@ void Communicator::open_mailbox() {
                 std::make_unique<PeerMemory>(*connections_.segment, layout_.local_index(rank)));
     if (acceptor_ == nullptr) return;
     acceptor_->watch(roster_.group, layout_.rank(), [this] {
-        visitors_.store(true, std::memory_order_release);  // pairs with take_visitors()
-        doorbell_->ring(doorbell_->name());
-        engine_.kick();
+        visitors_.store(true, std::memory_order_release);  // pairs with has_visitors()
+        hooks_.visited();
     });
 }
 
-void Communicator::dial(int rank) {
-    calls_.emplace(rank,
-                   connections_.dialer.call(layout_, roster_, rank, Purpose::kMessages, 0,
-                                            Deadline::after(group_timeout()), [this](int fd) { watch(fd); }));
+void P2p::dial(int rank) {
+    calls_.emplace(rank, connections_.dialer.call(layout_, roster_, rank, Purpose::kMessages, 0,
+                                                  Deadline::after(hooks_.timeout()), hooks_.watch));
 }
 
-bool Communicator::progress_messages() {
-    bool moved = false;
+void P2p::post(OperationPtr operation) {
+    const Arguments& arguments = operation->arguments;
+    const Signature& called = arguments.signature;
+    const MessageKey key{.operation = 0, .tag = arguments.tag};
+    const size_t bytes = called.count * size_of(called.dtype);
+    // Known before it can fail, so that it ends with the others.
+    Message& message = messages_.emplace_back(std::move(operation), nullptr);
+    message.transfer =
+        called.kind == Collective::kSend
+            ? mailbox_.send(called.root, key, called, static_cast<const std::byte*>(arguments.input), bytes)
+            : mailbox_.receive(called.root, key, called, static_cast<std::byte*>(arguments.output), bytes);
+}
+
+bool P2p::progress(Watch& watch) {
     // Most groups never send a message: the rest must cost them nothing.
-    if (message_posts_.load(std::memory_order_acquire) > 0) moved = take_posts();  // pairs with post()
-    if (visitors_.load(std::memory_order_acquire)) moved = take_visitors() || moved;
-    if (!calls_.empty()) moved = advance_calls() || moved;
+    bool moved = has_visitors() && take_visitors();
+    if (!calls_.empty()) moved = advance_calls(watch) || moved;
     moved = mailbox_.progress() || moved;
     if (!messages_.empty()) moved = finish_messages() || moved;
     if (const auto lost = mailbox_.lost()) {
-        if (lost->left) throw PeerError(watch_.describe_leaving(lost->rank));
-        watch_.lose(lost->rank, lost->why);
+        if (lost->left) throw PeerError(watch.describe_leaving(lost->rank));
+        watch.lose(lost->rank, lost->why);
     }
     return moved;
 }
 
-std::shared_ptr<Operation> Communicator::next_post() {
-    const std::lock_guard lock(queue_mutex_);
-    if (message_queue_.empty()) return nullptr;
-    const auto operation = std::move(message_queue_.front());
-    message_queue_.pop_front();
-    message_posts_.store(message_queue_.size(),
-                         std::memory_order_relaxed);  // posters change it under the lock
-    return operation;
-}
-
-bool Communicator::take_posts() {
-    while (const auto operation = next_post()) {
-        const Arguments& arguments = operation->arguments;
-        const Signature& called = arguments.signature;
-        const MessageKey key{.operation = 0, .tag = arguments.tag};
-        const size_t bytes = called.count * size_of(called.dtype);
-        // Known before it can fail, so that it ends with the others.
-        messages_.push_back({operation, nullptr});
-        messages_.back().transfer = called.kind == Collective::kSend
-                                        ? mailbox_.send(called.root, key, called,
-                                                        static_cast<const std::byte*>(arguments.input), bytes)
-                                        : mailbox_.receive(called.root, key, called,
-                                                           static_cast<std::byte*>(arguments.output), bytes);
-    }
-    return true;
-}
-
-bool Communicator::finish_messages() {
+bool P2p::finish_messages() {
     bool finished = false;
     std::erase_if(messages_, [&](const Message& message) {
         if (message.transfer == nullptr || !message.transfer->done) return false;
         message.operation->set_source(message.transfer->peer);
-        finish(message.operation, nullptr);
+        hooks_.ended(message.operation);
         finished = true;
         return true;
     });
     return finished;
 }
 
-bool Communicator::take_visitors() {
+bool P2p::take_visitors() {
     visitors_.store(false, std::memory_order_relaxed);  // a later one rings again
     bool any = false;
     for (auto& [rank, socket] : acceptor_->collect(roster_.group, layout_.rank())) {
@@ -98,15 +87,15 @@ bool Communicator::take_visitors() {
                         (rank < 0 || rank >= layout_.size() ? "not in this group" : "on this rank's host") +
                         ": torch_ring is broken, please report it");
         const int fd = socket.get();
-        message_peers_[fd] = rank;
+        ranks_[fd] = rank;
         mailbox_.attach_in(rank, std::make_unique<TcpPipe>(std::move(socket)));
-        watch(fd);
+        hooks_.watch(fd);
         any = true;
     }
     return any;
 }
 
-bool Communicator::advance_calls() {
+bool P2p::advance_calls(Watch& watch) {
     bool any = false;
     for (auto at = calls_.begin(); at != calls_.end();) {
         const int rank = at->first;
@@ -116,27 +105,27 @@ bool Communicator::advance_calls() {
                 continue;
             }
         } catch (const PeerLeft&) {
-            watch_.depart(rank);  // which tells who waits for it
+            watch.depart(rank);  // which tells who waits for it
             at = calls_.erase(at);
             continue;
         } catch (const PeerError& error) {
-            throw PeerError(error.what() + watch_.who_went_before(rank));
+            throw PeerError(error.what() + watch.who_went_before(rank));
         }
         connections_.dialer.remember(roster_, rank, at->second);
         UniqueFd socket = at->second.take();
         at = calls_.erase(at);
-        message_peers_[socket.get()] = rank;
+        ranks_[socket.get()] = rank;
         mailbox_.attach_out(rank, std::make_unique<TcpPipe>(std::move(socket)));
         any = true;
     }
     return any;
 }
 
-void Communicator::check_message_deadlines() {
+std::optional<P2p::Late> P2p::late() const {
     const auto late = std::find_if(messages_.begin(), messages_.end(), [](const Message& message) {
         return message.operation->deadline.passed();
     });
-    if (late == messages_.end()) return;
+    if (late == messages_.end()) return std::nullopt;
     const Signature& called = late->operation->arguments.signature;
     const bool sends = called.kind == Collective::kSend;
     std::string why = "nobody has sent it";
@@ -157,15 +146,35 @@ void Communicator::check_message_deadlines() {
                " that nobody receives: send and recv need equal tags";
     }
     if (acceptor_ != nullptr) why += acceptor_->trouble();
-    fail({FailureKind::kTimeout, describe_timeout(*late->operation) + ": " + why, 0});
+    return Late{late->operation, why};
 }
 
-// When the next call has to be advanced, or the next message fails.
-Clock::time_point Communicator::next_message_event() const {
+Clock::time_point P2p::next() const {
     auto at = Clock::time_point::max();
     for (const Message& message : messages_) at = std::min(at, message.operation->deadline.at());
     for (const auto& [_, call] : calls_) at = std::min(at, call.next());
     return at;
+}
+
+void P2p::greet_late_visitors() {
+    try {
+        if (has_visitors()) take_visitors();
+    } catch (const Error& error) {
+        log(LogLevel::kInfo, std::string("while leaving a group: ") + error.what());
+    }
+}
+
+void P2p::has_event(int fd) {
+    if (const auto peer = ranks_.find(fd); peer != ranks_.end()) mailbox_.mark_readable(peer->second);
+}
+
+std::vector<OperationPtr> P2p::abandon() {
+    mailbox_.abort();
+    calls_.clear();
+    std::vector<OperationPtr> abandoned;
+    for (Message& message : messages_) abandoned.push_back(std::move(message.operation));
+    messages_.clear();
+    return abandoned;
 }
 
 }  // namespace ring

@@ -1,0 +1,115 @@
+// See pipeline.h.
+#include "ring/engine/pipeline.h"
+
+#include <algorithm>
+
+#include "ring/base/mismatch.h"
+#include "ring/collectives/collectives.h"
+
+namespace ring {
+
+Pipeline::Pipeline(Group& group, const Tuning& tuning) : tuning_(tuning) {
+    slots_.reserve(kInFlight);
+    for (uint64_t i = 0; i < kInFlight; ++i)
+        slots_.push_back({.context = {.group = group, .segment = group.segment},
+                          .operation = nullptr,
+                          .strand = std::nullopt});
+}
+
+void Pipeline::put(OperationPtr operation) {
+    cut_ = {.operation = std::move(operation)};
+}
+
+bool Pipeline::can_start(uint64_t fails_from) const {
+    return !full() && cut_.operation != nullptr && cut_.operation->number < fails_from;
+}
+
+bool Pipeline::start(uint64_t fails_from) {
+    if (!can_start(fails_from)) return false;
+    Slot& next = slot(begun_);
+    Context& context = next.context;
+    next.operation = cut_.operation;
+    context.number = begun_;
+    context.operation = next.operation->number;
+    context.arguments = &next.operation->arguments;
+    context.lanes_passed = 0;
+    if (cut_.next == 0) {
+        cut_.plan = &tuning_.plan(context.signature());
+        context.plan = cut_.plan;
+        cut_.pieces = count_pieces(context);
+        cut_.history = history_;
+        history_ = with_call(history_, context.signature());
+    }
+    context.history = cut_.history;
+    context.plan = cut_.plan;
+    context.piece = cut_.next++;
+    context.pieces = cut_.pieces;
+    if (cut_.next == cut_.pieces) cut_.operation = nullptr;
+    next.strand.emplace(run_collective(context));
+    ++begun_;
+    return true;
+}
+
+bool Pipeline::advance(uint64_t fails_from) {
+    bool moved = false;
+    for (uint64_t piece = oldest_; piece != begun_; ++piece) {
+        Slot& one = slot(piece);
+        if (!one.strand->done() && one.operation->number < fails_from) moved = one.strand->advance() || moved;
+    }
+    return moved;
+}
+
+OperationPtr Pipeline::take_out() {
+    Slot& one = slot(oldest_);
+    one.strand.reset();
+    one.context.scratch.release(0);
+    const bool last = one.context.piece + 1 == one.context.pieces;
+    ++oldest_;
+    OperationPtr operation = std::exchange(one.operation, nullptr);
+    return last ? std::move(operation) : nullptr;
+}
+
+bool Pipeline::ready(uint64_t fails_from) const {
+    for (uint64_t piece = oldest_; piece != begun_; ++piece)
+        if (slot(piece).strand->ready() && slot(piece).operation->number < fails_from) return true;
+    return false;
+}
+
+std::vector<int> Pipeline::awaited() const {
+    return busy() ? slot(oldest_).strand->awaited() : std::vector<int>{};
+}
+
+uint64_t Pipeline::needs(int rank, uint64_t called, uint64_t limit) const {
+    for (uint64_t piece = oldest_; piece != begun_; ++piece) {
+        const Slot& one = slot(piece);
+        const uint64_t number = one.operation->number;
+        if (number >= limit) break;
+        const auto awaited = one.strand->awaited();
+        if (called < number ||
+            (!one.strand->ready() && std::find(awaited.begin(), awaited.end(), rank) != awaited.end()))
+            return number;
+    }
+    return limit;
+}
+
+std::vector<OperationPtr> Pipeline::abandon() {
+    std::vector<OperationPtr> abandoned;
+    for (; busy(); ++oldest_) {
+        Slot& one = slot(oldest_);
+        one.strand.reset();
+        one.context.scratch.release(0);
+        if (abandoned.empty() || abandoned.back() != one.operation) abandoned.push_back(one.operation);
+        one.operation = nullptr;
+    }
+    if (cut_.operation != nullptr) {
+        if (abandoned.empty() || abandoned.back() != cut_.operation) abandoned.push_back(cut_.operation);
+        cut_.operation = nullptr;
+    }
+    return abandoned;
+}
+
+void Pipeline::give_back() {
+    for (Slot& slot : slots_) slot.context.scratch = {};
+}
+
+}  // namespace ring
