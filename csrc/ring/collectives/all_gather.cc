@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "ring/collectives/collectives.h"
-#include "ring/collectives/host.h"
+#include "ring/collectives/host/stages.h"
 #include "ring/collectives/rail.h"
 
 namespace ring {
@@ -31,7 +31,7 @@ Task all_gather(Context& context) {
     if (own.bytes > 0 && own.data != input) std::memcpy(own.data, input, own.bytes);
     std::vector<Extents> local;
     for (const int rank : layout.my_cell()) local.push_back({share_of(rank)});
-    co_await host_share(context, Lane::kHostIn, local);
+    co_await context.host().share(context, Lane::kHostIn, local);
     context.pass(Lane::kHostIn);
     if (layout.cells() == 1) co_return;
 
@@ -56,7 +56,7 @@ Task all_gather(Context& context) {
             if (cell != layout.my_cell_index())
                 for (const Extent& share : shares_on_rail(cell, j)) remote[j].push_back(share);
     co_await context.turn(Lane::kHostOut);
-    co_await host_share(context, Lane::kHostOut, remote);
+    co_await context.host().share(context, Lane::kHostOut, remote);
     context.pass(Lane::kHostOut);
 }
 

@@ -6,16 +6,11 @@
 
 #include "ring/collectives/collectives.h"
 #include "ring/collectives/direct.h"
-#include "ring/collectives/host.h"
+#include "ring/collectives/host/stages.h"
 #include "ring/collectives/rail.h"
 
 namespace ring {
 namespace {
-
-Extent slice_extent(std::byte* data, size_t element, size_t count, size_t parts, size_t index) {
-    const Slice slice = slice_of(count, parts, index, kGrainBytes / element);
-    return {data + slice.begin * element, slice.count * element};
-}
 
 // For the partial sums of one piece on one rail, where these need memory of their own; or for addends.
 constexpr size_t kScratchBytes = 4 << 20;
@@ -48,7 +43,6 @@ size_t all_reduce_pieces(const Context& context) {
 
 Task all_reduce(Context& context) {
     const Layout& layout = context.layout;
-    const bool one_cell = layout.cells() == 1;
     const size_t element = context.element_bytes();
     const Slice piece =
         slice_of(context.signature().count, context.pieces, context.piece, kGrainBytes / element);
@@ -56,12 +50,11 @@ Task all_reduce(Context& context) {
     auto* const input = static_cast<std::byte*>(const_cast<void*>(context.arguments->input));
     std::byte* const from = input + piece.begin * element;
     std::byte* const to = static_cast<std::byte*>(context.arguments->output) + piece.begin * element;
-    const Extent whole{from, piece.count * element};
-    const Extent sum{to, piece.count * element};
-    if (one_cell && layout.local_size() == 2 && whole.bytes <= kExchangeBytes) {
+    if (layout.cells() == 1) {
         co_await context.turn(Lane::kHostIn);
         if (context.piece == 0) co_await enter(context);
-        co_await host_exchange(context, whole, sum);
+        co_await context.host().all_reduce(context, {from, piece.count * element},
+                                           {to, piece.count * element});
         context.pass(Lane::kHostIn);
         co_return;
     }
@@ -81,18 +74,13 @@ Task all_reduce(Context& context) {
 
     co_await context.turn(Lane::kHostIn);
     if (context.piece == 0) co_await enter(context);
-    if (one_cell) {
-        co_await host_reduce(context, contributions, own, ReduceStage::kWhole, slices);
-        context.pass(Lane::kHostIn);
-        co_return;
-    }
     Extents partial = own;
     const size_t partial_element = context.partial_bytes();
     if (partial_element != element && layout.on_rail()) {
         const size_t count = own[0].bytes / element;
         partial = {{context.scratch.take(count * partial_element), count * partial_element}};
     }
-    co_await host_reduce(context, contributions, partial, ReduceStage::kFirst);
+    co_await context.host().reduce(context, contributions, partial, ReduceStage::kFirst);
     context.pass(Lane::kHostIn);
     if (layout.on_rail()) {
         co_await rail_all_reduce(context, partial[0], own[0].data);
@@ -100,7 +88,7 @@ Task all_reduce(Context& context) {
         co_await skip(context, Lane::kRail);
     }
     co_await context.turn(Lane::kHostOut);
-    co_await host_share(context, Lane::kHostOut, slices);
+    co_await context.host().share(context, Lane::kHostOut, slices);
     context.pass(Lane::kHostOut);
 }
 

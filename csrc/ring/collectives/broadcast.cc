@@ -1,7 +1,7 @@
 // broadcast: the root shares with its host, each rail carries its slice from host to host, each host shares
 // the slices.
 #include "ring/collectives/collectives.h"
-#include "ring/collectives/host.h"
+#include "ring/collectives/host/stages.h"
 #include "ring/collectives/rail.h"
 
 namespace ring {
@@ -21,7 +21,7 @@ Task broadcast(Context& context) {
         std::vector<Extents> from_root(layout.local_size());
         for (int l = 0; l < layout.local_size(); ++l)
             if (layout.my_cell()[l] == root) from_root[l] = {{data, piece.count * element}};
-        co_await host_share(context, Lane::kHostIn, from_root);
+        co_await context.host().share(context, Lane::kHostIn, from_root);
     }
     context.pass(Lane::kHostIn);
     if (layout.cells() == 1) co_return;
@@ -37,7 +37,7 @@ Task broadcast(Context& context) {
         co_await skip(context, Lane::kRail);
     }
     co_await context.turn(Lane::kHostOut);
-    if (!in_root_cell) co_await host_share(context, Lane::kHostOut, slices);
+    if (!in_root_cell) co_await context.host().share(context, Lane::kHostOut, slices);
     context.pass(Lane::kHostOut);
 }
 

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "ring/base/error.h"
-#include "ring/collectives/host_one_shot.h"
+#include "ring/collectives/host/one_shot.h"
 #include "ring/collectives/one_shot.h"
 
 namespace ring {

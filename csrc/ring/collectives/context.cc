@@ -2,7 +2,6 @@
 #include "ring/collectives/context.h"
 
 #include <cassert>
-#include <new>
 
 #include "ring/base/error.h"
 #include "ring/base/mismatch.h"
@@ -40,16 +39,6 @@ Reduction Context::reduction(ReduceStage stage) const {
             .in = whole || stage == ReduceStage::kFirst ? element_bytes() : partial_bytes(),
             .out = last ? element_bytes() : partial_bytes(),
             .divisor = divides ? static_cast<size_t>(layout.size()) : 1};
-}
-
-std::byte* Scratch::take(size_t bytes) {
-    if (next_ == blocks_.size()) blocks_.emplace_back();
-    Block& block = blocks_[next_++];
-    if (block.bytes < bytes) {
-        block.memory.reset(static_cast<std::byte*>(::operator new[](bytes, std::align_val_t{64})));
-        block.bytes = bytes;
-    }
-    return block.memory.get();
 }
 
 uint64_t Context::send(int position, const std::byte* data, size_t bytes) const {

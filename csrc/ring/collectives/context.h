@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "ring/base/config.h"
+#include "ring/collectives/scratch.h"
 #include "ring/collectives/task.h"
 #include "ring/collectives/tuning.h"
 #include "ring/kernels/reduce.h"
@@ -46,28 +47,6 @@ struct Arguments {
     int64_t tag = 0;
 };
 
-// Temporary memory, kept from one operation to the next.
-class Scratch {
-  public:
-    using Mark = size_t;
-
-    // Aligned to a cache line; valid until a mark that was made before is released.
-    std::byte* take(size_t bytes);
-    Mark mark() const { return next_; }
-    void release(Mark mark) { next_ = mark; }
-
-  private:
-    struct Free {
-        void operator()(std::byte* memory) const { ::operator delete[](memory, std::align_val_t{64}); }
-    };
-    struct Block {
-        std::unique_ptr<std::byte[], Free> memory;
-        size_t bytes = 0;
-    };
-    std::vector<Block> blocks_;
-    size_t next_ = 0;
-};
-
 enum class Lane { kHostIn = 0, kRail, kHostOut };
 constexpr size_t kLanes = 3;
 // The segment knows the two lanes inside the host.
@@ -75,12 +54,16 @@ constexpr int host_lane(Lane lane) {
     return lane == Lane::kHostIn ? 0 : 1;
 }
 
+class HostStages;
+
 // What the operations of one group share.
 struct Group {
     const Layout& layout;
     const Config& config;
     const Tuning& tuning;
     uint64_t id = 0;
+    const HostStages& host;
+    Memory& memory;
     Segment* segment = nullptr;  // shared with the other ranks of this cell; null where there are none
     std::vector<Link*> links{};  // by position on this rank's rail; null where no edge is
     Mailbox* mailbox = nullptr;
@@ -116,9 +99,10 @@ struct Context {
     size_t piece = 0;            // of `pieces` of the operation
     size_t pieces = 1;
     size_t lanes_passed = 0;
-    Scratch scratch{};
+    Scratch scratch{group.memory};
 
     const Signature& signature() const { return arguments->signature; }
+    const HostStages& host() const { return group.host; }
     size_t element_bytes() const { return size_of(signature().dtype); }
     size_t bytes() const { return signature().count * element_bytes(); }
     // Bytes of an element of a sum that lacks some of its addends, where it is kept or sent.

@@ -84,4 +84,10 @@ inline Slice slice_of(size_t count, size_t parts, size_t index, size_t grain) {
     return {begin, std::min(per_part, count - begin)};
 }
 
+// Part `index` of `parts` of an array, of `count` elements of `element` bytes.
+inline Extent slice_extent(std::byte* data, size_t element, size_t count, size_t parts, size_t index) {
+    const Slice slice = slice_of(count, parts, index, kGrainBytes / element);
+    return {data + slice.begin * element, slice.count * element};
+}
+
 }  // namespace ring

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstring>
 
-#include "ring/collectives/host_one_shot.h"
+#include "ring/collectives/host/one_shot.h"
 #include "ring/collectives/hypercube.h"
 
 namespace ring {

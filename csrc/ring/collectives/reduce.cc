@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "ring/collectives/collectives.h"
-#include "ring/collectives/host.h"
+#include "ring/collectives/host/stages.h"
 #include "ring/collectives/rail.h"
 
 namespace ring {
@@ -50,7 +50,7 @@ Task reduce(Context& context) {
     co_await context.turn(Lane::kHostIn);
     if (context.piece == 0) co_await enter(context);
     if (one_cell) {
-        co_await host_reduce(context, contributions, results[mine], ReduceStage::kWhole, results);
+        co_await context.host().reduce(context, contributions, results[mine], ReduceStage::kWhole, results);
         context.pass(Lane::kHostIn);
         co_return;
     }
@@ -65,7 +65,7 @@ Task reduce(Context& context) {
         if (grows && !is_root) result = {{context.scratch.take(count * element), count * element}};
     }
     const bool as_it_is = layout.local_size() == 1 && !grows;
-    if (!as_it_is) co_await host_reduce(context, contributions, sum, ReduceStage::kFirst);
+    if (!as_it_is) co_await context.host().reduce(context, contributions, sum, ReduceStage::kFirst);
     context.pass(Lane::kHostIn);
     if (layout.on_rail()) {
         co_await rail_reduce(context, root_cell, as_it_is ? contributions[mine] : sum, sum, result);
@@ -74,7 +74,7 @@ Task reduce(Context& context) {
         co_await skip(context, Lane::kRail);
     }
     co_await context.turn(Lane::kHostOut);
-    if (layout.my_cell_index() == root_cell) co_await host_share(context, Lane::kHostOut, results);
+    if (layout.my_cell_index() == root_cell) co_await context.host().share(context, Lane::kHostOut, results);
     context.pass(Lane::kHostOut);
 }
 

@@ -4,7 +4,7 @@
 // Over several hosts the shards pass in pieces, which bounds the temporary memory.
 #include "ring/collectives/collectives.h"
 #include "ring/collectives/direct.h"
-#include "ring/collectives/host.h"
+#include "ring/collectives/host/stages.h"
 #include "ring/collectives/rail.h"
 
 namespace ring {
@@ -72,7 +72,7 @@ Task over_hosts(Context& context, Piece piece) {
         }
     co_await context.turn(Lane::kHostIn);
     if (context.piece == 0) co_await enter(context);
-    if (!as_it_is) co_await host_reduce(context, contributions, host_sums, ReduceStage::kFirst);
+    if (!as_it_is) co_await context.host().reduce(context, contributions, host_sums, ReduceStage::kFirst);
     context.pass(Lane::kHostIn);
 
     auto* const output = static_cast<std::byte*>(context.arguments->output) + piece.offset;
@@ -98,7 +98,7 @@ Task over_hosts(Context& context, Piece piece) {
             if (j == rail) to = result[l / rails].data;
             handed[j].push_back({to, piece.bytes});
         }
-        co_await host_share(context, Lane::kHostOut, handed);
+        co_await context.host().share(context, Lane::kHostOut, handed);
     }
     context.pass(Lane::kHostOut);
 }
@@ -134,7 +134,7 @@ Task reduce_scatter(Context& context) {
     Extents result{{static_cast<std::byte*>(context.arguments->output), piece.bytes}};
     co_await context.turn(Lane::kHostIn);
     co_await enter(context);
-    co_await host_reduce(context, contributions, result, ReduceStage::kWhole);
+    co_await context.host().reduce(context, contributions, result, ReduceStage::kWhole);
     context.pass(Lane::kHostIn);
 }
 

@@ -109,7 +109,7 @@ std::vector<OperationPtr> Pipeline::abandon() {
 }
 
 void Pipeline::give_back() {
-    for (Slot& slot : slots_) slot.context.scratch = {};
+    for (Slot& slot : slots_) slot.context.scratch.clear();
 }
 
 }  // namespace ring

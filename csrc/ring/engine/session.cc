@@ -44,6 +44,8 @@ Session::Session(Owner& owner, const Config& config, Parts parts)
              .config = config,
              .tuning = tuning_,
              .id = roster_.group,
+             .host = host_,
+             .memory = memory_,
              .segment = layout_.local_size() > 1 ? segment_ : nullptr,
              .mailbox = &p2p_.mailbox()},
       pipeline_(group_, tuning_),

@@ -12,6 +12,7 @@
 #include "ring/base/config.h"
 #include "ring/base/failure.h"
 #include "ring/collectives/context.h"
+#include "ring/collectives/host/shared_memory.h"
 #include "ring/engine/connections.h"
 #include "ring/engine/operation.h"
 #include "ring/engine/p2p.h"
@@ -139,6 +140,8 @@ class Session : private Watched {
     const Tuning tuning_;
     std::vector<Link*> links_;  // all there are
     P2p p2p_;
+    const SharedMemoryStages host_{};
+    HeapMemory memory_{};  // for what is under way
     Group group_;
     Pipeline pipeline_;
     Watch watch_;

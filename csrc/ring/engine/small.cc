@@ -2,7 +2,7 @@
 // collective of which the others need no more than that this rank has entered it. See communicator.h.
 #include <algorithm>
 
-#include "ring/collectives/host_one_shot.h"
+#include "ring/collectives/host/one_shot.h"
 #include "ring/engine/communicator.h"
 #include "ring/engine/engine.h"
 

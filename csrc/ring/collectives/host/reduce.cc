@@ -1,4 +1,4 @@
-// See host.h. Each rank reads its input once and writes its output once; what lies between stays in cache.
+// See stages.h. Each rank reads its input once and writes its output once; what lies between stays in cache.
 //
 // Nomenclature: each owner's part is cut into *chunks*, K of them for the longest part. Chunk k of all parts
 // passes through three steps, which overlap for successive chunks:
@@ -14,8 +14,8 @@
 // of chunk k-3.
 #include <array>
 
-#include "ring/collectives/host.h"
-#include "ring/collectives/staging.h"
+#include "ring/collectives/host/shared_memory.h"
+#include "ring/collectives/host/staging.h"
 
 namespace ring {
 namespace {
@@ -51,8 +51,8 @@ void reduce_chunk(const Context& context, const Extents& own, const Extents& res
 
 }  // namespace
 
-Task host_reduce(Context& context, std::vector<Extents> contributions, Extents result, ReduceStage stage,
-                 std::vector<Extents> shared) {
+Task SharedMemoryStages::reduce(Context& context, std::vector<Extents> contributions, Extents result,
+                                ReduceStage stage, std::vector<Extents> shared) const {
     const size_t owners = contributions.size();
     const Reduction add = context.reduction(stage);
     if (context.segment == nullptr) {

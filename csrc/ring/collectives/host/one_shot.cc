@@ -1,5 +1,5 @@
-// See host_one_shot.h.
-#include "ring/collectives/host_one_shot.h"
+// See one_shot.h.
+#include "ring/collectives/host/one_shot.h"
 
 #include <algorithm>
 #include <cstring>

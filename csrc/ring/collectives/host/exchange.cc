@@ -1,5 +1,5 @@
-// See host.h. Each rank shows its input to the other and reduces both itself: one hand-over less than by way
-// of an owner, and for two ranks no more bytes between the cores.
+// An all_reduce of the two ranks of one host: each shows its input to the other and reduces both itself: one
+// hand-over less than by way of an owner, and for two ranks no more bytes between the cores.
 //
 // Nomenclature: the input is cut into K *chunks*. Iteration k stages chunk k, publishes it, waits until the
 // other has published its chunk k-1, and reduces that.
@@ -8,8 +8,8 @@
 // before it reduces chunk k-3; so it may still read that one and the three after it.
 #include <array>
 
-#include "ring/collectives/host.h"
-#include "ring/collectives/staging.h"
+#include "ring/collectives/host/exchange.h"
+#include "ring/kernels/copy.h"
 
 namespace ring {
 

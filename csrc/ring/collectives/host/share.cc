@@ -1,11 +1,11 @@
-// See host.h.
+// See stages.h.
 //
 // Nomenclature: each owner's part is cut into *chunks*, K of them for the longest part. Iteration k puts
 // chunk k of one's own part into an out-slot, waits until everyone has published iteration k-1, copies chunk
 // k-1 of the others' parts, and publishes. Three slots are needed: put(k) runs when all have ended iteration
 // k-2, the last to read chunk k-3.
-#include "ring/collectives/host.h"
-#include "ring/collectives/staging.h"
+#include "ring/collectives/host/shared_memory.h"
+#include "ring/collectives/host/staging.h"
 
 namespace ring {
 namespace {
@@ -15,7 +15,7 @@ static_assert(kStagingBytes / kSlotBytes >= 3);
 
 }  // namespace
 
-Task host_share(Context& context, Lane lane, std::vector<Extents> shared) {
+Task SharedMemoryStages::share(Context& context, Lane lane, std::vector<Extents> shared) const {
     if (context.segment == nullptr) co_return;
     Segment& segment = *context.segment;
     const auto me = static_cast<size_t>(segment.local_rank());

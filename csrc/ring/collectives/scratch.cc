@@ -1,0 +1,37 @@
+// See scratch.h.
+#include "ring/collectives/scratch.h"
+
+#include <new>
+
+namespace ring {
+namespace {
+
+constexpr std::align_val_t kLine{64};
+
+}  // namespace
+
+std::byte* HeapMemory::allocate(size_t bytes) {
+    return static_cast<std::byte*>(::operator new(bytes, kLine));
+}
+
+void HeapMemory::release(std::byte* memory) noexcept {
+    ::operator delete(memory, kLine);
+}
+
+std::byte* Scratch::take(size_t bytes) {
+    if (next_ == blocks_.size()) blocks_.push_back({{nullptr, Release{memory_}}, 0});
+    Block& block = blocks_[next_++];
+    if (block.bytes < bytes) {
+        block.memory.reset();  // before another is taken
+        block.memory.reset(memory_->allocate(bytes));
+        block.bytes = bytes;
+    }
+    return block.memory.get();
+}
+
+void Scratch::clear() {
+    blocks_.clear();
+    next_ = 0;
+}
+
+}  // namespace ring
