@@ -229,6 +229,7 @@ class FakeGroup : private Driven, private ProgressThread {
         event_changed_.notify_all();
     }
     void look_soon() override { kick(); }
+    // ProgressThread.
     void foreign_begin() override {}
     void foreign_end() override {}
     bool leads() const override { return leads_here_; }

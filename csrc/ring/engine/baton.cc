@@ -173,8 +173,8 @@ void Baton::wait(const Operation& operation, Clock::time_point limit) {
     const Left left = lock.owns_lock() ? driven_.left() : driven_.has_work() ? Left::kMore : Left::kNothing;
     if (lock.owns_lock()) release(lock);
     // Whoever began small operations often waits for them next, and must not meet the progress thread there.
-    if (left == Left::kSmall) engine_.look_soon();
-    if (left == Left::kMore) engine_.kick();
+    if (left == Left::kSmall) driven_.look_soon();
+    if (left == Left::kMore) driven_.kick();
     if (waiter.interruption()) std::rethrow_exception(waiter.interruption());
 }
 
@@ -283,7 +283,7 @@ Baton::Foreign::Foreign(Baton& baton) : baton_(baton), waiter_(waits_in == &bato
     if (waiter_) {
         waits_in = nullptr;
         baton_.waiters_.fetch_sub(1, std::memory_order_relaxed);  // as at the end of wait()
-        if (baton_.driven_.has_work()) baton_.engine_.kick();
+        if (baton_.driven_.has_work()) baton_.driven_.kick();
     }
     baton_.engine_.foreign_begin();
 }

@@ -143,7 +143,7 @@ OperationPtr Communicator::post(Arguments arguments, std::optional<milliseconds>
 
 void Communicator::hand_over(std::span<const OperationPtr> posted) {
     if (inherited()) return;  // post() has refused them
-    if (!begin_small(posted)) engine_.kick();
+    if (!begin_small(posted)) kick();
 }
 
 // ---- driving ----
@@ -173,7 +173,11 @@ void Communicator::arm() {
 }
 
 void Communicator::kick() {
-    engine_.kick();
+    engine_.kick(this);
+}
+
+void Communicator::look_soon() {
+    engine_.look_soon(this);
 }
 
 Step Communicator::step() {
@@ -307,7 +311,7 @@ void Communicator::fail(Failure failure) {
         fails_from_.store(failures_.from(), std::memory_order_release);  // pairs with step()
     }
     session_.ring();  // a waiter of this process may sleep
-    engine_.kick();
+    kick();
 }
 
 std::optional<std::string> Communicator::ended(int global_rank) const {
@@ -328,7 +332,7 @@ std::optional<std::string> Communicator::ended(int global_rank) const {
 
 void Communicator::process_ended(int rank) {
     session_.process_ended(rank);
-    engine_.kick();
+    kick();
 }
 
 void Communicator::set_description(const std::string& text) {

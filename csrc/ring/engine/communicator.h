@@ -156,7 +156,8 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     uint64_t fails_from() const override;
     std::string describe_timeout(const Operation& operation) const override;
     milliseconds timeout() const override;
-    void kick() override;
+    void kick() override;  // also of Driven
+    void look_soon() override;
 
     // As Operation's, with the ranks' global numbers and the name of a group that is not of all ranks.
     std::string describe(const Operation& operation) const;

@@ -52,6 +52,10 @@ class Driven {
     virtual bool has_work() const = 0;
     // Makes the next event of its descriptors tell the progress thread, once; that calls Baton::woken().
     virtual void arm() = 0;
+    // Makes the progress thread look at it now; or a moment later, for what the caller may be about to wait
+    // for itself.
+    virtual void kick() = 0;
+    virtual void look_soon() = 0;
     // Runs code of the user's; without the baton.
     virtual void call_back(const Finished& finished) = 0;
 };
@@ -60,10 +64,6 @@ class Driven {
 class ProgressThread {
   public:
     virtual ~ProgressThread() = default;
-    // Makes it look at its groups.
-    virtual void kick() = 0;
-    // The same, a moment later: for what the caller may be about to wait for itself.
-    virtual void look_soon() = 0;
     // Around code of the user's: on the progress thread, another may lead meanwhile.
     virtual void foreign_begin() = 0;
     virtual void foreign_end() = 0;

@@ -80,7 +80,7 @@ Engine::Engine()
 }
 
 Engine::~Engine() {
-    leaders_.stop([this] { kick(); });
+    leaders_.stop([this] { wake(); });
     if (registrar_.joinable()) registrar_.join();
 }
 
@@ -101,21 +101,27 @@ Engine* Engine::if_any() {
     return engine != nullptr && engine->forks_ == fork_count() ? engine : nullptr;
 }
 
-void Engine::kick() {
-    leaders_.need();  // a callback may have posted something
+void Engine::kick(const Communicator* group) {
+    leaders_.need();  // a callback may have posted something, and wait for it next
+    agenda_.want(group);
+    wake();
+}
+
+void Engine::wake() {
     const uint64_t one = 1;
     // It can only fail where the counter, or the pipe, is full, and then the thread is woken anyway.
     [[maybe_unused]] const ssize_t written = ::write((kick_in_ ? kick_in_ : kick_).get(), &one, sizeof(one));
 }
 
-void Engine::look_soon() {
-    if (!timer_) return kick();
+void Engine::look_soon(const Communicator* group) {
+    if (!timer_) return kick(group);
+    agenda_.want_soon(group);
     // Acquire and release: where it runs already, the thread that it wakes finds what this one has left.
     if (timer_runs_.exchange(true, std::memory_order_acq_rel)) return;
     const itimerspec soon{.it_interval = {}, .it_value = {0, std::chrono::nanoseconds(kSoon).count()}};
     if (::timerfd_settime(timer_.get(), 0, &soon, nullptr) == 0) return;
     timer_runs_.store(false, std::memory_order_relaxed);
-    kick();
+    kick(group);
 }
 
 Acceptor& Engine::acceptor() {
@@ -155,10 +161,12 @@ void Engine::add(const std::shared_ptr<Communicator>& group, const std::map<int,
         }
     }
     for (const int pid : dead) report_death(pid);
-    kick();
+    agenda_.add(group.get());
+    wake();
 }
 
 void Engine::remove(Communicator* group) {
+    agenda_.remove(group);
     const std::lock_guard lock(mutex_);
     if (groups_.erase(group) == 0) return;
     (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, group->epoll_fd(), nullptr);
@@ -202,16 +210,16 @@ void Engine::arm(Communicator* group) {
             tagged(Source::kGroup, reinterpret_cast<uint64_t>(group)));
 }
 
+std::shared_ptr<Communicator> Engine::alive(const Communicator* group) {
+    const std::lock_guard lock(mutex_);
+    const auto at = groups_.find(const_cast<Communicator*>(group));  // only compared: it may be gone
+    return at == groups_.end() ? nullptr : at->second.communicator.lock();
+}
+
 void Engine::woken(const Communicator* group) {
     // Let go of without the lock: where nobody else holds it any more, it leaves, and that takes the lock.
-    std::shared_ptr<Communicator> alive;
-    {
-        const std::lock_guard lock(mutex_);
-        // Only compared: it may be gone.
-        const auto at = groups_.find(const_cast<Communicator*>(group));
-        if (at != groups_.end()) alive = at->second.communicator.lock();
-    }
-    if (alive != nullptr) alive->baton().woken();
+    if (const auto communicator = alive(group)) communicator->baton().woken();
+    agenda_.want(group);
 }
 
 void Engine::shutdown_all() {
@@ -224,7 +232,7 @@ void Engine::shutdown_all() {
     const Deadline deadline = Deadline::after(kSettle);
     while ((turns_.load(std::memory_order_acquire) < seen + 2 || leaders_.foreign_elsewhere()) &&
            !deadline.passed()) {
-        kick();
+        wake();
         std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
 }
@@ -258,18 +266,18 @@ void Engine::lead() {
         const int count =
             ::epoll_wait(epoll_.get(), events.data(), events.size(), static_cast<int>(timeout.count()));
         bool knocking = false;
-        bool timed = count == 1;  // that is all that woke it
         for (int i = 0; i < count; ++i) {
             const uint64_t value = events[i].data.u64 & kValueMask;
             const auto source = static_cast<Source>(events[i].data.u64 >> kTagShift);
-            timed = timed && source == Source::kTimer;
             switch (source) {
                 case Source::kKick:
                     drain(kick_);
                     break;
                 case Source::kTimer:
                     drain(timer_);
-                    timer_runs_.exchange(false, std::memory_order_acq_rel);  // before the groups are served
+                    timer_runs_.exchange(false,
+                                         std::memory_order_acq_rel);  // before it is asked who wanted it
+                    agenda_.timer_has_run_out();
                     break;
                 case Source::kAcceptor:
                     knocking = true;
@@ -287,20 +295,34 @@ void Engine::lead() {
             if (knocking || acceptor->next_deadline() <= Clock::now()) acceptor->handle();
             next = std::min(next, acceptor->next_deadline());
         }
-        for (const auto& group : groups()) {
+        for (const Agenda::Item& item : agenda_.items(Clock::now())) {
             if (!leads()) return;
-            if (timed && group->attended()) {
-                look_soon();
-            } else {
-                const Baton::Served served = group->baton().serve();
-                if (served == Baton::Served::kTaken) next = std::min(next, Clock::now() + kTakeOver);
-                if (served == Baton::Served::kAtWork) next = Clock::now();
-            }
-            next = std::min(next, group->baton().due());
+            serve(item);
         }
+        next = std::min(next, agenda_.next());
         turns_.fetch_add(1, std::memory_order_release);  // pairs with shutdown_all()
         timeout =
             next == Clock::time_point::max() ? milliseconds(-1) : milliseconds(Deadline(next).poll_ms());
+    }
+}
+
+void Engine::serve(const Agenda::Item& item) {
+    const auto group = alive(item.group);
+    if (group == nullptr) return agenda_.done(item, Clock::time_point::max());
+    Baton& baton = group->baton();
+    if (item.by_timer && group->attended()) {
+        look_soon(item.group);
+        return agenda_.done(item, baton.due());
+    }
+    switch (baton.serve()) {
+        case Baton::Served::kArmed:
+            return agenda_.done(item, baton.due());
+        case Baton::Served::kTaken:
+            // A thread that does not lead any more leaves it to its successor.
+            if (leads()) agenda_.done(item, std::min(baton.due(), Clock::now() + kTakeOver));
+            return;
+        case Baton::Served::kAtWork:
+            return;  // again at once, after the others
     }
 }
 

@@ -18,6 +18,7 @@
 #include "ring/base/clock.h"
 #include "ring/base/fd.h"
 #include "ring/base/fork.h"
+#include "ring/engine/agenda.h"
 #include "ring/engine/dialer.h"
 #include "ring/engine/driven.h"
 #include "ring/engine/leaders.h"
@@ -53,9 +54,11 @@ class Engine : public ProgressThread {
     // The same, but only if it is there.
     static Engine* if_any();
 
+    // Makes the progress thread look at the group, now or a moment later; see Driven.
+    void kick(const Communicator* group);
+    void look_soon(const Communicator* group);
+
     // As ProgressThread says.
-    void kick() override;
-    void look_soon() override;
     void foreign_begin() override { leaders_.foreign_begin(); }
     void foreign_end() override { leaders_.foreign_end(); }
     bool leads() const override { return leaders_.leads(); }
@@ -93,7 +96,10 @@ class Engine : public ProgressThread {
     };
 
     void lead();  // the loop of the progress thread
+    void wake();  // it
+    void serve(const Agenda::Item& item);
     void woken(const Communicator* group);
+    std::shared_ptr<Communicator> alive(const Communicator* group);  // null where it is no more
     void report_death(int pid);
     void unwatch(int pid);          // under the lock
     Acceptor* existing_acceptor();  // null until somebody has asked for it
@@ -106,6 +112,7 @@ class Engine : public ProgressThread {
     UniqueFd timer_;    // of look_soon(); empty where it is refused
     const Lifeline lifeline_;
     std::atomic<bool> timer_runs_{false};
+    Agenda agenda_;
     ReachedAddresses reached_;
     Silences silences_;
     std::mutex mutex_;  // guards what follows

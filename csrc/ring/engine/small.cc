@@ -43,9 +43,9 @@ bool Communicator::begin_small(std::span<const OperationPtr> posted) {
     if (!more || inherited()) return true;
     // Whoever began small operations often waits for them next, and must not meet the progress thread there.
     if (small) {
-        engine_.look_soon();
+        look_soon();
     } else {
-        engine_.kick();
+        kick();
     }
     return true;
 }
