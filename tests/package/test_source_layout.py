@@ -21,6 +21,8 @@ LAYERS: dict[str, set[str]] = {
 FOREIGN = re.compile(r"^(torch|ATen|c10|caffe2|pybind11)/|^Python\.h$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 
+NAMED_FILE = re.compile(r"`([\w/.]+\.(?:cc|h|inc|py))`")
+
 SOURCE_FOLDERS = ("csrc", "torch_ring", "tests", "scripts", "examples")
 SOURCE_SUFFIXES = {".py", ".cc", ".h", ".inc", ".cu", ".cuh", ".sh", ""}
 MAX_LINES = 600
@@ -56,6 +58,22 @@ def test_layers_point_downwards() -> None:
             elif ".." in Path(name).parts:
                 wrong.append(f"{path} includes {name}: write it from csrc on")
     assert not wrong
+
+
+def test_files_that_the_documents_name_are_there() -> None:
+    files = {
+        path.relative_to(ROOT).as_posix() for folder in SOURCE_FOLDERS for path in (ROOT / folder).rglob("*")
+    }
+    missing = []
+    for document in ("docs/architecture.md", "CONTRIBUTING.md"):
+        named = NAMED_FILE.findall((ROOT / document).read_text())
+        assert len(named) > 5
+        missing += [
+            f"{document}: {name}"
+            for name in named
+            if not any(f"/{file}".endswith(f"/{name}") for file in files)
+        ]
+    assert not missing
 
 
 def test_no_source_file_is_too_long() -> None:
