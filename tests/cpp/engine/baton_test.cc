@@ -7,7 +7,7 @@
 #include <future>
 #include <random>
 
-#include "fake_group.h"
+#include "engine/fake_group.h"
 #include "group.h"
 
 namespace ring::testing {
