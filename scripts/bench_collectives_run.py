@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 from bench_lab_places import ROOT, Layout, Place, built
 
-from torch_ring.cli.collectives import NAMES
-from torch_ring.cli.measure import Row
-from torch_ring.cli.report import Report
+from torch_ring.cli.bench.collectives import NAMES
+from torch_ring.cli.bench.measure import Row
+from torch_ring.cli.bench.report import Report
 from torch_ring.cli.units import show_binary, show_time, significant
 
 LAYOUTS = "1x2,1x4,2x1@none,2x1@1gbit,4x1@none,4x1@1gbit,2x2@none,2x2@1gbit"

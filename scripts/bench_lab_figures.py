@@ -12,9 +12,9 @@ from bench_lab_places import Layout
 from bench_lab_results import Results
 from matplotlib.figure import Figure
 
-from torch_ring.cli import ddp_report
-from torch_ring.cli.collectives import bus_factor
-from torch_ring.cli.plot import Curve, Point, curves, draw_busbw, draw_latency
+from torch_ring.cli.bench.collectives import bus_factor
+from torch_ring.cli.bench.plot import Curve, Point, curves, draw_busbw, draw_latency
+from torch_ring.cli.bench_ddp import report as ddp_report
 
 _COLUMNS = 3
 _DPI = 80

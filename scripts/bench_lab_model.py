@@ -13,8 +13,8 @@ from bench_lab_places import Layout
 from bench_lab_results import Results
 
 from torch_ring import _C as core
-from torch_ring.cli.measure import Row
-from torch_ring.cli.report import Report
+from torch_ring.cli.bench.measure import Row
+from torch_ring.cli.bench.report import Report
 
 _RATE = "1gbit"  # shaped, so that the link is the limit, and not the cores that all hosts share
 _REFERENCE = Layout(2, 1, _RATE)

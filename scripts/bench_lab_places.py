@@ -72,7 +72,7 @@ class Place:
 
     def torch_ring(self, arguments: Sequence[str]) -> None:
         """Runs `torch-ring` with these arguments on the layout's ranks. Raises SystemExit where it fails."""
-        command = [sys.executable, "-m", "torch_ring.cli", *arguments]
+        command = [sys.executable, "-m", "torch_ring", *arguments]
         ranks, per_host = self.layout.ranks, self.layout.local_ranks
         if not self.lab:
             commands = [launch.Command([*command, "--ranks", str(ranks)])]

@@ -16,10 +16,10 @@ from bench_lab_mpi import MpiReport, MpiRow
 from bench_lab_places import Layout
 from bench_lab_results import LinkReport, Results
 
+from torch_ring.cli.bench.measure import Row
+from torch_ring.cli.bench.report import Report
+from torch_ring.cli.bench_ddp.report import Report as DdpReport
 from torch_ring.cli.context import Context
-from torch_ring.cli.ddp_report import Report as DdpReport
-from torch_ring.cli.measure import Row
-from torch_ring.cli.report import Report
 from torch_ring.cli.units import show_binary, show_time, significant
 
 _TEMPLATE = Path(__file__).with_name("bench_lab_template.md")

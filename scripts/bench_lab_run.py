@@ -17,7 +17,7 @@ import typer
 from bench_lab_places import ROOT, Layout, Place, built
 from bench_lab_results import LinkReport, path_of
 
-from torch_ring.cli.report import Report
+from torch_ring.cli.bench.report import Report
 
 LAYOUTS = (
     "1x1,1x2,1x4,2x1@none,2x1@10gbit,2x1@1gbit,4x1@1gbit,8x1@1gbit,16x1@1gbit,2x2@1gbit,2x4@1gbit,4x2@1gbit"

@@ -13,9 +13,9 @@ from bench_lab_results import path_of
 from bench_lab_run import app
 from typer.testing import CliRunner
 
+from torch_ring.cli.bench_ddp.measure import Row, Training
+from torch_ring.cli.bench_ddp.report import Report
 from torch_ring.cli.context import Context
-from torch_ring.cli.ddp_measure import Row, Training
-from torch_ring.cli.ddp_report import Report
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

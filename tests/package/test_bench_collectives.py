@@ -11,8 +11,8 @@ from pathlib import Path
 from bench_collectives_run import page, path_again, path_of
 from bench_lab_places import Layout
 
-from torch_ring.cli.collectives import NAMES
-from torch_ring.cli.report import Report
+from torch_ring.cli.bench.collectives import NAMES
+from torch_ring.cli.bench.report import Report
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bench_collectives_run.py"
 

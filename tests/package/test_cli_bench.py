@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from torch_ring.cli import launch
 from torch_ring.cli.app import app
-from torch_ring.cli.collectives import NAMES, Case
+from torch_ring.cli.bench.collectives import NAMES, Case
 from torch_ring.cli.core import core
 from torch_ring.cli.options import dtype
 
@@ -30,7 +30,7 @@ SMALL = ("--rounds", "2", "--seconds", "0.01")
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "torch_ring.cli", *arguments]
+    return [sys.executable, "-m", "torch_ring", *arguments]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -230,13 +230,6 @@ def test_ranks_are_the_launchers_to_choose(monkeypatch: pytest.MonkeyPatch) -> N
     done = CliRunner().invoke(app, ["bench", "--ranks", "3"])
     assert done.exit_code == 2
     assert "--ranks: 3, but WORLD_SIZE=4" in done.output
-
-
-def test_without_the_extra_it_says_what_to_install() -> None:
-    code = "import sys; sys.modules['typer'] = None; from torch_ring.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert "pip install 'torch-ring[bench]'" in done.stderr
 
 
 def test_ddp_takes_the_same_steps_over_each_backend(tmp_path: Path) -> None:

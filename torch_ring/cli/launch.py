@@ -69,7 +69,7 @@ def run_here(ranks: int) -> int:
         "TORCHELASTIC_USE_AGENT_STORE": "True",
         "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
     }
-    again = [sys.executable, "-m", "torch_ring.cli", *sys.argv[1:]]
+    again = [sys.executable, "-m", "torch_ring", *sys.argv[1:]]
     return run([Command(again, where | rank_env(rank, ranks, rank, ranks)) for rank in range(ranks)])
 
 

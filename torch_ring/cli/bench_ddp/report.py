@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from torch_ring.cli.bench_ddp.measure import Row, Training
 from torch_ring.cli.context import Context
-from torch_ring.cli.ddp_measure import Row, Training
 from torch_ring.cli.units import show_time
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from torch_ring.cli.plan_case import Case, plan_fields
-from torch_ring.cli.plan_measured import Comparison
+from torch_ring.cli.plan.case import Case, plan_fields
+from torch_ring.cli.plan.measured import Comparison
 from torch_ring.cli.units import show_binary, show_bytes, show_time
 
 if TYPE_CHECKING:

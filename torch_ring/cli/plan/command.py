@@ -6,17 +6,17 @@ The model is the engine's own, csrc/ring/topology/cost_model.h. Registered by ap
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from torch_ring.cli import plan_report
+from torch_ring.cli.console import stdout
 from torch_ring.cli.core import core
-from torch_ring.cli.plan_case import Case, machine_fields
-from torch_ring.cli.plan_measured import compare, read_measurements
+from torch_ring.cli.plan.case import Case, machine_fields
+from torch_ring.cli.plan.measured import compare, read_measurements
+from torch_ring.cli.plan.report import print_comparison, print_predictions, print_sizes
 from torch_ring.cli.units import parse_rate, parse_size, parse_time
 from torch_ring.errors import RingConfigError
 
@@ -72,19 +72,19 @@ def plan(
     machine = model.Machine()
     _set_machine(machine, link, latency, stream, frame, memory)
     # Where the JSON goes to stdout, nothing else does.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120, quiet=str(json_to) == "-")
+    console = stdout(quiet=str(json_to) == "-")
     try:
         if measured is not None:
             rows = compare(model, read_measurements(measured, machine), machine)
             title = f"predicted against measured: {measured.name}"
-            report = plan_report.print_comparison(console, title, rows)
+            report = print_comparison(console, title, rows)
             report["machine"] = machine_fields(machine)
         else:
             bytes_ = 100_000_000 if size is None else size
             case = Case(model, machine, collective, bytes_, hosts, ranks_per_host, size_table)
-            report = plan_report.print_predictions(console, case)
+            report = print_predictions(console, case)
             if table:
-                report["sizes"] = plan_report.print_sizes(console, case)
+                report["sizes"] = print_sizes(console, case)
             if plot is not None:
                 _plot(console, plot, case)
     except RingConfigError as error:
@@ -116,7 +116,7 @@ def _set_machine(
 
 def _plot(console: Console, path: Path, case: Case) -> None:
     try:
-        from torch_ring.cli.plan_plot import plot
+        from torch_ring.cli.plan.plot import plot
     except ImportError as error:
         raise typer.BadParameter(f"needs matplotlib: {error}", param_hint="--plot") from error
     try:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from torch_ring.cli.report import Report
+from torch_ring.cli.bench.report import Report
 from torch_ring.cli.units import show_binary
 
 _MAX_TICKS = 8

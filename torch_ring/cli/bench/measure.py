@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 
-from torch_ring.cli.collectives import Case, bus_factor
+from torch_ring.cli.bench.collectives import Case, bus_factor
 from torch_ring.cli.groups import Groups, WrongResultError
 from torch_ring.cli.sample import Sample, rotated, timed
 

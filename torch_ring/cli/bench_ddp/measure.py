@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from torch_ring.cli import ddp_model
+from torch_ring.cli.bench_ddp.model import encoder, sleeper, trained
 from torch_ring.cli.groups import Groups, WrongResultError
 from torch_ring.cli.sample import Sample, rotated
 
@@ -54,11 +54,11 @@ class _Trainer:
         device = groups.device(backend)
         torch.manual_seed(1)
         if training.simulate_ms is None:
-            model = ddp_model.encoder(training.layers, training.width)
+            model = encoder(training.layers, training.width)
         else:
-            model = ddp_model.sleeper(training.layers, training.width, training.simulate_ms / 1e3)
+            model = sleeper(training.layers, training.width, training.simulate_ms / 1e3)
         self._model = DistributedDataParallel(model.to(device), process_group=groups.measured[backend])
-        self._optimizer = torch.optim.SGD(ddp_model.trained(model), lr=_LEARNING_RATE)
+        self._optimizer = torch.optim.SGD(trained(model), lr=_LEARNING_RATE)
         torch.manual_seed(2 + groups.rank)
         shape = (_BATCHES, training.batch, training.tokens, training.width)
         self._inputs, self._targets = torch.randn(shape).to(device), torch.randn(shape).to(device)

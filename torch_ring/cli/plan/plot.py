@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from torch_ring.cli.plan_case import Case, count
+from torch_ring.cli.plan.case import Case, count
 from torch_ring.cli.units import show_binary, show_bytes, show_time
 
 if TYPE_CHECKING:

@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
-from torch_ring.cli import collectives, launch, options
+from torch_ring.cli import launch, options
+from torch_ring.cli.bench import collectives
+from torch_ring.cli.bench.measure import Row, Workload, measure
+from torch_ring.cli.bench.report import Report, print_report
+from torch_ring.cli.console import stdout
 from torch_ring.cli.context import Observer
 from torch_ring.cli.groups import Groups
-from torch_ring.cli.measure import Row, Workload, measure
 from torch_ring.cli.options import BackendsOption, RanksOption
-from torch_ring.cli.report import Report, print_report, stdout
 from torch_ring.cli.units import show_binary
 
 
@@ -39,7 +41,7 @@ def bench(
 ) -> None:
     """Measure collectives over several backends, interleaved: medians, spread, busbw, processor time.
 
-    Starts its own ranks on this host, or joins those of torchrun: `torchrun ... -m torch_ring.cli bench`.
+    Starts its own ranks on this host, or joins those of torchrun: `torchrun ... -m torch_ring bench`.
     Each result is checked once per size and backend; a wrong one ends the run.
     """
     names = options.backends(backends, options.has_launcher())
@@ -88,7 +90,7 @@ def _publish(report: Report, json: Path | None, folder: Path | None) -> None:
         report.write(json)
         console.print(f"figures: {json}", soft_wrap=True)
     if folder is not None:
-        from torch_ring.cli.plot import plot  # only here: matplotlib takes a second to load
+        from torch_ring.cli.bench.plot import plot  # only here: matplotlib takes a second to load
 
         for path in plot(report, folder):
             console.print(f"curves: {path}", soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -12,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from torch_ring.cli.collectives import link_limit
+from torch_ring.cli.bench.collectives import link_limit
+from torch_ring.cli.bench.measure import Row
 from torch_ring.cli.context import Context
-from torch_ring.cli.measure import Row
 from torch_ring.cli.units import show_binary, show_time, significant
 
 
@@ -45,11 +44,6 @@ class Report:
         if self.limit_gbit is None:
             return None
         return link_limit(collective, self.context.ranks, self.context.hosts, self.limit_gbit / 8)
-
-
-def stdout() -> Console:
-    """Wide enough for the tables where it is no terminal."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def print_report(console: Console, report: Report) -> None:

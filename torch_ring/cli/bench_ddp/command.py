@@ -7,20 +7,21 @@ from typing import Annotated
 
 import typer
 
-from torch_ring.cli import ddp_model, launch, options
+from torch_ring.cli import launch, options
+from torch_ring.cli.bench_ddp import model
+from torch_ring.cli.bench_ddp.measure import Training, measure
+from torch_ring.cli.bench_ddp.report import Report, print_report
+from torch_ring.cli.console import stdout
 from torch_ring.cli.context import Observer
-from torch_ring.cli.ddp_measure import Training, measure
-from torch_ring.cli.ddp_report import Report, print_report
 from torch_ring.cli.groups import Groups
 from torch_ring.cli.options import BackendsOption, RanksOption
-from torch_ring.cli.report import stdout
 
 
 def bench_ddp(
     ranks: RanksOption = None,
     backends: BackendsOption = "ring,gloo",
     layers: Annotated[int, typer.Option(min=1, help="Layers of the transformer encoder.")] = 8,
-    width: Annotated[int, typer.Option(min=ddp_model.HEADS, help="Its width.")] = 512,
+    width: Annotated[int, typer.Option(min=model.HEADS, help="Its width.")] = 512,
     batch: Annotated[int, typer.Option(min=1, help="Sequences per rank and step.")] = 8,
     tokens: Annotated[int, typer.Option(min=1, help="Tokens per sequence.")] = 32,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each backend.")] = 4,
@@ -40,10 +41,8 @@ def bench_ddp(
     """
     names = options.backends(backends, options.has_launcher())
     count = options.check_ranks(ranks)
-    if width % ddp_model.HEADS:
-        raise options.refuse(
-            "--width", f"{width} is not a multiple of {ddp_model.HEADS}, the number of heads"
-        )
+    if width % model.HEADS:
+        raise options.refuse("--width", f"{width} is not a multiple of {model.HEADS}, the number of heads")
     training = Training(layers, width, batch, tokens, rounds, steps, simulate)
     json = options.output("--json", json, folder=False)
 
