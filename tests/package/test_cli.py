@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from torch_ring.cli.app import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = [str(Path(sysconfig.get_path("scripts")) / "torch-ring")]
 MODULE = [sys.executable, "-m", "torch_ring"]
 
 PLAN = ("plan", "--hosts", "4", "--size", "1MB", "--table")
+BENCH = ("bench", "--sizes", "64", "--rounds", "1", "--seconds", "0.01")
+BENCH_DDP = ("bench-ddp", "--layers", "1", "--width", "8", "--rounds", "1", "--steps", "1")
+SETTINGS = ("settings",)
 
 
 def run(command: list[str], *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -47,6 +52,34 @@ def test_both_names_are_one_program(arguments: tuple[str, ...], code: int) -> No
     if code == 2 or "--help" in arguments:
         assert "Usage: torch-ring " in said
     assert said, "it says something"
+
+
+@pytest.fixture
+def without_matplotlib(tmp_path: Path) -> dict[str, str]:
+    """An environment in which importing it fails, for the ranks as well."""
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('matplotlib is blocked')\n")
+    return {"PYTHONPATH": str(tmp_path)}
+
+
+def test_nothing_but_drawing_needs_matplotlib(without_matplotlib: dict[str, str]) -> None:
+    commands = (PLAN, BENCH, BENCH_DDP, SETTINGS)
+    names = {command.__name__.replace("_", "-") for command in COMMANDS}
+    assert {arguments[0] for arguments in commands} == names, "all of them are tried"
+    for arguments in commands:
+        done = run(MODULE, *arguments, **without_matplotlib)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("arguments", [PLAN, BENCH])
+def test_who_wants_to_draw_is_told_what_to_install(
+    arguments: tuple[str, ...], without_matplotlib: dict[str, str], tmp_path: Path
+) -> None:
+    done = run(MODULE, *arguments, "--plot", str(tmp_path / "plot.png"), **without_matplotlib)
+    assert done.returncode == 2
+    assert "--plot: needs matplotlib (matplotlib is blocked)" in done.stderr
+    assert "pip install 'torch-ring[bench]'" in done.stderr
+    assert done.stdout == "", "it is told before anything is measured"
 
 
 def test_without_the_extra_it_says_what_to_install() -> None:

@@ -54,6 +54,8 @@ def bench(
         seconds,
     )
     json, plot = options.output("--json", json, folder=False), options.output("--plot", plot, folder=True)
+    if plot is not None:
+        options.need_matplotlib("--plot")
 
     def work(groups: Groups) -> None:
         report = _run(groups, workload, limit_gbit)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from torch_ring.cli import options
 from torch_ring.cli.console import stdout
 from torch_ring.cli.core import core
 from torch_ring.cli.plan.case import Case, machine_fields
@@ -68,6 +69,8 @@ def plan(
     ] = None,
 ) -> None:
     """Predict how long a collective takes on given hosts, by algorithm, and which is chosen."""
+    if plot is not None:
+        options.need_matplotlib("--plot")
     model = core()
     machine = model.Machine()
     _set_machine(machine, link, latency, stream, frame, memory)
@@ -115,10 +118,8 @@ def _set_machine(
 
 
 def _plot(console: Console, path: Path, case: Case) -> None:
-    try:
-        from torch_ring.cli.plan.plot import plot
-    except ImportError as error:
-        raise typer.BadParameter(f"needs matplotlib: {error}", param_hint="--plot") from error
+    from torch_ring.cli.plan.plot import plot
+
     try:
         plot(path, case)
     except (OSError, ValueError) as error:
