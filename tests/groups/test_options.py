@@ -139,6 +139,9 @@ def test_each_parameter_is_declared_once_and_documented() -> None:
         assert (declared in stub) == parameter.per_group, declared
         assert hasattr(torch_ring.Options(), parameter.field) == parameter.per_group
     page = subprocess.run(
-        [sys.executable, "-m", "torch_ring", "--markdown"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "torch_ring", "settings", "--markdown"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert page.stdout == (ROOT / "docs" / "configuration.md").read_text()

@@ -13,7 +13,6 @@ import pytest
 
 from torch_ring.cli.app import COMMANDS
 
-ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = [str(Path(sysconfig.get_path("scripts")) / "torch-ring")]
 MODULE = [sys.executable, "-m", "torch_ring"]
 
@@ -87,8 +86,3 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     done = run([sys.executable, "-c", code])
     assert done.returncode == 1
     assert "typer missing" in done.stderr and "pip install 'torch-ring[bench]'" in done.stderr
-
-
-def test_the_page_of_settings_is_true() -> None:
-    page = run(MODULE, "settings", "--markdown").stdout
-    assert page == (ROOT / "docs" / "configuration.md").read_text(), "run: torch-ring settings --markdown"
