@@ -26,10 +26,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from torch.nn.parallel import DistributedDataParallel
+
 from comm_clock import CommClock
 from gpt_model import GPT, GPTConfig
 from text_corpus import Corpus, CorpusError, load_corpus, sample_batch
-from torch.nn.parallel import DistributedDataParallel
 from train_options import fail, parse_arguments
 from train_progress import Display, Metrics
 

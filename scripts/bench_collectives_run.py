@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from bench_lab_places import ROOT, Layout, Place, built
 
+from bench_lab_places import ROOT, Layout, Place, built
 from torch_ring.cli.bench.collectives import NAMES
 from torch_ring.cli.bench.measure import Row
 from torch_ring.cli.bench.report import Report

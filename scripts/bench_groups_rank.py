@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from harness.proc import Footprint
 
+from harness.proc import Footprint
 from torch_ring.cli.groups import joined
 
 SETTLE = 1.0  # seconds after which a thread that only prepares something has ended

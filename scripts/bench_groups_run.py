@@ -1,7 +1,7 @@
 """What scripts/bench_groups does: measures what a group takes of a process, and how long forming one takes.
 
-Prints docs/groups.md. Runs in the virtual environment; needs the folder of the tests on
-PYTHONPATH, whose harness starts ranks, made-up hosts among them.
+Prints docs/groups.md. Runs in the virtual environment, with the root of the project on PYTHONPATH, whose
+harness starts ranks, made-up hosts among them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import bench_groups_rank
 import typer
-from harness import Job, Layout, Loopback, Place
-from harness.proc import Footprint
 from torch._C._distributed_c10d import TCPStore
 
+import bench_groups_rank
+from harness import Job, Layout, Loopback, Place
+from harness.proc import Footprint
 from torch_ring.cli import launch, machine, options
 from torch_ring.cli.sample import rotated
 from torch_ring.cli.units import show_bytes, show_time

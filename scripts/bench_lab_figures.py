@@ -7,11 +7,11 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from bench_lab_mpi import MpiReport
 from bench_lab_places import Layout
 from bench_lab_results import Results
-from matplotlib.figure import Figure
-
 from torch_ring.cli.bench.collectives import bus_factor
 from torch_ring.cli.bench.plot import Curve, Point, curves, draw_busbw, draw_latency
 from torch_ring.cli.bench_ddp import report as ddp_report

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from bench_lab_places import Layout
 from bench_lab_results import Results
-
 from torch_ring import _C as core
 from torch_ring.cli.bench.measure import Row
 from torch_ring.cli.bench.report import Report

@@ -15,7 +15,6 @@ from bench_lab_model import predictions
 from bench_lab_mpi import MpiReport, MpiRow
 from bench_lab_places import Layout
 from bench_lab_results import LinkReport, Results
-
 from torch_ring.cli.bench.measure import Row
 from torch_ring.cli.bench.report import Report
 from torch_ring.cli.bench_ddp.report import Report as DdpReport

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from bench_lab_mpi import MpiReport, MpiRow
 from bench_lab_places import Layout
-
 from torch_ring.cli.bench import report
 from torch_ring.cli.bench_ddp import report as ddp_report
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 import bench_lab_mpi
 import bench_lab_report
-import typer
 from bench_lab_places import ROOT, Layout, Place, built
 from bench_lab_results import LinkReport, path_of
-
 from torch_ring.cli.bench.report import Report
 
 LAYOUTS = (

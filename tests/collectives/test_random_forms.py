@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Pools
 
 FIRST_SEED = int(os.environ.get("RING_TEST_SEED", "0"))

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Job, Pools
 from torch._C._distributed_c10d import Backend
 
 import torch_ring
+from harness import Job, Pools
 from torch_ring._backend import load
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
 from bench_lab_places import ROOT, Layout
 from bench_lab_results import path_of
 from bench_lab_run import app
-from typer.testing import CliRunner
-
 from torch_ring.cli.bench_ddp.measure import Row, Training
 from torch_ring.cli.bench_ddp.report import Report
 from torch_ring.cli.context import Context

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from bench_collectives_run import page, path_again, path_of
 from bench_lab_places import Layout
-
 from torch_ring.cli.bench.collectives import NAMES
 from torch_ring.cli.bench.report import Report
 

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench_groups_run import app
 from typer.testing import CliRunner
+
+from bench_groups_run import app
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, str(ROOT / "scripts" / "bench_groups_run.py")]
@@ -32,7 +33,7 @@ def test_a_small_measurement() -> None:
     options = ["--layouts", "2x1", "--groups", "1,3", "--ranks", "2,3", "--rounds", "1"]
     done = subprocess.run(
         [*COMMAND, *options],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT / "scripts")])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "scripts")])},
         capture_output=True,
         text=True,
         timeout=100,

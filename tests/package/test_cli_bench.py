@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
 from torch._C._distributed_c10d import TCPStore
 from typer.testing import CliRunner
 
+from harness import Pools
 from torch_ring.cli import launch
 from torch_ring.cli.app import app
 from torch_ring.cli.bench.collectives import NAMES, Case

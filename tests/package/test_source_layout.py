@@ -21,7 +21,7 @@ LAYERS: dict[str, set[str]] = {
 FOREIGN = re.compile(r"^(torch|ATen|c10|caffe2|pybind11)/|^Python\.h$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 
-SOURCE_FOLDERS = ("csrc", "torch_ring", "tests", "scripts", "examples")
+SOURCE_FOLDERS = ("csrc", "torch_ring", "harness", "tests", "scripts", "examples")
 SOURCE_SUFFIXES = {".py", ".cc", ".h", ".inc", ".cu", ".cuh", ".sh", ""}
 MAX_LINES = 600
 

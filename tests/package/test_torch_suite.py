@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from torch_suite_report import EXCEPTIONS, Outcome, Outcomes, compare, totals
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"

@@ -2,8 +2,8 @@
 
 It lives in main(FD), FD one end of a SOCK_SEQPACKET pair on which requests come and answers go. It has a
 single thread, so that forking is safe. It alone reaps its children, and only when asked: until then a pid
-that the test knows cannot come to mean another process. When the test's end of the pair closes, however the
-test ended, it kills its children and exits.
+that the caller knows cannot come to mean another process. When the caller's end of the pair closes, however
+it ended, it kills its children and exits.
 """
 
 from __future__ import annotations
@@ -19,12 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-# What test files import at their top: paid for once, here, instead of in every worker.
-import hypothesis  # noqa: F401
-import numpy  # noqa: F401
-import pytest  # noqa: F401
-
-from harness import tensors, worker  # noqa: F401
+from harness import worker
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ MAX_REQUEST = 1 << 16
 
 
 def main(fd: int, *modules: str) -> None:
-    """`modules` are what these workers import later, besides what all workers do."""
+    """`modules` are what these workers import later: paid for once, here, instead of by each of them."""
     requests = socket.socket(fileno=fd)
     for module in modules:
         importlib.import_module(module)

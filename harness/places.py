@@ -1,4 +1,4 @@
-"""Where ranks run: on loopback with made-up host identities, or in the namespaces of scripts/netlab."""
+"""Where ranks run: places with hosts. Loopback makes them up, those of lab.py are namespaces."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from typing import Any
 
 from harness import worker
 from harness.layout import Layout
-from harness.worker import Call, Outcome
+from harness.worker import Outcome, RemoteCall
 from harness.zygote import MAX_REQUEST, Fork, Reap
 
-TESTS = Path(__file__).resolve().parent.parent
-NETLAB = TESTS.parent / "scripts" / "netlab"
+ROOT = Path(__file__).resolve().parents[1]
 
-# What each rank is told by its job or by its place, so must not leak in from the shell that runs the tests.
+# What each rank is told by its job or by its place, so must not leak in from the shell that starts the job.
 RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # One thread for each numeric library: ranks outnumber cores, and only a process of one thread may fork.
 SINGLE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -36,7 +35,7 @@ IMPATIENT_RESOLVER = {"RES_OPTIONS": "timeout:1 attempts:1"}
 
 @dataclass
 class Process:
-    """A worker process, seen from the test."""
+    """A worker process, seen from outside."""
 
     zygote: Zygote
     pid: int
@@ -44,7 +43,7 @@ class Process:
     log: Path
     exit_status: int | None = None
 
-    def send(self, call: Call) -> None:
+    def send(self, call: RemoteCall) -> None:
         self.channel.send_bytes(pickle.dumps(call))
 
     def receive(self) -> Outcome:
@@ -86,25 +85,26 @@ class Process:
 
 
 class Zygote:
-    """The test's end of a zygote process, started by `prefix` (a command that runs a command)."""
+    """This end of a zygote process, started by `prefix` (a command that runs a command)."""
 
     def __init__(self, prefix: Sequence[str] = (), modules: Sequence[str] = ()) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._requests.settimeout(60)  # the first answer comes when torch is imported
         env = {name: value for name, value in os.environ.items() if name not in RANK_VARIABLES}
         env |= SINGLE_THREAD | IMPATIENT_RESOLVER
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), env.get("PYTHONPATH")]))
         with theirs:
             self._process = subprocess.Popen(
                 [
                     *prefix,
                     sys.executable,
                     "-c",
+                    # Workers find modules where this process finds them.
+                    f"import sys; sys.path[:] = {sys.path!r}\n"
                     f"from harness import zygote; zygote.main({theirs.fileno()}, *{tuple(modules)!r})",
                 ],
                 env=env,
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for pytest, which then ends everything in order
+                start_new_session=True,  # Ctrl-C is for this process, which then ends everything in order
             )
 
     def fork(self, env: dict[str, str], log: Path) -> Process:
@@ -130,22 +130,23 @@ class Zygote:
 
 
 class Place:
-    """Starts processes on its hosts, and the stores that ranks meet in. Zygotes start on first use.
+    """Runs commands and starts workers on its hosts, and the stores that ranks meet in.
 
-    `modules` are imported once, before the first process: where each rank would import them by itself, and
-    that takes seconds.
+    Zygotes, one on each host, start with the first worker. They import `modules` once, before: where each
+    worker would import them by itself, that takes seconds.
     """
 
     address: str  # of host 0, where the store listens
+    hosts = 1  # that there are in truth: a layout may have more, which then share them
 
     def __init__(self, modules: Sequence[str] = ()) -> None:
         self._modules = tuple(modules)
         self._zygotes: list[Zygote] = []
-        self._logs = tempfile.TemporaryDirectory(prefix="ring-tests-")
+        self._logs = tempfile.TemporaryDirectory(prefix="ring-ranks-")
         self._serial = itertools.count()
 
-    def zygote_commands(self) -> list[list[str]]:
-        """For each zygote, the command that runs a command in the place where its workers shall live."""
+    def on_host(self, host: int, command: Sequence[str]) -> list[str]:
+        """The command that runs a command there."""
         raise NotImplementedError
 
     def host_env(self, layout: Layout, host: int) -> dict[str, str]:
@@ -153,9 +154,9 @@ class Place:
 
     def start(self, host: int, env: dict[str, str]) -> Process:
         if not self._zygotes:
-            self._zygotes = [Zygote(command, self._modules) for command in self.zygote_commands()]
+            self._zygotes = [Zygote(self.on_host(number, []), self._modules) for number in range(self.hosts)]
         log = Path(self._logs.name) / f"{next(self._serial)}-rank{env.get('RANK', '')}.log"
-        return self._zygotes[host % len(self._zygotes)].fork(env, log)
+        return self._zygotes[host % self.hosts].fork(env, log)
 
     def start_store(self) -> tuple[Process, dict[str, str]]:
         """A store for one job, as torchrun's agent runs it, and the environment that tells ranks of it.
@@ -164,7 +165,8 @@ class Place:
         Each job needs its own: a second job would read the addresses that the first one left.
         """
         process = self.start(0, {})
-        process.send(Call(str(TESTS), worker.__name__, "start_store", pickle.dumps(((self.address,), {}))))
+        arguments = pickle.dumps(((self.address,), {}))
+        process.send(RemoteCall(str(ROOT), worker.__name__, "start_store", arguments))
         if not process.channel.poll(30):
             raise RuntimeError("the store does not start")
         outcome = process.receive()
@@ -192,48 +194,9 @@ class Loopback(Place):
 
     address = "127.0.0.1"
 
-    def zygote_commands(self) -> list[list[str]]:
-        return [[]]
+    def on_host(self, host: int, command: Sequence[str]) -> list[str]:
+        return [*command]
 
     def host_env(self, layout: Layout, host: int) -> dict[str, str]:
         identity = {"TORCH_RING_HOST_ID": f"host{host}"} if layout.hosts > 1 else {}
         return {"GLOO_SOCKET_IFNAME": "lo"} | identity
-
-
-class Lab(Place):
-    """Each host is a namespace of a lab of its own, unshaped until somebody calls netlab("rate", ...).
-
-    `name` tells it from others that are there at the same time.
-    """
-
-    address = "10.77.0.1"
-
-    def __init__(self, hosts: int, name: str = "pytest") -> None:
-        super().__init__()
-        self.name = f"{name}-{os.getpid()}"
-        self.hosts = hosts
-        self.netlab("down")  # what a run of the same pid may have left when it was killed
-        self.netlab("up", str(hosts))
-
-    def netlab(self, *arguments: str, timeout: float = 60) -> str:
-        """Runs scripts/netlab on this lab and returns what it prints."""
-        done = subprocess.run(
-            [str(NETLAB), *arguments],
-            env=os.environ | {"LAB": self.name},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-        if done.returncode:
-            raise RuntimeError(f"netlab {' '.join(arguments)} failed: {done.stderr or done.stdout}")
-        return done.stdout
-
-    def zygote_commands(self) -> list[list[str]]:
-        return [["env", f"LAB={self.name}", str(NETLAB), "exec", str(host)] for host in range(self.hosts)]
-
-    def host_env(self, layout: Layout, host: int) -> dict[str, str]:
-        return {"GLOO_SOCKET_IFNAME": "eth0"}
-
-    def close(self) -> None:
-        super().close()
-        self.netlab("down")

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the program needs none of it
-    from harness.places import Lab
+    from harness.lab import Lab
 
 HELD_S = 0.004  # so long a packet waits, while others pass
 MUCH = 1000  # bytes

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the program needs none of it
-    from harness.scene import Scene
+    from support.scene import Scene
 
 
 @contextmanager

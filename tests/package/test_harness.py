@@ -17,7 +17,7 @@ import torch.distributed as dist
 from harness import HangError, Job, Loopback, Pools, RankError
 from harness.layout import Layout
 from harness.proc import listening_ports
-from harness.tensors import DTYPES, FORMS, OPS, check_reduction, digest, hold, makes_sense, values
+from support.tensors import DTYPES, FORMS, OPS, check_reduction, digest, hold, makes_sense, values
 
 
 def identity() -> tuple[int, str, int]:
@@ -57,6 +57,12 @@ def test_layouts(text: str, ranks_per_host: tuple[int, ...]) -> None:
     assert (layout.ranks_per_host, str(layout)) == (ranks_per_host, text)
     places = [(layout.host_of(rank), layout.local_rank_of(rank)) for rank in layout.ranks]
     assert places == [(host, local) for host, ranks in enumerate(ranks_per_host) for local in range(ranks)]
+
+
+@pytest.mark.parametrize("text", ["", "two", "2", "0x1", "2x0", "2+0", "2x2+1", "1x2@1gbit"])
+def test_what_is_no_layout_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="allowed are layouts such as"):
+        Layout.parse(text)
 
 
 def test_ranks_are_processes_of_their_hosts(launch: Callable[..., Job]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from harness.layout import LAYOUTS, Layout
-from harness.tensors import DTYPES, FORMS
+from support.tensors import DTYPES, FORMS
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.layout import Layout
 from harness.places import Place
+from support import PRELOADED
 
 NAMES = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
 
@@ -25,7 +27,7 @@ class Scene(Place):
     address = "127.0.0.1"
 
     def __init__(self, hosts: int, name: str, switch: bool = False) -> None:
-        super().__init__()
+        super().__init__(PRELOADED)
         self.name = f"{name}-{os.getpid()}"
         self.hosts = hosts
         self.switch = hosts  # its number, where there is one
@@ -102,14 +104,12 @@ class Scene(Place):
             return line.split()[3].partition("/")[0]
         raise AssertionError(f"{device} of host {host} has no link-local address")
 
-    def zygote_commands(self) -> list[list[str]]:
+    def on_host(self, host: int, command: Sequence[str]) -> list[str]:
         script = 'mount --bind "$1" /proc/sys/kernel/random/boot_id && hostname "$2" && shift 2 && exec "$@"'
         return [
-            [
-                *("ip", "netns", "exec", self.namespace(host), "unshare", "-m", "-u"),
-                *("sh", "-c", script, "sh", str(self._boot_id(host)), f"node{host}"),
-            ]
-            for host in range(self.hosts)
+            *("ip", "netns", "exec", self.namespace(host), "unshare", "-m", "-u"),
+            *("sh", "-c", script, "sh", str(self._boot_id(host)), f"node{host}"),
+            *command,
         ]
 
     def host_env(self, layout: Layout, host: int) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""What runs inside a rank's process: calls the functions that the test names and reports what happened.
+"""What runs inside a rank's process: calls the functions that it is told and reports what happened.
 
-The protocol, on a socket pair: the test sends a pickled Call, the worker answers with a pickled Outcome;
-the end of the stream ends the worker. A worker never exits because a call failed, so that a test can look
-at every survivor.
+The protocol, on a socket pair: the caller sends a pickled RemoteCall, the worker answers with a pickled
+Outcome; the end of the stream ends the worker. A worker never exits because a call failed, so that a test
+can look at every survivor.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STACKS_SIGNAL = signal.SIGUSR1
 
 
 @dataclass(frozen=True)
-class Call:
+class RemoteCall:
     """A module-level function and its pickled arguments, which may need `path` for their own modules."""
 
     path: str
@@ -91,7 +91,7 @@ def start_store(address: str) -> int:
 
 
 def serve(channel: Connection, log: int, env: dict[str, str]) -> None:
-    """The life of a worker, from its birth by fork to the end of the test's stream."""
+    """The life of a worker, from its birth by fork to the end of the starter's stream."""
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ.update(env)
@@ -116,7 +116,7 @@ def serve(channel: Connection, log: int, env: dict[str, str]) -> None:
         sys.stderr.flush()
 
 
-def _perform(call: Call) -> Outcome:
+def _perform(call: RemoteCall) -> Outcome:
     started = time.monotonic()
     try:
         if call.path not in sys.path:

@@ -1,4 +1,4 @@
-"""The ranks of one layout, seen from the test: submit, run, kill, stacks. Pools keep them between tests."""
+"""The ranks of one layout, seen from outside: submit, run, kill, stacks. Pools keep them for later."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from typing import Any
 
 from harness.layout import Layout
 from harness.places import Place, Process
-from harness.worker import BACKEND, STACKS_SIGNAL, Call, Outcome, RemoteError, destroy_group, init_group
+from harness.worker import BACKEND, STACKS_SIGNAL, Outcome, RemoteCall, RemoteError, destroy_group, init_group
 
-DEADLINE = 30.0  # seconds for a call where the test says nothing else
+DEADLINE = 30.0  # seconds for a call where nothing else is said
 
 
 class RankError(AssertionError):
@@ -57,7 +57,7 @@ class Pending:
                     if self.job.processes[rank].channel in ready:
                         self._receive(rank)
             return dict(sorted(self.outcomes.items()))
-        except BaseException:  # the harness's own deadline, pytest-timeout's, or Ctrl-C
+        except BaseException:  # this deadline, pytest-timeout's, or Ctrl-C
             self.job.kill_all()
             raise
 
@@ -106,21 +106,13 @@ class Job:
         shared = store_env | dict(env or {})
         try:
             for rank in self.layout.ranks:
-                own = self._env_of(rank) | place.host_env(self.layout, self.layout.host_of(rank))
+                host = self.layout.host_of(rank)
+                own = self.layout.rank_env(rank) | place.host_env(self.layout, host)
                 own |= shared | dict((rank_env or {}).get(rank, {}))
-                self.processes.append(place.start(self.layout.host_of(rank), own))
+                self.processes.append(place.start(host, own))
         except BaseException:
             self.kill_all()
             raise
-
-    def _env_of(self, rank: int) -> dict[str, str]:
-        host = self.layout.host_of(rank)
-        return {
-            "RANK": str(rank),
-            "WORLD_SIZE": str(self.layout.world_size),
-            "LOCAL_RANK": str(self.layout.local_rank_of(rank)),
-            "LOCAL_WORLD_SIZE": str(self.layout.ranks_per_host[host]),
-        }
 
     def init(self, timeout: float = 30.0, backend: str = BACKEND) -> Job:
         """Makes every rank join the default group; `timeout` is the group's."""
@@ -136,7 +128,7 @@ class Job:
         assert file and "." not in function.__qualname__, f"{function} is no module-level function"
         depth = function.__module__.count(".") + 1
         path = str(Path(file).resolve().parents[depth - 1])
-        call = Call(path, function.__module__, function.__name__, pickle.dumps((args, kwargs)))
+        call = RemoteCall(path, function.__module__, function.__name__, pickle.dumps((args, kwargs)))
         pending = Pending(self, f"{function.__module__}:{function.__name__}", chosen)
         for rank in chosen:
             with suppress(BrokenPipeError):  # the process died: waiting for it tells so
@@ -215,7 +207,7 @@ class Job:
 
 
 class Pools:
-    """Initialised jobs, one for each layout, that live on from test to test while they are healthy."""
+    """Initialised jobs, one for each layout, that live on from use to use while they are healthy."""
 
     def __init__(self, place: Place, backend: str = BACKEND) -> None:
         self._place = place

@@ -9,10 +9,13 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from support import PRELOADED
+
 Result = TypeVar("Result")
 
 # What DDP and its like import at their first use: two seconds for DDP alone, for torch.compile's sake.
 MODULES = (
+    *PRELOADED,
     "torch._dynamo",
     "torch._dynamo.backends.debugging",
     "torch._functorch.aot_autograd",
@@ -22,7 +25,7 @@ MODULES = (
     "torch.distributed.optim",
     "torch.distributed.pipelining",
     "torch.distributed.tensor.parallel",
-    "harness.training",
+    "support.training",
 )
 
 

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from harness.scene import Scene
+from support.scene import Scene
 
 OWN_NAMES = ("localhost", "127.0.0.1", "0.0.0.0", "::1", "node0")
 _GROUP = "7"  # of what is made, to be removed by it
