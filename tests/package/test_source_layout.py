@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -18,10 +19,18 @@ LAYERS: dict[str, set[str]] = {
     "fault": {"base", "transport"},
     "engine": {"base", "kernels", "topology", "transport", "collectives", "fault"},
 }
+# What each folder of Python may import besides itself; tests may import all.
+PYTHON: dict[str, set[str]] = {
+    "torch_ring": set(),
+    "examples": set(),
+    "harness": set(),
+    "benchmarks": {"torch_ring", "harness"},
+    "support": {"torch_ring", "harness"},
+}
 FOREIGN = re.compile(r"^(torch|ATen|c10|caffe2|pybind11)/|^Python\.h$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 
-SOURCE_FOLDERS = ("csrc", "torch_ring", "harness", "tests", "scripts", "examples")
+SOURCE_FOLDERS = ("csrc", "torch_ring", "harness", "benchmarks", "tests", "scripts", "examples")
 SOURCE_SUFFIXES = {".py", ".cc", ".h", ".inc", ".cu", ".cuh", ".sh", ""}
 MAX_LINES = 600
 
@@ -55,6 +64,28 @@ def test_layers_point_downwards() -> None:
                     wrong.append(f"{path} includes {name}")
             elif ".." in Path(name).parts:
                 wrong.append(f"{path} includes {name}: write it from csrc on")
+    assert not wrong
+
+
+def folders_imported(path: Path) -> set[str]:
+    """The project's own folders of Python that a file imports from, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.partition(".")[0])
+    return names & set(PYTHON)
+
+
+def test_folders_of_python_import_in_one_direction() -> None:
+    wrong = []
+    for folder, allowed in PYTHON.items():
+        parent = ROOT / "tests" if folder == "support" else ROOT
+        files = sorted((parent / folder).rglob("*.py"))
+        assert files, folder
+        for path in files:
+            wrong += [f"{path} imports {name}" for name in folders_imported(path) - allowed - {folder}]
     assert not wrong
 
 

@@ -1,6 +1,6 @@
 """Starts a command's ranks as processes and sees to it that they end together.
 
-Called by the commands, and by scripts/bench_lab for ranks on its hosts.
+Called by the commands, and by the benchmarks for ranks on the hosts of a lab.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Draws what was measured: busbw and latency over size, a curve per backend, with the limit.
 
-The functions that draw into given axes also serve scripts/bench_lab.
+The functions that draw into given axes also serve benchmarks/performance.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""scripts/bench_groups really measures, in small, and its tables hold together."""
+"""The benchmark `groups` really measures, in small, and its tables hold together."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench_groups_run import app
-
-ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, str(ROOT / "scripts" / "bench_groups_run.py")]
+from benchmarks.groups.__main__ import app
+from benchmarks.program import ROOT
 
 
 def tables(text: str) -> list[list[list[str]]]:
@@ -29,18 +27,29 @@ def tables(text: str) -> list[list[list[str]]]:
     return [table[2:] for table in found]
 
 
-def test_a_small_measurement() -> None:
-    options = ["--layouts", "2x1", "--groups", "1,3", "--ranks", "2,3", "--rounds", "1"]
+def test_a_small_measurement(tmp_path: Path) -> None:
+    options = [
+        "--layouts",
+        "2x1",
+        "--groups",
+        "1,3",
+        "--ranks",
+        "2,3",
+        "--rounds",
+        "1",
+        "--docs",
+        str(tmp_path),
+    ]
     done = subprocess.run(
-        [*COMMAND, *options],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "scripts")])},
+        [sys.executable, "-m", "benchmarks.groups", *options],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    footprints, first, later = tables(done.stdout)
+    footprints, first, later = tables((tmp_path / "groups.md").read_text())
     what = ["once per process", "per group, 1 alive", "per group, 3 alive"]
     assert [row[:3] for row in footprints] == [
         ["2x1", backend, each] for backend in ("ring", "gloo") for each in what

@@ -1,4 +1,4 @@
-"""The figures of scripts/bench_lab: a folder of JSON, of which the document is made."""
+"""The figures of this benchmark: a folder of JSON, of which the document is made."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench_lab_mpi import MpiReport, MpiRow
-from bench_lab_places import Layout
+from benchmarks.cluster import Cluster
+from benchmarks.performance.mpi import MpiReport, MpiRow
 from torch_ring.cli.bench import report
 from torch_ring.cli.bench_ddp import report as ddp_report
 
@@ -33,29 +33,29 @@ class LinkReport:
 
 @dataclass(frozen=True)
 class Results:
-    """All that the folder holds, by layout."""
+    """All that the folder holds, by cluster."""
 
-    collectives: dict[Layout, report.Report]
-    links: dict[Layout, LinkReport]
-    ddp: dict[Layout, ddp_report.Report]
-    scaling: dict[Layout, ddp_report.Report]  # DDP with simulated computation
+    collectives: dict[Cluster, report.Report]
+    links: dict[Cluster, LinkReport]
+    ddp: dict[Cluster, ddp_report.Report]
+    scaling: dict[Cluster, ddp_report.Report]  # DDP with simulated computation
 
     @staticmethod
     def read(folder: Path) -> Results:
         return Results(
-            {layout: report.Report.read(path) for layout, path in _files(folder, "bench")},
-            {layout: LinkReport.read(path) for layout, path in _files(folder, "link")},
-            {layout: ddp_report.Report.read(path) for layout, path in _files(folder, "ddp")},
-            {layout: ddp_report.Report.read(path) for layout, path in _files(folder, "scaling")},
+            {cluster: report.Report.read(path) for cluster, path in _files(folder, "bench")},
+            {cluster: LinkReport.read(path) for cluster, path in _files(folder, "link")},
+            {cluster: ddp_report.Report.read(path) for cluster, path in _files(folder, "ddp")},
+            {cluster: ddp_report.Report.read(path) for cluster, path in _files(folder, "scaling")},
         )
 
 
-def path_of(folder: Path, layout: Layout, kind: str) -> Path:
+def path_of(folder: Path, cluster: Cluster, kind: str) -> Path:
     """The file of a kind of figures: bench, link, ddp or scaling."""
-    return folder / f"{layout}.{kind}.json"
+    return folder / f"{cluster}.{kind}.json"
 
 
-def _files(folder: Path, kind: str) -> list[tuple[Layout, Path]]:
+def _files(folder: Path, kind: str) -> list[tuple[Cluster, Path]]:
     ending = f".{kind}.json"
-    found = [(Layout.parse(path.name.removesuffix(ending)), path) for path in folder.glob(f"*{ending}")]
+    found = [(Cluster.parse(path.name.removesuffix(ending)), path) for path in folder.glob(f"*{ending}")]
     return sorted(found, key=lambda item: item[0].order())

@@ -1,8 +1,9 @@
-"""scripts/bench_lab measures in a lab of its own, takes it down, and makes a document of what it found."""
+"""The benchmark `performance` measures in a lab of its own, takes it down, and makes a page of it."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench_lab_places import ROOT, Layout
-from bench_lab_results import path_of
-from bench_lab_run import app
+from benchmarks.cluster import Cluster
+from benchmarks.performance.__main__ import app
+from benchmarks.performance.results import path_of
+from benchmarks.program import ROOT
 from torch_ring.cli.bench_ddp.measure import Row, Training
 from torch_ring.cli.bench_ddp.report import Report
 from torch_ring.cli.context import Context
@@ -28,17 +30,18 @@ def report(out: Path, docs: Path) -> str:
 
 def test_a_layout_of_two_hosts(namespaces: None, tmp_path: Path) -> None:
     out, docs = tmp_path / "out", tmp_path / "docs"
-    command = [sys.executable, str(ROOT / "scripts" / "bench_lab_run.py")]
+    command = [sys.executable, "-m", "benchmarks.performance"]
     options = ["--only", "2x1@1gbit", "--quick", "--no-ddp", "--out", str(out), "--docs", str(docs)]
-    bench_lab = subprocess.Popen(
+    benchmark = subprocess.Popen(
         [*command, *options],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    _, complaint = bench_lab.communicate(timeout=60)
-    assert bench_lab.returncode == 0, complaint
-    assert not list(Path("/run/netns").glob(f"bench-lab-{bench_lab.pid}.*")), "the lab is down"
+    _, complaint = benchmark.communicate(timeout=60)
+    assert benchmark.returncode == 0, complaint
+    assert not list(Path("/run/netns").glob(f"benchmark-{benchmark.pid}.*")), "the lab is down"
     figures = json.loads((out / "2x1@1gbit.bench.json").read_text())
     assert figures["context"]["ranks"] == figures["context"]["hosts"] == 2
     assert 0.5 < figures["limit_gbit"] < 1, "the link's goodput, by iperf3"
@@ -58,7 +61,7 @@ def write_scaling(folder: Path, layout: str, step_ms: float) -> None:
     context = Context("2030-01-02T03:04:05", ["torch-ring", "bench-ddp"], {"cores": "2"}, {}, None, 2, 2)
     training = Training(8, 512, 8, 32, rounds=1, steps=1, simulate_ms=100)
     row = Row("ring", step_ms, step_ms, step_ms, 100, 1 - 100 / step_ms, 0.5, 1.0, 0.0)
-    Report(context, training, 25_220_000, [row]).write(path_of(folder, Layout.parse(layout), "scaling"))
+    Report(context, training, 25_220_000, [row]).write(path_of(folder, Cluster.parse(layout), "scaling"))
 
 
 def test_scaling_is_against_one_host(tmp_path: Path) -> None:
@@ -70,11 +73,11 @@ def test_scaling_is_against_one_host(tmp_path: Path) -> None:
     assert (tmp_path / "img" / "ddp-scaling.png").read_bytes().startswith(PNG)
 
 
-@pytest.mark.parametrize("layout", ["2x2", "1x2@1gbit", "2x1@fast", "0x1@1gbit", "two"])
-def test_bad_layouts_are_refused(layout: str, tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["--only", layout, "--out", str(tmp_path)])
+@pytest.mark.parametrize("cluster", ["2x2", "1x2@1gbit", "2x1@fast", "0x1@1gbit", "two"])
+def test_bad_clusters_are_refused(cluster: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["--only", cluster, "--out", str(tmp_path)])
     assert done.exit_code == 2
-    assert f"--only: '{layout}': allowed are layouts such as" in done.output
+    assert f"--only: '{cluster}': allowed are clusters such as" in done.output
 
 
 def test_without_figures_there_is_no_document(tmp_path: Path) -> None:
@@ -83,8 +86,8 @@ def test_without_figures_there_is_no_document(tmp_path: Path) -> None:
     assert not (tmp_path / "performance.md").exists()
 
 
-def test_layouts_are_in_order() -> None:
+def test_clusters_are_in_order() -> None:
     texts = ["2x2@1gbit", "2x1@1gbit", "1x4", "2x1@10gbit", "2x1@none", "1x2", "2x1@500mbit"]
-    layouts = sorted((Layout.parse(text) for text in texts), key=Layout.order)
+    clusters = sorted((Cluster.parse(text) for text in texts), key=Cluster.order)
     expected = ["1x2", "1x4", "2x1@none", "2x1@10gbit", "2x1@1gbit", "2x1@500mbit", "2x2@1gbit"]
-    assert [str(layout) for layout in layouts] == expected
+    assert [str(cluster) for cluster in clusters] == expected

@@ -1,6 +1,6 @@
-"""Writes docs/performance.md from the figures of scripts/bench_lab. Every number in it was measured.
+"""Writes docs/performance.md from the figures of this benchmark. Every number in it was measured.
 
-The prose is bench_lab_template.md.
+The prose is template.md. Called by the program, __main__.py.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from itertools import groupby
 from pathlib import Path
 from string import Template
 
-from bench_lab_figures import draw, scaling_efficiency
-from bench_lab_model import predictions
-from bench_lab_mpi import MpiReport, MpiRow
-from bench_lab_places import Layout
-from bench_lab_results import LinkReport, Results
+from benchmarks.cluster import Cluster
+from benchmarks.performance.figures import draw, scaling_efficiency
+from benchmarks.performance.model import predictions
+from benchmarks.performance.mpi import MpiReport, MpiRow
+from benchmarks.performance.results import LinkReport, Results
 from torch_ring.cli.bench.measure import Row
 from torch_ring.cli.bench.report import Report
 from torch_ring.cli.bench_ddp.report import Report as DdpReport
 from torch_ring.cli.context import Context
 from torch_ring.cli.units import show_binary, show_time, significant
 
-_TEMPLATE = Path(__file__).with_name("bench_lab_template.md")
+_TEMPLATE = Path(__file__).with_name("template.md")
 _NOTHING = "Not measured."
 
 
@@ -30,7 +30,7 @@ def write(results_folder: Path, docs: Path, mpi_calls: int) -> Path:
     results = Results.read(results_folder)
     contexts = [context for _, context in _contexts(results)]
     if not contexts:
-        raise SystemExit(f"bench_lab: no figures in {results_folder}: measure first")
+        raise SystemExit(f"performance: no figures in {results_folder}: measure first")
     images = {path.name for path in draw(results, docs / "img")}
     path = docs / "performance.md"
     path.write_text(
@@ -47,12 +47,12 @@ def write(results_folder: Path, docs: Path, mpi_calls: int) -> Path:
     return path
 
 
-def _contexts(results: Results) -> list[tuple[Layout, Context]]:
+def _contexts(results: Results) -> list[tuple[Cluster, Context]]:
     """Of every run of torch-ring."""
     return [
-        *((layout, report.context) for layout, report in results.collectives.items()),
-        *((layout, report.context) for layout, report in results.ddp.items()),
-        *((layout, report.context) for layout, report in results.scaling.items()),
+        *((cluster, report.context) for cluster, report in results.collectives.items()),
+        *((cluster, report.context) for cluster, report in results.ddp.items()),
+        *((cluster, report.context) for cluster, report in results.scaling.items()),
     ]
 
 
@@ -69,9 +69,9 @@ def _machine(contexts: Sequence[Context]) -> str:
 
 def _collectives(results: Results, images: set[str]) -> str:
     parts = [f"![{name}](img/{name})" for name in sorted(images) if name.startswith("all_reduce")]
-    for layout, report in results.collectives.items():
-        link = results.links.get(layout, LinkReport(None, None))
-        parts += [f"### {layout.title()}", _conditions(report, link)]
+    for cluster, report in results.collectives.items():
+        link = results.links.get(cluster, LinkReport(None, None))
+        parts += [f"### {cluster.title()}", _conditions(report, link)]
         for collective in report.collectives():
             mpi = link.open_mpi if collective == "all_reduce" else None
             parts += [f"{collective}, {report.dtype}:", _figures(report, mpi, collective)]
@@ -79,7 +79,7 @@ def _collectives(results: Results, images: set[str]) -> str:
 
 
 def _conditions(report: Report, link: LinkReport) -> str:
-    """What a layout's figures depend on besides the machine."""
+    """What a cluster's figures depend on besides the machine."""
     said = []
     if link.goodput_gbit is not None:
         said.append(f"goodput of a link in each direction {link.goodput_gbit:.2f} Gbit/s")
@@ -119,7 +119,7 @@ def _predictions(results: Results) -> str:
     headings = ["layout", "size", "between hosts", "predicted", "measured", "error"]
     lines = [
         [
-            one.layout.title(),
+            one.cluster.title(),
             show_binary(one.bytes),
             one.algorithm,
             show_time(one.seconds),
@@ -148,7 +148,7 @@ def _ddp(results: Results) -> str:
     headings = ["layout", "backend", "step", "no_sync()", "exposed", "cpu s per step", "difference"]
     lines = [
         [
-            layout.title(),
+            cluster.title(),
             row.backend,
             _spread(1e3 * row.median_ms, 1e3 * row.p10_ms, 1e3 * row.p90_ms),
             show_time(1e-3 * row.compute_ms),
@@ -156,7 +156,7 @@ def _ddp(results: Results) -> str:
             f"{row.cpu_s:.2f}",
             f"{row.loss_difference:.1g}",
         ]
-        for layout, report in results.ddp.items()
+        for cluster, report in results.ddp.items()
         for row in report.rows
     ]
     return "\n\n".join([*_described(results.ddp.values()), _table(headings, lines, left=2)]) if lines else ""
@@ -165,12 +165,12 @@ def _ddp(results: Results) -> str:
 def _scaling(results: Results, images: set[str]) -> str:
     headings = ["layout", "backend", "step", "no_sync()", "exposed", "efficiency"]
     lines = []
-    for layout, report in results.scaling.items():
+    for cluster, report in results.scaling.items():
         for row in report.rows:
-            efficiency = scaling_efficiency(results.scaling, row.backend).get(layout)
+            efficiency = scaling_efficiency(results.scaling, row.backend).get(cluster)
             times = [show_time(1e-3 * row.median_ms), show_time(1e-3 * row.compute_ms), f"{row.exposed:.0%}"]
             share = "" if efficiency is None else f"{efficiency:.0%}"
-            lines.append([layout.title(), row.backend, *times, share])
+            lines.append([cluster.title(), row.backend, *times, share])
     if not lines:
         return ""
     figures = [f"![{name}](img/{name})" for name in images if name == "ddp-scaling.png"]
@@ -178,17 +178,17 @@ def _scaling(results: Results, images: set[str]) -> str:
 
 
 def _described(reports: Iterable[DdpReport]) -> list[str]:
-    """What was trained: one line, unless layouts differ."""
+    """What was trained: one line, unless clusters differ."""
     return sorted({f"{report.describe()}." for report in reports})
 
 
 def _commands(results: Results) -> str:
     lines = []
-    for layout, context in _contexts(results):
-        lines += [f"# {layout}", _shown(context.command)]
-    for layout, link in results.links.items():
+    for cluster, context in _contexts(results):
+        lines += [f"# {cluster}", _shown(context.command)]
+    for cluster, link in results.links.items():
         if link.open_mpi is not None:
-            lines += [f"# {layout}", " ".join(link.open_mpi.command)]
+            lines += [f"# {cluster}", " ".join(link.open_mpi.command)]
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
-"""What the ranks of scripts/bench_groups do: make groups and look at themselves, or form one and time it.
+"""What the ranks do: make groups and look at themselves, or form one and time it. Started by measure.py.
 
-python bench_groups_rank.py BACKEND GROUPS FILE     (as a rank; rank 0 writes the file)
+python -m benchmarks.groups.rank BACKEND GROUPS FILE     (as a rank; rank 0 writes the file)
 """
 
 from __future__ import annotations

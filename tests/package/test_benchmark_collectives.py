@@ -1,19 +1,19 @@
-"""scripts/bench_collectives really measures, in small, and writes a page that says where ring is slower."""
+"""The benchmark `collectives` really measures, in small, and writes a page that says where ring is slower."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from bench_collectives_run import page, path_again, path_of
-from bench_lab_places import Layout
+from benchmarks.cluster import Cluster
+from benchmarks.collectives.document import page, path_again, path_of
+from benchmarks.program import ROOT
 from torch_ring.cli.bench.collectives import NAMES
 from torch_ring.cli.bench.report import Report
-
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bench_collectives_run.py"
 
 
 def test_a_small_measurement(tmp_path: Path) -> None:
@@ -21,7 +21,8 @@ def test_a_small_measurement(tmp_path: Path) -> None:
     docs.mkdir()
     options = ["--only", "1x2", "--sizes", "64,4K", "--seconds", "0.01"]
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *options, "--out", str(out), "--docs", str(docs)],
+        [sys.executable, "-m", "benchmarks.collectives", *options, "--out", str(out), "--docs", str(docs)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=100,
@@ -43,8 +44,8 @@ def test_a_small_measurement(tmp_path: Path) -> None:
 
 def _check_that_slower_ones_are_told(out: Path) -> None:
     """As if one had taken twice as long over ring, and half as long when it was measured again."""
-    layout, name, size = Layout.parse("1x2"), "gather", 4096
-    report = Report.read(path_of(out, layout))
+    cluster, name, size = Cluster.parse("1x2"), "gather", 4096
+    report = Report.read(path_of(out, cluster))
 
     def over_ring(factor: float) -> Report:
         rows = [
@@ -56,7 +57,7 @@ def _check_that_slower_ones_are_told(out: Path) -> None:
         ]
         return replace(report, rows=rows)
 
-    slow = {layout: over_ring(2.0)}
+    slow = {cluster: over_ring(2.0)}
     assert "Where ring is slower: 1x2 gather 4 KiB (0.500).\n" in page(out, slow)
-    over_ring(0.5).write(path_again(out, layout, name, size))
+    over_ring(0.5).write(path_again(out, cluster, name, size))
     assert "Where ring is slower: 1x2 gather 4 KiB (0.500, again 2.00, means 3.00).\n" in page(out, slow)

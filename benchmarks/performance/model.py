@@ -1,7 +1,7 @@
-"""What the cost model predicts for the lab, beside what was measured. Called by bench_lab_report.py.
+"""What the cost model predicts for the lab, beside what was measured. Called by document.py.
 
-One layout gives the model its latency: the smallest all_reduce of two hosts of one rank is one exchange.
-The rate is what iperf3 reached. From these it predicts every size on every other layout of that rate.
+One cluster gives the model its latency: the smallest all_reduce of two hosts of one rank is one exchange.
+The rate is what iperf3 reached. From these it predicts every size on every other cluster of that rate.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench_lab_places import Layout
-from bench_lab_results import Results
+from benchmarks.cluster import Cluster
+from benchmarks.performance.results import Results
 from torch_ring import _C as core
 from torch_ring.cli.bench.measure import Row
 from torch_ring.cli.bench.report import Report
 
 _RATE = "1gbit"  # shaped, so that the link is the limit, and not the cores that all hosts share
-_REFERENCE = Layout(2, 1, _RATE)
+_REFERENCE = Cluster.parse(f"2x1@{_RATE}")
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """One size on one layout. Seconds."""
+    """One size on one cluster. Seconds."""
 
-    layout: Layout
+    cluster: Cluster
     bytes: int
     algorithm: str  # between hosts, as the model would choose
     seconds: float
@@ -36,18 +36,18 @@ class Predicted:
 
 
 def predictions(results: Results) -> Iterator[Predicted]:
-    """By layout and size. Nothing where the two hosts that give the latency were not measured."""
+    """By cluster and size. Nothing where the two hosts that give the latency were not measured."""
     latency = _latency(results)
-    for layout, report in results.collectives.items():
-        link = results.links.get(layout)
-        if latency is None or layout.rate != _RATE or link is None or link.goodput_gbit is None:
+    for cluster, report in results.collectives.items():
+        link = results.links.get(cluster)
+        if latency is None or cluster.rate != _RATE or link is None or link.goodput_gbit is None:
             continue
         machine = core.Machine()
         machine.link.latency_s = latency
         machine.link.seconds_per_byte = 8e-9 / link.goodput_gbit
         for row in _measured(report):
-            best = core.choose("all_reduce", row.bytes, layout.hosts, layout.local_ranks, machine)
-            yield Predicted(layout, row.bytes, best.plan.algorithm, best.seconds, 1e-6 * row.median_us)
+            best = core.choose("all_reduce", row.bytes, cluster.hosts, cluster.ranks_per_host, machine)
+            yield Predicted(cluster, row.bytes, best.plan.algorithm, best.seconds, 1e-6 * row.median_us)
 
 
 def _latency(results: Results) -> float | None:

@@ -1,11 +1,9 @@
-"""What scripts/dtypes does: the table of dtypes and reduce ops, found by calling every pair on two ranks."""
+"""What each of the ranks does: calls every collective with every dtype and op. Started by __main__.py."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
-import tempfile
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +11,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import spawn
 
 from torch_ring._backend import load
 
@@ -162,50 +159,3 @@ def run_rank(rank: int, folder: str) -> None:
             }
         dist.destroy_process_group()
     Path(folder, f"{rank}.json").write_text(json.dumps(found))
-
-
-def page(found: Found) -> str:
-    names = [str(dtype).removeprefix("torch.") for dtype in DTYPES]
-    lines = [
-        "# Dtypes and reduce ops",
-        "",
-        "What gave the right result when `scripts/dtypes` called it on two ranks, with CPU tensors and torch "
-        + torch.__version__.split("+")[0]
-        + ".",
-        "**r**: ring alone, **rg**: ring and gloo, **g**: gloo alone, empty: neither.",
-    ]
-    for name, by_op in found["ring"].items():
-        lines += ["", f"## {name}", "", f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-        for op in by_op:
-            marks = [
-                "".join(backend[0] for backend in BACKENDS if dtype in found[backend][name][op])
-                for dtype in names
-            ]
-            lines.append(f"| {op or 'moves'} | {' | '.join(marks)} |")
-    return "\n".join(lines) + "\n"
-
-
-def merged(reports: list[Found]) -> Found:
-    """What every rank found right."""
-    first = reports[0]
-    return {
-        backend: {
-            name: {
-                op: [dtype for dtype in dtypes if all(dtype in each[backend][name][op] for each in reports)]
-                for op, dtypes in by_op.items()
-            }
-            for name, by_op in of_backend.items()
-        }
-        for backend, of_backend in first.items()
-    }
-
-
-def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="dtypes") as folder:
-        spawn(run_rank, (folder,), nprocs=RANKS)  # type: ignore[no-untyped-call]
-        reports = [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in range(RANKS)]
-    Path(sys.argv[1]).write_text(page(merged(reports)))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,10 @@
-"""Open MPI's all_reduce on a layout of scripts/bench_lab, measured by the program of scripts/peers."""
+"""Open MPI's all_reduce on a cluster, by the program that benchmarks/peers/install builds."""
 
 from __future__ import annotations
 
 import csv
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -11,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench_lab_places import NETLAB, ROOT, Place
+from benchmarks.cluster import Cluster
+from benchmarks.program import ROOT
+from harness import Lab, Place
 
 _PROGRAM = ROOT / "build" / "peers" / "openmpi"
 _UNTIMED_CALLS = 3
@@ -20,9 +23,11 @@ _MAX_SECONDS = 300  # of one size
 # What mpirun calls instead of ssh, as AGENT ADDRESS COMMAND... Open MPI lets processes of one host name share
 # memory and a folder, so each host of the lab gets a name of its own.
 _AGENT = """#!/bin/sh
-host=$((${{1##*.}} - 1))
+case $1 in
+{hosts}
+esac
 shift
-LAB={lab} exec {netlab} exec $host unshare --uts sh -c "hostname {lab}-$host && $*"
+exec $on unshare --uts sh -c "hostname $name && $*"
 """
 
 
@@ -49,60 +54,67 @@ def is_installed() -> bool:
     return _PROGRAM.exists() and shutil.which("mpirun.openmpi") is not None
 
 
-def measure(place: Place, calls_by_size: Mapping[int, int]) -> MpiReport:
+def measure(cluster: Cluster, place: Place, calls_by_size: Mapping[int, int]) -> MpiReport:
     """Runs mpirun for each size in bytes, with so many timed calls. Raises SystemExit where that fails."""
     with tempfile.TemporaryDirectory(prefix="bench-lab-") as folder:
-        mpirun = _mpirun(place, Path(folder))
+        mpirun = _mpirun(cluster, place, Path(folder))
         version, rows = "", []
         for size, calls in calls_by_size.items():
             command = [*mpirun, str(_PROGRAM), "-b", str(size), "-e", str(size)]
             command += ["-i", str(calls), "-w", str(_UNTIMED_CALLS)]
-            title, table = _run(place, command)
+            title, table = _run(cluster, place, command)
             version = title.removeprefix("# ").split(",")[0]
             rows += [_row(line, calls) for line in csv.DictReader(table)]
         return MpiReport(version, [_public(word, folder) for word in command], rows)
 
 
-def _mpirun(place: Place, folder: Path) -> list[str]:
-    layout = place.layout
+def _mpirun(cluster: Cluster, place: Place, folder: Path) -> list[str]:
     command = ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
-    if layout.ranks > len(os.sched_getaffinity(0)):
+    if cluster.ranks > len(os.sched_getaffinity(0)):
         # Its ranks spin while they wait: whoever waits must let the others run.
         command += ["--mca", "mpi_yield_when_idle", "1"]
-    if place.lab:
+    if isinstance(place, Lab):
         hosts = folder / "hosts"
-        lines = [f"10.77.0.{host + 1} slots={layout.local_ranks}\n" for host in range(layout.hosts)]
-        hosts.write_text("".join(lines))
+        addresses = [place.address_of(host) for host in range(place.hosts)]
+        hosts.write_text("".join(f"{address} slots={cluster.ranks_per_host}\n" for address in addresses))
         agent = folder / "agent"
-        agent.write_text(_AGENT.format(lab=place.lab, netlab=NETLAB))
+        cases = [
+            f'{address}) name={_hostname(place, host)}; on="{shlex.join(place.on_host(host, []))}" ;;'
+            for host, address in enumerate(addresses)
+        ]
+        agent.write_text(_AGENT.format(hosts="\n".join(cases)))
         agent.chmod(0o700)
         command += ["--hostfile", str(hosts), "--mca", "plm_rsh_agent", str(agent)]
         command += ["--mca", "btl", "tcp,self,vader"]
         for network in ("btl_tcp_if_include", "oob_tcp_if_include"):
             command += ["--mca", network, "eth0"]
-    return [*command, "-n", str(layout.ranks)]
+    return [*command, "-n", str(cluster.ranks)]
 
 
-def _run(place: Place, command: list[str]) -> tuple[str, list[str]]:
+def _hostname(lab: Lab, host: int) -> str:
+    return f"{lab.name}-{host}"
+
+
+def _run(cluster: Cluster, place: Place, command: list[str]) -> tuple[str, list[str]]:
     """The line that says what was measured, and the lines of the table."""
-    named = (
-        ["unshare", "--uts", "sh", "-c", f'hostname {place.lab}-0 && exec "$@"', "sh"] if place.lab else []
-    )
+    if isinstance(place, Lab):
+        name = f'hostname {_hostname(place, 0)} && exec "$@"'
+        command = ["unshare", "--uts", "sh", "-c", name, "sh", *command]
     try:
         done = subprocess.run(
-            place.on_host(0, [*named, *command]), capture_output=True, text=True, timeout=_MAX_SECONDS
+            place.on_host(0, command), capture_output=True, text=True, timeout=_MAX_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        raise SystemExit(f"bench_lab: {place.layout}: Open MPI takes more than {_MAX_SECONDS} s") from None
+        raise SystemExit(f"{cluster}: Open MPI takes more than {_MAX_SECONDS} s") from None
     title, *table = done.stdout.splitlines() or [""]
     if done.returncode or len(table) < 2:
-        raise SystemExit(f"bench_lab: {place.layout}: Open MPI failed: {done.stderr or done.stdout}")
+        raise SystemExit(f"{cluster}: Open MPI failed: {done.stderr or done.stdout}")
     return title, table
 
 
 def _row(line: dict[str, str], calls: int) -> MpiRow:
     if line["wrong"] != "0":
-        raise SystemExit(f"bench_lab: Open MPI: wrong results at {line['size_b']} bytes")
+        raise SystemExit(f"Open MPI: wrong results at {line['size_b']} bytes")
     cpu = line["cpu_s_per_gb"]
     return MpiRow(
         bytes=int(line["size_b"]),
