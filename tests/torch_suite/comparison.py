@@ -1,4 +1,4 @@
-"""Compares the outcomes of torch's suite over two backends; called by torch_suite_run.py."""
+"""Compares the outcomes of torch's suite over two backends; called by __main__.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs torch's own suite over ring and gloo and compares them, for scripts/torch_suite, which explains it."""
+"""Runs torch's own suite over ring and gloo and compares them: `scripts/test --torch-suite`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from torch_suite_report import Outcome, Outcomes, compare, totals
+from torch_suite.comparison import Outcome, Outcomes, compare, totals
 
-WORKER = Path(__file__).with_name("torch_suite_worker.py")
+WORKER = Path(__file__).with_name("worker.py")
 _PER_TEST = 3.0  # seconds that a test takes on average, with room
 _START = 120.0
 # What torch tests with other backends only, and ring does too: all_to_all of CPU tensors.
@@ -80,7 +80,7 @@ def run_size(size: int, options: argparse.Namespace) -> dict[str, Outcomes]:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="torch_suite")
+    parser = argparse.ArgumentParser(prog="scripts/test --torch-suite")
     numbers = lambda text: [int(number) for number in text.split(",")]  # noqa: E731
     parser.add_argument(
         "--world-sizes", type=numbers, default=[3], metavar="3,4,8", help="ranks (default: 3)"

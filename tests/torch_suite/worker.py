@@ -1,4 +1,4 @@
-"""Runs torch's suite over one backend at one world size, in a process of its own, for torch_suite_run.py.
+"""Runs torch's suite over one backend at one world size, in a process of its own, for __main__.py.
 
 The suite decides when it is imported which tests a backend is fit for, by the name in the environment. So it
 is imported under the name of a backend whose tests are wanted (`like`), and told the real name afterwards.
