@@ -94,8 +94,8 @@ def page(folder: Path, reports: dict[Cluster, Report]) -> str:
         for cluster, report in reports.items()
         for found in slower(report)
     ]
-    machine = next(iter(reports.values())).context.machine
-    lines += [", ".join(f"{key} {value}" for key, value in machine.items()) + ".", ""]
+    system = next(iter(reports.values())).conditions.system
+    lines += [", ".join(f"{key} {value}" for key, value in system.items()) + ".", ""]
     lines += ["Where ring is slower: " + ("; ".join(cells) if cells else "nowhere") + "."]
     for cluster, report in reports.items():
         lines += ["", f"## {cluster.title()}", "", *table(report)]

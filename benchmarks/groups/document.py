@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from benchmarks.groups.measure import FormingTimes, footprints
 from harness import Layout
 from harness.proc import Footprint
-from torch_ring.cli import machine
+from torch_ring.cli import system
 from torch_ring.cli.units import show_bytes, show_time
 
 SHARED = """\
@@ -22,7 +22,7 @@ see [linux.md](linux.md).
 
 
 def introduction() -> str:
-    about = ", ".join(f"{key} {value}" for key, value in machine.describe().items())
+    about = ", ".join(f"{key} {value}" for key, value in system.describe().items())
     return f"# What groups cost\n\nMeasured by `benchmarks/run groups`, on:\n{about}.\n"
 
 

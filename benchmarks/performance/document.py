@@ -17,8 +17,8 @@ from benchmarks.performance.mpi import MpiReport, MpiRow
 from benchmarks.performance.results import LinkReport, Results
 from torch_ring.cli.bench.measure import Row
 from torch_ring.cli.bench.report import Report
-from torch_ring.cli.bench_ddp.report import Report as DdpReport
-from torch_ring.cli.context import Context
+from torch_ring.cli.bench_ddp.report import DdpReport
+from torch_ring.cli.conditions import Conditions
 from torch_ring.cli.units import show_binary, show_time, significant
 
 _TEMPLATE = Path(__file__).with_name("template.md")
@@ -28,14 +28,14 @@ _NOTHING = "Not measured."
 def write(results_folder: Path, docs: Path, mpi_calls: int) -> Path:
     """Writes performance.md and its figures; returns the document's path."""
     results = Results.read(results_folder)
-    contexts = [context for _, context in _contexts(results)]
-    if not contexts:
+    runs = [conditions for _, conditions in _runs(results)]
+    if not runs:
         raise SystemExit(f"performance: no figures in {results_folder}: measure first")
     images = {path.name for path in draw(results, docs / "img")}
     path = docs / "performance.md"
     path.write_text(
         Template(_TEMPLATE.read_text()).substitute(
-            machine=_machine(contexts),
+            system=_system(runs),
             mpi_calls=mpi_calls,
             collectives=_collectives(results, images) or _NOTHING,
             predictions=_predictions(results) or _NOTHING,
@@ -47,22 +47,22 @@ def write(results_folder: Path, docs: Path, mpi_calls: int) -> Path:
     return path
 
 
-def _contexts(results: Results) -> list[tuple[Cluster, Context]]:
+def _runs(results: Results) -> list[tuple[Cluster, Conditions]]:
     """Of every run of torch-ring."""
     return [
-        *((cluster, report.context) for cluster, report in results.collectives.items()),
-        *((cluster, report.context) for cluster, report in results.ddp.items()),
-        *((cluster, report.context) for cluster, report in results.scaling.items()),
+        *((cluster, report.conditions) for cluster, report in results.collectives.items()),
+        *((cluster, report.conditions) for cluster, report in results.ddp.items()),
+        *((cluster, report.conditions) for cluster, report in results.scaling.items()),
     ]
 
 
-def _machine(contexts: Sequence[Context]) -> str:
+def _system(runs: Sequence[Conditions]) -> str:
     """That of the latest run; says so where an earlier one differs."""
-    latest = max(contexts, key=lambda context: context.date)
-    days = sorted({context.date[:10] for context in contexts})
+    latest = max(runs, key=lambda run: run.date)
+    days = sorted({run.date[:10] for run in runs})
     rows = [["measured", days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"]]
-    for name, value in latest.machine.items():
-        others = sorted({context.machine.get(name, "") for context in contexts} - {value})
+    for name, value in latest.system.items():
+        others = sorted({run.system.get(name, "") for run in runs} - {value})
         rows.append([name, value + (f" (some layouts: {', '.join(others)})" if others else "")])
     return _table(["", ""], rows, left=2)
 
@@ -83,8 +83,8 @@ def _conditions(report: Report, link: LinkReport) -> str:
     said = []
     if link.goodput_gbit is not None:
         said.append(f"goodput of a link in each direction {link.goodput_gbit:.2f} Gbit/s")
-    if report.context.cache_line_ns is not None:
-        before, after = report.context.cache_line_ns
+    if report.conditions.cache_line_ns is not None:
+        before, after = report.conditions.cache_line_ns
         said.append(f"cache-line ping-pong {before:.0f} ns before and {after:.0f} ns after")
     said.append(link.open_mpi.version if link.open_mpi else "Open MPI was not measured")
     text = "; ".join(said)
@@ -184,8 +184,8 @@ def _described(reports: Iterable[DdpReport]) -> list[str]:
 
 def _commands(results: Results) -> str:
     lines = []
-    for cluster, context in _contexts(results):
-        lines += [f"# {cluster}", _shown(context.command)]
+    for cluster, run in _runs(results):
+        lines += [f"# {cluster}", _shown(run.command)]
     for cluster, link in results.links.items():
         if link.open_mpi is not None:
             lines += [f"# {cluster}", " ".join(link.open_mpi.command)]

@@ -14,7 +14,7 @@ from benchmarks.performance.mpi import MpiReport
 from benchmarks.performance.results import Results
 from torch_ring.cli.bench.collectives import bus_factor
 from torch_ring.cli.bench.plot import Curve, Point, curves, draw_busbw, draw_latency
-from torch_ring.cli.bench_ddp import report as ddp_report
+from torch_ring.cli.bench_ddp.report import DdpReport
 
 _COLUMNS = 3
 _DPI = 80
@@ -37,7 +37,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     return [folder / name for name in figures]
 
 
-def scaling_efficiency(scaling: Mapping[Cluster, ddp_report.Report], backend: str) -> dict[Cluster, float]:
+def scaling_efficiency(scaling: Mapping[Cluster, DdpReport], backend: str) -> dict[Cluster, float]:
     """The step of one host over the step of so many, of one rank each. Empty if one host was not measured."""
     steps = {
         cluster: row.median_ms
@@ -83,7 +83,7 @@ def _mpi_curve(report: MpiReport, ranks: int) -> Curve:
     )
 
 
-def _scaling(scaling: Mapping[Cluster, ddp_report.Report]) -> Figure:
+def _scaling(scaling: Mapping[Cluster, DdpReport]) -> Figure:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     hosts: list[int] = []

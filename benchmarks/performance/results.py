@@ -8,8 +8,8 @@ from pathlib import Path
 
 from benchmarks.cluster import Cluster
 from benchmarks.performance.mpi import MpiReport, MpiRow
-from torch_ring.cli.bench import report
-from torch_ring.cli.bench_ddp import report as ddp_report
+from torch_ring.cli.bench.report import Report
+from torch_ring.cli.bench_ddp.report import DdpReport
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ class LinkReport:
 class Results:
     """All that the folder holds, by cluster."""
 
-    collectives: dict[Cluster, report.Report]
+    collectives: dict[Cluster, Report]
     links: dict[Cluster, LinkReport]
-    ddp: dict[Cluster, ddp_report.Report]
-    scaling: dict[Cluster, ddp_report.Report]  # DDP with simulated computation
+    ddp: dict[Cluster, DdpReport]
+    scaling: dict[Cluster, DdpReport]  # DDP with simulated computation
 
     @staticmethod
     def read(folder: Path) -> Results:
         return Results(
-            {cluster: report.Report.read(path) for cluster, path in _files(folder, "bench")},
+            {cluster: Report.read(path) for cluster, path in _files(folder, "bench")},
             {cluster: LinkReport.read(path) for cluster, path in _files(folder, "link")},
-            {cluster: ddp_report.Report.read(path) for cluster, path in _files(folder, "ddp")},
-            {cluster: ddp_report.Report.read(path) for cluster, path in _files(folder, "scaling")},
+            {cluster: DdpReport.read(path) for cluster, path in _files(folder, "ddp")},
+            {cluster: DdpReport.read(path) for cluster, path in _files(folder, "scaling")},
         )
 
 

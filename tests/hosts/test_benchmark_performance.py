@@ -15,9 +15,9 @@ from benchmarks.cluster import Cluster
 from benchmarks.performance.__main__ import app
 from benchmarks.performance.results import path_of
 from benchmarks.program import ROOT
-from torch_ring.cli.bench_ddp.measure import Row, Training
-from torch_ring.cli.bench_ddp.report import Report
-from torch_ring.cli.context import Context
+from torch_ring.cli.bench_ddp.measure import DdpRow, Training
+from torch_ring.cli.bench_ddp.report import DdpReport
+from torch_ring.cli.conditions import Conditions
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -43,7 +43,7 @@ def test_a_layout_of_two_hosts(namespaces: None, tmp_path: Path) -> None:
     assert benchmark.returncode == 0, complaint
     assert not list(Path("/run/netns").glob(f"benchmark-{benchmark.pid}.*")), "the lab is down"
     figures = json.loads((out / "2x1@1gbit.bench.json").read_text())
-    assert figures["context"]["ranks"] == figures["context"]["hosts"] == 2
+    assert figures["conditions"]["ranks"] == figures["conditions"]["hosts"] == 2
     assert 0.5 < figures["limit_gbit"] < 1, "the link's goodput, by iperf3"
     largest = max(figures["rows"], key=lambda row: row["bytes"])
     assert largest["busbw_gb_s"] < 0.2, "the tensors went over the shaped link"
@@ -58,10 +58,14 @@ def test_a_layout_of_two_hosts(namespaces: None, tmp_path: Path) -> None:
 
 
 def write_scaling(folder: Path, layout: str, step_ms: float) -> None:
-    context = Context("2030-01-02T03:04:05", ["torch-ring", "bench-ddp"], {"cores": "2"}, {}, None, 2, 2)
+    conditions = Conditions(
+        "2030-01-02T03:04:05", ["torch-ring", "bench-ddp"], {"cores": "2"}, {}, None, 2, 2
+    )
     training = Training(8, 512, 8, 32, rounds=1, steps=1, simulate_ms=100)
-    row = Row("ring", step_ms, step_ms, step_ms, 100, 1 - 100 / step_ms, 0.5, 1.0, 0.0)
-    Report(context, training, 25_220_000, [row]).write(path_of(folder, Cluster.parse(layout), "scaling"))
+    row = DdpRow("ring", step_ms, step_ms, step_ms, 100, 1 - 100 / step_ms, 0.5, 1.0, 0.0)
+    DdpReport(conditions, training, 25_220_000, [row]).write(
+        path_of(folder, Cluster.parse(layout), "scaling")
+    )
 
 
 def test_scaling_is_against_one_host(tmp_path: Path) -> None:

@@ -70,10 +70,10 @@ def test_every_collective_and_size_is_measured_over_every_backend(
     rows = [(row["collective"], row["bytes"], row["backend"]) for row in report["rows"]]
     assert len(rows) == len(set(rows)) == ((len(NAMES) - 1) * 2 + 1) * 2  # a barrier has no sizes
     assert {row["backend"] for row in report["rows"]} == {"ring", "gloo"}
-    assert report["context"]["ranks"] == 2 and report["context"]["hosts"] == 1
+    assert report["conditions"]["ranks"] == 2 and report["conditions"]["hosts"] == 1
     assert report["dtype"] == "bfloat16"
     for name in ("processor", "cores", "memory", "kernel", "torch", "congestion control"):
-        assert report["context"]["machine"][name]
+        assert report["conditions"]["system"][name]
 
 
 def wrong_by_dtype() -> dict[str, int]:
@@ -146,7 +146,7 @@ def test_under_a_launcher_it_joins(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("all_reduce, float32, 2 ranks") == 1, "one rank speaks for all"
-    assert json.loads((tmp_path / "bench.json").read_text())["context"]["ranks"] == 2
+    assert json.loads((tmp_path / "bench.json").read_text())["conditions"]["ranks"] == 2
 
 
 def test_a_killed_rank_ends_the_run() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +28,7 @@ PYTHON: dict[str, set[str]] = {
     "benchmarks": {"torch_ring", "harness"},
     "support": {"torch_ring", "harness"},
 }
+WORDS = ("Call", "Context", "Report", "Machine", "Place", "Layout")
 FOREIGN = re.compile(r"^(torch|ATen|c10|caffe2|pybind11)/|^Python\.h$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 
@@ -87,6 +89,15 @@ def test_folders_of_python_import_in_one_direction() -> None:
         for path in files:
             wrong += [f"{path} imports {name}" for name in folders_imported(path) - allowed - {folder}]
     assert not wrong
+
+
+def test_a_word_names_one_thing() -> None:
+    """In Python, the declarations of the compiled module among it."""
+    files = [path for folder in (*PYTHON, "tests") for path in (ROOT / folder).rglob("*.py*")]
+    text = "".join(path.read_text() for path in files if path.suffix in (".py", ".pyi"))
+    classes = Counter(re.findall(r"^ *class (\w+)", text, re.MULTILINE))
+    assert {"Report", "Machine", "Place", "Layout"} <= set(classes)
+    assert [word for word in WORDS if classes[word] > 1] == []
 
 
 def test_no_source_file_is_too_long() -> None:

@@ -12,8 +12,8 @@ from torch_ring.cli import launch, options
 from torch_ring.cli.bench import collectives
 from torch_ring.cli.bench.measure import Row, Workload, measure
 from torch_ring.cli.bench.report import Report, print_report
+from torch_ring.cli.conditions import Observer
 from torch_ring.cli.console import stdout
-from torch_ring.cli.context import Observer
 from torch_ring.cli.groups import Groups
 from torch_ring.cli.options import BackendsOption, RanksOption
 from torch_ring.cli.units import show_binary
@@ -77,7 +77,7 @@ def _run(groups: Groups, workload: Workload, limit_gbit: float | None) -> Report
                 file=sys.stderr,
             )
     return Report(
-        context=observer.context(),
+        conditions=observer.conditions(),
         dtype=str(workload.dtype).removeprefix("torch."),
         backends=list(groups.measured),
         limit_gbit=limit_gbit,

@@ -88,7 +88,7 @@ def plot(report: Report, folder: Path) -> list[Path]:
                 draw_busbw(axes, what, report.limit_gb_s(collective))
             else:
                 draw_latency(axes, what)
-            axes.set_title(f"{collective}, {report.context.place()}")
+            axes.set_title(f"{collective}, {report.conditions.where()}")
             axes.legend()
             paths.append(folder / f"{collective}-{kind}.png")
             figure.savefig(paths[-1], dpi=120)

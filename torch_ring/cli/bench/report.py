@@ -13,7 +13,7 @@ from rich.table import Table
 
 from torch_ring.cli.bench.collectives import link_limit
 from torch_ring.cli.bench.measure import Row
-from torch_ring.cli.context import Context
+from torch_ring.cli.conditions import Conditions
 from torch_ring.cli.units import show_binary, show_time, significant
 
 
@@ -21,7 +21,7 @@ from torch_ring.cli.units import show_binary, show_time, significant
 class Report:
     """A run of `torch-ring bench`."""
 
-    context: Context
+    conditions: Conditions
     dtype: str
     backends: list[str]
     limit_gbit: float | None  # of each host's link, in each direction
@@ -33,8 +33,8 @@ class Report:
     @staticmethod
     def read(path: Path) -> Report:
         values = json.loads(path.read_text())
-        context, rows = Context(**values["context"]), [Row(**row) for row in values["rows"]]
-        return Report(**values | {"context": context, "rows": rows})
+        conditions, rows = Conditions(**values["conditions"]), [Row(**row) for row in values["rows"]]
+        return Report(**values | {"conditions": conditions, "rows": rows})
 
     def collectives(self) -> list[str]:
         return list(dict.fromkeys(row.collective for row in self.rows))
@@ -43,11 +43,11 @@ class Report:
         """The busbw at which the hosts' links are full."""
         if self.limit_gbit is None:
             return None
-        return link_limit(collective, self.context.ranks, self.context.hosts, self.limit_gbit / 8)
+        return link_limit(collective, self.conditions.ranks, self.conditions.hosts, self.limit_gbit / 8)
 
 
 def print_report(console: Console, report: Report) -> None:
-    report.context.print(console)
+    report.conditions.print(console)
     for collective in report.collectives():
         rows = [row for row in report.rows if row.collective == collective]
         console.print(_table(report, collective, rows))
@@ -55,7 +55,7 @@ def print_report(console: Console, report: Report) -> None:
 
 def _table(report: Report, collective: str, rows: Sequence[Row]) -> Table:
     limit = report.limit_gb_s(collective) if collective != "barrier" else None
-    table = Table(title=f"{collective}, {report.dtype}, {report.context.place()}")
+    table = Table(title=f"{collective}, {report.dtype}, {report.conditions.where()}")
     headings = ["size", "backend", "median", "p10", "p90", "mean", "busbw GB/s"]
     headings += [] if limit is None else ["of limit"]
     headings += ["cpu s/GB", f"time / {report.backends[0]}'s"]

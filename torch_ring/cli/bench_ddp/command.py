@@ -10,9 +10,9 @@ import typer
 from torch_ring.cli import launch, options
 from torch_ring.cli.bench_ddp import model
 from torch_ring.cli.bench_ddp.measure import Training, measure
-from torch_ring.cli.bench_ddp.report import Report, print_report
+from torch_ring.cli.bench_ddp.report import DdpReport, print_report
+from torch_ring.cli.conditions import Observer
 from torch_ring.cli.console import stdout
-from torch_ring.cli.context import Observer
 from torch_ring.cli.groups import Groups
 from torch_ring.cli.options import BackendsOption, RanksOption
 
@@ -49,7 +49,7 @@ def bench_ddp(
     def work(groups: Groups) -> None:
         observer = Observer(groups)
         parameters, rows = measure(groups, training)
-        report = Report(observer.context(), training, parameters, rows)
+        report = DdpReport(observer.conditions(), training, parameters, rows)
         if groups.rank == 0:
             console = stdout()
             print_report(console, report)

@@ -33,7 +33,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Row:
+class DdpRow:
     """One backend. Times are of one step: this statistic on each rank, then the slowest rank's."""
 
     backend: str
@@ -90,7 +90,7 @@ class _Trainer:
         return loss.item()
 
 
-def measure(groups: Groups, training: Training) -> tuple[int, list[Row]]:
+def measure(groups: Groups, training: Training) -> tuple[int, list[DdpRow]]:
     """Trains; returns the number of parameters, and a row for each backend.
 
     Raises WrongResultError, on all ranks, where the ranks' parameters or the backends' losses disagree.
@@ -114,7 +114,7 @@ def measure(groups: Groups, training: Training) -> tuple[int, list[Row]]:
         together, alone = steps[backend].combine(groups), steps_alone[backend].combine(groups)
         difference = _loss_difference(groups, backend, trainer, first)
         rows.append(
-            Row(
+            DdpRow(
                 backend=backend,
                 p10_ms=1e3 * together.p10,
                 median_ms=1e3 * together.median,

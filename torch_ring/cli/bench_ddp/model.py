@@ -57,18 +57,18 @@ class _Sleep(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(context: Any, input: Tensor, seconds: float, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, input: Tensor, seconds: float, *parameters: Tensor) -> Tensor:
         until = time.monotonic() + seconds / 3
-        context.seconds = seconds
+        ctx.seconds = seconds
         output = input + parameters[-1]
-        context.save_for_backward(output, *parameters)
+        ctx.save_for_backward(output, *parameters)
         _sleep_until(until)
         return output
 
     @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        until = time.monotonic() + 2 * context.seconds / 3
-        output, *parameters = context.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        until = time.monotonic() + 2 * ctx.seconds / 3
+        output, *parameters = ctx.saved_tensors
         level = float(output.mean())
         filled = [torch.full_like(parameter, level) for parameter in parameters]
         _sleep_until(until)

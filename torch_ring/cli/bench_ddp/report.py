@@ -9,28 +9,30 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from torch_ring.cli.bench_ddp.measure import Row, Training
-from torch_ring.cli.context import Context
+from torch_ring.cli.bench_ddp.measure import DdpRow, Training
+from torch_ring.cli.conditions import Conditions
 from torch_ring.cli.units import show_time
 
 
 @dataclass(frozen=True)
-class Report:
+class DdpReport:
     """A run of `torch-ring bench-ddp`."""
 
-    context: Context
+    conditions: Conditions
     training: Training
     parameters: int
-    rows: list[Row]
+    rows: list[DdpRow]
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     @staticmethod
-    def read(path: Path) -> Report:
+    def read(path: Path) -> DdpReport:
         values = json.loads(path.read_text())
-        context, training = Context(**values["context"]), Training(**values["training"])
-        return Report(context, training, values["parameters"], [Row(**row) for row in values["rows"]])
+        conditions, training = Conditions(**values["conditions"]), Training(**values["training"])
+        return DdpReport(
+            conditions, training, values["parameters"], [DdpRow(**row) for row in values["rows"]]
+        )
 
     def describe(self) -> str:
         """The model, and whether it computes."""
@@ -44,10 +46,10 @@ class Report:
         return f"{model}; simulated computation: each rank sleeps {training.simulate_ms:g} ms per step"
 
 
-def print_report(console: Console, report: Report) -> None:
-    report.context.print(console)
+def print_report(console: Console, report: DdpReport) -> None:
+    report.conditions.print(console)
     console.print(report.describe(), soft_wrap=True)
-    table = Table(title=f"DDP, {report.context.place()}")
+    table = Table(title=f"DDP, {report.conditions.where()}")
     table.add_column("backend")
     for heading in ("step", "p10", "p90", "no_sync()", "exposed", "cpu s", "loss", "difference"):
         table.add_column(heading, justify="right")

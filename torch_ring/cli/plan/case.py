@@ -28,16 +28,16 @@ class Case:
 
     def predictions(self) -> tuple[list[Prediction], str]:
         """The best plan of each algorithm, and which is chosen; that one is as the size table has it."""
-        place = (self.collective, self.bytes, self.hosts, self.ranks_per_host, self.machine)
-        chosen = self.core.choose(*place, self.size_table)
+        question = (self.collective, self.bytes, self.hosts, self.ranks_per_host, self.machine)
+        chosen = self.core.choose(*question, self.size_table)
         algorithm = chosen.plan.algorithm
-        every = self.core.predict_all(*place)
+        every = self.core.predict_all(*question)
         return [chosen if one.plan.algorithm == algorithm else one for one in every], algorithm
 
     def plans_by_size(self) -> list[tuple[int, Plan]]:
         """What is chosen for all sizes: the first size of each range, and the plan."""
-        place = (self.collective, self.hosts, self.ranks_per_host, self.machine, self.size_table)
-        plans: list[tuple[int, Plan]] = self.core.plans_by_size(*place)
+        question = (self.collective, self.hosts, self.ranks_per_host, self.machine, self.size_table)
+        plans: list[tuple[int, Plan]] = self.core.plans_by_size(*question)
         return plans
 
     def busbw(self, one: Prediction) -> float:

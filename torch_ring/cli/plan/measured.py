@@ -86,10 +86,10 @@ def compare(core: Any, measured: list[Measurement], machine: Machine) -> list[Co
     """Asks the model, `core` being torch_ring._C. Raises typer.BadParameter where an entry makes no sense."""
     comparisons = []
     for i, one in enumerate(measured):
-        place = (one.collective, one.bytes, one.hosts, one.ranks_per_host, machine)
+        question = (one.collective, one.bytes, one.hosts, one.ranks_per_host, machine)
         try:
-            predicted = core.choose(*place, algorithm=one.algorithm)
-            chosen = core.choose(*place)
+            predicted = core.choose(*question, algorithm=one.algorithm)
+            chosen = core.choose(*question)
         except RingConfigError as error:
             raise _refusal(f"measurement {i}: {error}") from error
         comparisons.append(Comparison(one, predicted.seconds, chosen.plan.algorithm))

@@ -1,4 +1,4 @@
-"""Describes the machine that figures were measured on, and its present state."""
+"""Describes the system that figures were measured on, and its present state."""
 
 from __future__ import annotations
 
