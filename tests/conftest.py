@@ -15,7 +15,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 # Last: torch_ring is the one that is installed.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from harness import Job, Lab, Loopback, Pools
 from support import PRELOADED, training

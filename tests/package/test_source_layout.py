@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -89,6 +90,13 @@ def test_folders_of_python_import_in_one_direction() -> None:
         for path in files:
             wrong += [f"{path} imports {name}" for name in folders_imported(path) - allowed - {folder}]
     assert not wrong
+    assert not list((ROOT / "scripts").rglob("*.py")), "what is written in Python has a folder of its own"
+
+
+def test_every_benchmark_is_in_the_help() -> None:
+    done = subprocess.run([ROOT / "benchmarks" / "run", "--help"], capture_output=True, text=True, timeout=20)
+    listed = re.findall(r"^  ([a-z]+)   ", done.stdout, re.MULTILINE)
+    assert sorted(listed) == sorted(path.parent.name for path in (ROOT / "benchmarks").glob("*/__main__.py"))
 
 
 def test_a_word_names_one_thing() -> None:

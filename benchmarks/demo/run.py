@@ -1,7 +1,7 @@
-"""What scripts/demo does: set up, train over each backend by torchrun, compare.
+"""What scripts/demo does: set up, have ranks train over the backends in turns, compare.
 
 Runs on the system's Python and needs nothing but its standard library, because the virtual environment may
-not exist yet; training and report are processes of the virtual environment.
+not exist yet; ranks and report are processes of the virtual environment.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import IO, NoReturn
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
-TRAIN = str(ROOT / "examples" / "train_gpt.py")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 128 + signal.SIGINT
 LOG_TAIL = 12  # lines
@@ -43,21 +41,29 @@ def parse_arguments() -> argparse.Namespace:
     parser = ArgumentParser(
         prog="scripts/demo",
         description="Trains a small character-level GPT with DDP over each backend, the same steps on the "
-        "same text, and compares final loss, tokens/s, the share of time in communication, and the loss "
-        "curves, which must agree within float rounding. The first call builds the project into .venv.",
+        "same text, in turns of a few steps within one run. Compares the speed turn by turn, the share of "
+        "communication, and the loss curves, which must agree within float rounding. The first call builds "
+        "the project into .venv.",
     )
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", help="folder of text (source of Python's standard library)")
-    add("--steps", type=positive, default=300, metavar="N", help="training steps per backend (%(default)s)")
+    add("--steps", type=positive, default=600, metavar="N", help="training steps per backend (%(default)s)")
+    add("--block", type=positive, default=20, metavar="N", help="steps of a turn (%(default)s)")
     add("--ranks", type=positive, default=2, metavar="N", help="processes to train with (%(default)s)")
     add("--out", type=Path, default=ROOT / "demo-out", metavar="DIR", help="folder for results (demo-out)")
     add("--backends", default="ring,gloo", metavar="A,B", help="backends to compare (%(default)s)")
     args = parser.parse_args()
     if args.data and not args.data.is_dir():
         parser.error(f"no folder at '{args.data}': give --data a folder of text files")
-    args.backends = [name.strip() for name in args.backends.split(",")]
-    if len(args.backends) < 2 or not all(args.backends):
+    backends = [name.strip() for name in args.backends.split(",")]
+    if len(backends) < 2 or not all(backends):
         parser.error("--backends needs two names or more, such as ring,gloo")
+    if args.block < 2 or args.steps % args.block or args.steps < 3 * args.block:
+        parser.error(
+            f"--steps {args.steps} in turns of --block {args.block}: allowed are 3 turns and more, each "
+            "of as many steps, 2 or more"
+        )
+    args.backends = ",".join(backends)
     return args
 
 
@@ -78,17 +84,16 @@ def run(command: list[str], stderr: IO[str] | None = None) -> int:
         raise
 
 
-def train(backend: str, label: str, args: argparse.Namespace, options: list[str]) -> None:
-    """Trains over one backend; the metrics go to LABEL.jsonl."""
-    log = args.out / f"{label}.log"
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(args.ranks)]
-    command = [PYTHON, *launch, TRAIN, "--backend", backend, "--metrics", str(args.out / f"{label}.jsonl")]
+def train(args: argparse.Namespace, rank: list[str], metrics: Path) -> None:
+    """Trains over all backends, by torchrun."""
+    log = args.out / "train.log"
+    launch = [PYTHON, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(args.ranks)]
     with log.open("w") as stderr:
-        code = run(command + options, stderr)
+        code = run([*launch, *rank, "--metrics", str(metrics)], stderr)
     if code:
         lines = log.read_text(errors="replace").splitlines()
-        told = [line for line in lines if line.startswith("[rank")] or lines
-        fail("\n".join([f"training over {backend} failed, see {log}:", *told[-LOG_TAIL:]]), code=1)
+        said = [line for line in lines if line.startswith("[rank")] or lines
+        fail("\n".join([f"training failed, see {log}:", *said[-LOG_TAIL:]]), code=1)
 
 
 def demo(args: argparse.Namespace) -> int:
@@ -97,22 +102,20 @@ def demo(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fail(f"cannot write to '{args.out}': {error.strerror}; give --out another folder")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "examples")])
     # Otherwise each rank starts a thread per core, and torchrun says so.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // args.ranks)))
-    options = ["--steps", str(args.steps)]
+    rank = ["-m", "benchmarks.demo.rank", "--backends", args.backends]
+    rank += ["--steps", str(args.steps), "--block", str(args.block)]
     if args.data:
-        options += ["--data", str(args.data)]
-    # Bad input ends the demo here, with one line. The check looks for each of the backends in a list of them.
-    code = run([PYTHON, TRAIN, "--backend", ",".join(args.backends), "--check", *options])
+        rank += ["--data", str(args.data)]
+    # Bad input ends the demo here, with one line.
+    code = run([PYTHON, *rank, "--check"])
     if code:
         return code
-    labels: list[str] = []
-    for backend in args.backends:
-        count = Counter(args.backends[: len(labels) + 1])[backend]
-        labels.append(backend if count == 1 else f"{backend}-{count}")
-        sample = [] if len(labels) == 1 else ["--sample", "0"]  # the others would only repeat it
-        train(backend, labels[-1], args, options + sample)
-    return run([PYTHON, str(ROOT / "scripts" / "demo_report.py"), str(args.out), *labels])
+    metrics = args.out / "steps.jsonl"
+    train(args, rank, metrics)
+    return run([PYTHON, "-m", "benchmarks.demo.report", str(metrics)])
 
 
 def main() -> int:
