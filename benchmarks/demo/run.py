@@ -47,8 +47,8 @@ def parse_arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", help="folder of text (source of Python's standard library)")
-    add("--steps", type=positive, default=600, metavar="N", help="training steps per backend (%(default)s)")
-    add("--block", type=positive, default=20, metavar="N", help="steps of a turn (%(default)s)")
+    add("--steps", type=positive, default=400, metavar="N", help="training steps per backend (%(default)s)")
+    add("--block", type=positive, default=10, metavar="N", help="steps of a turn (%(default)s)")
     add("--ranks", type=positive, default=2, metavar="N", help="processes to train with (%(default)s)")
     add("--out", type=Path, default=ROOT / "demo-out", metavar="DIR", help="folder for results (demo-out)")
     add("--backends", default="ring,gloo", metavar="A,B", help="backends to compare (%(default)s)")
