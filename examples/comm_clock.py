@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 class CommClock:
     """Counts the seconds of each step and how many of them were exposed communication."""
 
-    def __init__(self, model: DistributedDataParallel, device: torch.device) -> None:
-        group = dist.group.WORLD
-        assert group is not None  # DDP needs one as well
+    def __init__(
+        self, model: DistributedDataParallel, group: dist.ProcessGroup, device: torch.device
+    ) -> None:
         self._group = group
         self._events: list[torch.cuda.Event] = []
         if device.type == "cuda":  # kernels run behind the host's back: only events on their stream tell

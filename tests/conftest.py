@@ -13,8 +13,11 @@ import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+# Last: torch_ring is the one that is installed.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from harness import Job, Lab, Loopback, Pools, training
+from harness import Job, Lab, Loopback, Pools
+from support import PRELOADED, training
 
 # The same examples on each run; a failing example is shown as it is: shrinking a hang would take hours.
 hypothesis.settings.register_profile(
@@ -31,7 +34,7 @@ hypothesis.settings.load_profile("repeatable")
 
 @pytest.fixture(scope="session")
 def loopback() -> Iterator[Loopback]:
-    place = Loopback()
+    place = Loopback(PRELOADED)
     yield place
     place.close()
 
@@ -47,7 +50,7 @@ def pools(loopback: Loopback) -> Iterator[Pools]:
 @pytest.fixture(scope="session")
 def training_place() -> Iterator[Loopback]:
     """As `loopback`, for ranks that use what is built on the collectives."""
-    place = Loopback(modules=training.MODULES)
+    place = Loopback(training.MODULES)
     yield place
     place.close()
 
@@ -85,7 +88,7 @@ def namespaces() -> None:
 @pytest.fixture(scope="session")
 def lab(namespaces: None) -> Iterator[Lab]:
     """A network lab of 4 hosts, unshaped."""
-    place = Lab(hosts=4)
+    place = Lab(4, "pytest", modules=PRELOADED)
     yield place
     place.close()
 

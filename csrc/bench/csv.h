@@ -1,5 +1,5 @@
-// The CSV of ring_perf and of the programs of csrc/bench/peers: the same columns, so that scripts/peers can
-// put them side by side.
+// The CSV of ring_perf and of the programs of csrc/bench/peers: the same columns, so that benchmarks/run
+// peers can put them side by side.
 #pragma once
 
 #include <cstddef>

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Job, Pools, init_group
-from harness.layout import LAYOUTS
-from harness.sandbox import refuse_process_vm_readv
-from harness.strategies import CASES, Case
-from harness.tensors import DTYPES, FORMS, check_equal, hold, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from harness import Job, Pools, init_group
+from harness.layout import LAYOUTS
+from support.sandbox import refuse_process_vm_readv
+from support.strategies import CASES, Case
+from support.tensors import DTYPES, FORMS, check_equal, hold, values
 
 
 def exchange_lists(case: Case, output_form: str, uneven: bool) -> None:

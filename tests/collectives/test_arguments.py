@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
 from torch._C._distributed_c10d import (
     AllgatherOptions,
     AllreduceCoalescedOptions,
@@ -20,6 +19,7 @@ from torch._C._distributed_c10d import (
     ScatterOptions,
 )
 
+from harness import Pools
 from torch_ring import RingConfigError, RingTypeError
 
 Call = Callable[[Any, int], object]

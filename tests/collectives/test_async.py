@@ -8,6 +8,7 @@ import time
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Pools
 
 LAYOUTS = ("1x2", "1x4", "4x1", "2+1")

@@ -6,6 +6,7 @@ import time
 
 import pytest
 import torch.distributed as dist
+
 from harness import Pools
 from harness.layout import LAYOUTS
 

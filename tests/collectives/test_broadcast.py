@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch.distributed as dist
-from harness import Pools
-from harness.layout import LAYOUTS
-from harness.strategies import CASES, Case
-from harness.tensors import DTYPES, check_equal, digest, hold, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from harness import Pools
+from harness.layout import LAYOUTS
+from support.strategies import CASES, Case
+from support.tensors import DTYPES, check_equal, digest, hold, values
 
 
 def broadcast_case(case: Case, root: int) -> str:

@@ -8,8 +8,9 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.distributed._functional_collectives as functional
-from harness import Pools
 from torch.distributed.distributed_c10d import _coalescing_manager
+
+from harness import Pools
 
 LAYOUTS = ("1x2", "1x4", "4x1", "2x2", "2+1")
 

@@ -7,9 +7,9 @@ import itertools
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.tensors import DTYPES, OPS, makes_sense
 
+from harness import Pools
+from support.tensors import DTYPES, OPS, makes_sense
 from torch_ring import RingConfigError
 from torch_ring._backend import load
 

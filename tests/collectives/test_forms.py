@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
 from torch._C._distributed_c10d import AllreduceOptions, BroadcastOptions
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from harness import Pools
 
 Make = Callable[[torch.Tensor], torch.Tensor]
 Check = Callable[[], None]

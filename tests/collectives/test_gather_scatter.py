@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.layout import LAYOUTS
-from harness.strategies import CASES, Case
-from harness.tensors import DTYPES, FORMS, check_equal, hold, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from harness import Pools
+from harness.layout import LAYOUTS
+from support.strategies import CASES, Case
+from support.tensors import DTYPES, FORMS, check_equal, hold, values
 
 
 def gather_case(case: Case, root: int, output_form: str) -> None:

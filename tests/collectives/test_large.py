@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Pools
 
 NUMEL = 2**31 + 10  # of uint8; a multiple of the ranks, so that it can be cut into one part for each

@@ -9,9 +9,10 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Job, Pools
 from harness.layout import LAYOUTS
-from harness.tensors import DTYPES, FORMS, check_equal, hold, values
+from support.tensors import DTYPES, FORMS, check_equal, hold, values
 
 # Eager, at the limits within and between hosts, requested, and in several frames.
 SIZES = (0, 1, 8191, 8192, 8193, 65_535, 65_536, 65_537, 1_000_003)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
 from torch.distributed.distributed_c10d import _coalescing_manager
+
+from harness import Pools
 
 SIZES = (4, 30_000)  # goes in the thread that calls, and does not
 

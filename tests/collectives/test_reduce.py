@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch.distributed as dist
-from harness import Pools
-from harness.layout import LAYOUTS, Layout
-from harness.strategies import CASES, Case
-from harness.tensors import DTYPES, OPS, check_equal, check_reduction, hold, makes_sense, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from harness import Pools
+from harness.layout import LAYOUTS, Layout
+from support.strategies import CASES, Case
+from support.tensors import DTYPES, OPS, check_equal, check_reduction, hold, makes_sense, values
 
 
 def reduce_case(case: Case, op: str, root: int) -> None:

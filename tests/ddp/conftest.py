@@ -1,8 +1,9 @@
-"""The ranks of these tests start with what training needs imported: see harness.training.MODULES."""
+"""The ranks of these tests start with what training needs imported: see support.training.MODULES."""
 
 from __future__ import annotations
 
 import pytest
+
 from harness import Pools
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
 from torch import nn
 from torch._C._distributed_c10d import GradBucket
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
+
+from harness import Pools
 
 
 def average_with_a_future(_: object, bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.training import batches, check_pairs, over_both, parameters_of
 from torch import nn
 from torch._dynamo.backends.debugging import aot_eager
 from torch.nn.parallel import DistributedDataParallel
+
+from harness import Pools
+from support.training import batches, check_pairs, over_both, parameters_of
 
 
 class Model(nn.Module):

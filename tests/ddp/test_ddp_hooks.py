@@ -8,8 +8,6 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.training import batches, check_pairs, make_model, over_both, parameters_of
 from torch._C._distributed_c10d import BuiltinCommHookType, GradBucket
 from torch.distributed.algorithms.ddp_comm_hooks import (
     default_hooks,
@@ -17,6 +15,9 @@ from torch.distributed.algorithms.ddp_comm_hooks import (
     quantization_hooks,
 )
 from torch.nn.parallel import DistributedDataParallel
+
+from harness import Pools
+from support.training import batches, check_pairs, make_model, over_both, parameters_of
 
 STEPS = 5
 DEADLINE = (

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.training import batches, check_pairs, make_model, over_both, parameters_of
 from torch.nn.parallel import DistributedDataParallel
+
+from harness import Pools
+from support.training import batches, check_pairs, make_model, over_both, parameters_of
 
 BATCHES = (2, 5, 3)  # by rank
 

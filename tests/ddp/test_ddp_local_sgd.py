@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.training import batches, check_pairs, make_model, over_both, parameters_of
 from torch.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook import (
     PostLocalSGDState,
     post_localSGD_hook,
@@ -16,6 +14,9 @@ from torch.distributed.algorithms.model_averaging.hierarchical_model_averager im
     HierarchicalModelAverager,
 )
 from torch.nn.parallel import DistributedDataParallel
+
+from harness import Pools
+from support.training import batches, check_pairs, make_model, over_both, parameters_of
 
 STEPS = 7
 WARM_UP = 2

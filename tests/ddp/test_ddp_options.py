@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.training import batches, check_pairs, make_model, over_both, parameters_of
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
+
+from harness import Pools
+from support.training import batches, check_pairs, make_model, over_both, parameters_of
 
 
 class Branches(nn.Module):

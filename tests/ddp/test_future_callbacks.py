@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Job, Pools
 
 DEADLINE = 10.0  # seconds: a callback that waits in vain shall not cost more

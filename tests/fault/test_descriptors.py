@@ -11,8 +11,9 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+
 from harness import Job
-from harness.faults import error_of
+from support.faults import error_of
 
 SECONDS = 2.0  # that rank 0 sleeps while its peer knocks
 

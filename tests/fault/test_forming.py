@@ -11,12 +11,12 @@ from datetime import timedelta
 import pytest
 import torch
 import torch.distributed as dist
-from harness import BACKEND, Job, Lab, init_group
-from harness.faults import check_all_raise, error_of, names_ranks, reduce_once
-from harness.worker import destroy_group
 from torch._C._distributed_c10d import TCPStore
 
 import torch_ring._build
+from harness import BACKEND, Job, Lab, init_group
+from harness.worker import destroy_group
+from support.faults import check_all_raise, error_of, names_ranks, reduce_once
 
 LONG = 120.0  # nobody waits for so long
 SOON = 5.0

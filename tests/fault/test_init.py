@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 
 import pytest
+
 from harness import Job, init_group
-from harness.faults import check_all_raise, error_of
+from support.faults import check_all_raise, error_of
 
 TIMEOUT = 3.0
 LATE = 1.5

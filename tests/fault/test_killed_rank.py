@@ -8,8 +8,10 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Job
-from harness.faults import (
+from harness.layout import Layout
+from support.faults import (
     LARGE,
     LAYOUTS,
     check_all_raise,
@@ -18,7 +20,6 @@ from harness.faults import (
     reduce_forever,
     reduce_once,
 )
-from harness.layout import Layout
 
 WITHIN = 3.0  # seconds from the kill to the last survivor's error
 

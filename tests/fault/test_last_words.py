@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Job
-from harness.faults import error_of
+from support.faults import error_of
 
 LATE = 0.4  # seconds
 SMALL, LARGE = 1000, 1_000_000  # elements: the large one is taken by its receiver before send returns

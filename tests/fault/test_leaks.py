@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch.distributed as dist
+
 from harness import Job, Pools
-from harness.faults import reduce_forever
 from harness.proc import descriptors
+from support.faults import reduce_forever
 
 SHARED_MEMORY = Path("/dev/shm")
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Job
-from harness.faults import error_of
+from support.faults import error_of
 
 LAYOUTS = ("1x2", "2x1", "2+1")
 LARGE = 1_000_000  # elements: more than is sent before it is received

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Job
-from harness.faults import error_of
+from support.faults import error_of
 
 
 def parts() -> list[torch.Tensor]:

@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Job
-from harness.faults import check_all_raise, error_of, reduce_once
+from support.faults import check_all_raise, error_of, reduce_once
 
 MEMBERS = [2, 3]
 LAYOUTS = ("1x4", "2x2", "4x1")

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from harness import Job, init_group
-from harness.faults import error_of
-from harness.program import run_program
+from support.faults import error_of
+from support.program import run_program
 
 
 def init_and_collect_warnings() -> list[str]:

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 
 import pytest
+
 from harness import Job, Lab, Outcome
-from harness.faults import LARGE, LAYOUTS, check_all_raise, error_of, reduce_forever, reduce_once
+from support.faults import LARGE, LAYOUTS, check_all_raise, error_of, reduce_forever, reduce_once
 
 TIMEOUT = 2.5  # of the groups, in seconds
 LATE = 1.5  # how much later than that an error may come, on a busy machine

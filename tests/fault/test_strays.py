@@ -11,9 +11,10 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Job, init_group
-from harness.faults import reduce_once
 from harness.proc import descriptors, listening_ports
+from support.faults import reduce_once
 
 LAYOUTS = ("4x1", "2+1")
 SIZES = (1, 8, 64, 1 << 16, 1 << 20)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.training import over_both
 from torch.distributed.nn import functional
+
+from harness import Pools
+from support.training import over_both
 
 collectives: Any = functional  # which has no annotations
 

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.training import batches, make_model
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_state_dict,
@@ -22,6 +20,9 @@ from torch.distributed.checkpoint.state_dict_saver import save as save_checkpoin
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
+
+from harness import Pools
+from support.training import batches, make_model
 
 
 def make(seed: int) -> tuple[Any, torch.optim.Optimizer]:

@@ -8,10 +8,11 @@ import os
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.training import check_pairs, make_model, over_both, parameters_of
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from harness import Pools
+from support.training import check_pairs, make_model, over_both, parameters_of
 
 ROWS = 22  # no multiple of ranks, nor of batches
 EPOCHS = 2

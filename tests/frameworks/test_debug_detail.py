@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 import torch.distributed as dist
-from harness import BACKEND, Job, Loopback, Pools
-from harness.training import batches, make_model, parameters_of
 from torch._C._distributed_c10d import DebugLevel, get_debug_level, set_debug_level_from_env
 from torch.nn.parallel import DistributedDataParallel
+
+from harness import BACKEND, Job, Loopback, Pools
+from support.training import batches, make_model, parameters_of
 
 
 def read_debug_level() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+from harness import Pools
 
 
 def sum_of_ranks(group: dist.ProcessGroup) -> float:

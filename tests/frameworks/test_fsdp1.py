@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.training import batches, check_pairs, make_model, over_both
 from torch.distributed.fsdp import (
     FullStateDictConfig,
     FullyShardedDataParallel,
@@ -14,6 +12,9 @@ from torch.distributed.fsdp import (
     StateDictType,
 )
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
+
+from harness import Pools
+from support.training import batches, check_pairs, make_model, over_both
 
 LINEAR = ModuleWrapPolicy([torch.nn.Linear])
 Groups = dist.ProcessGroup | tuple[dist.ProcessGroup, dist.ProcessGroup]

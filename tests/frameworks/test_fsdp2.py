@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from harness import Pools
-from harness.training import batches, check_pairs, make_model
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
+
+from harness import Pools
+from support.training import batches, check_pairs, make_model
 
 SHAPES: dict[str, tuple[int, ...]] = {"1x2": (2,), "2+1": (3,), "2x2": (2, 2)}
 REDUCED = {"float32": None, "bfloat16": torch.bfloat16}

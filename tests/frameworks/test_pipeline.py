@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.training import check_pairs, over_both
 from torch import nn
 from torch.distributed.pipelining import (
     PipelineStage,
@@ -19,6 +17,9 @@ from torch.distributed.pipelining import (
     ScheduleLoopedBFS,
 )
 from torch.nn.functional import mse_loss
+
+from harness import Pools
+from support.training import check_pairs, over_both
 
 SCHEDULES: dict[str, Any] = {
     "gpipe": ScheduleGPipe,

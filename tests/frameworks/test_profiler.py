@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.training import over_both
 from torch.profiler import ProfilerActivity, profile
+
+from harness import Pools
+from support.training import over_both
 
 Group = dist.ProcessGroup
 COUNTERS = ("External id", "Ev Idx", "Record function id")  # of events: they say nothing of what happened

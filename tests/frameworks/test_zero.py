@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
-from harness.training import batches, check_pairs, make_model, over_both, parameters_of
 from torch.nn.parallel import DistributedDataParallel
+
+from harness import Pools
+from support.training import batches, check_pairs, make_model, over_both, parameters_of
 
 OVERLAP_BEGINS = 2  # batches that DDP needs to find its buckets, and ZeRO does not learn from
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Pools
 
 LAYOUTS = ("1x2", "2+1", "2x2")

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Job, Pools
 from torch.distributed.device_mesh import init_device_mesh
+
+from harness import Job, Pools
 
 # Rows and columns of a 2 x 2 mesh of the ranks, by rank.
 ROWS, COLUMNS = ([0, 1], [0, 1], [2, 3], [2, 3]), ([0, 2], [1, 3], [0, 2], [1, 3])

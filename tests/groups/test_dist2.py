@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Job
 from torch.distributed import _dist2
+
+from harness import Job
 
 TIMEOUT = timedelta(seconds=20)
 

@@ -7,9 +7,10 @@ import re
 from typing import Any
 
 import pytest
+
 from groups import endings
 from harness import BACKEND
-from harness.program import run_program
+from support.program import run_program
 
 SLOWER = 2.0  # seconds more than gloo takes, on a busy machine
 MISTAKE = r"ValueError: the user's own mistake"

@@ -10,6 +10,7 @@ from functools import reduce
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Pools
 from harness.layout import Layout
 from harness.proc import Footprint

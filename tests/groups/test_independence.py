@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Pools
 
 LAYOUTS = ("1x3", "3x1", "2+1", "2x2")

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from torch.multiprocessing.spawn import start_processes
+
 from groups.spawned import clean_up, leave, work
 from harness import BACKEND, Job, Pools
-from harness.program import run_program
-from torch.multiprocessing.spawn import start_processes
+from support.program import run_program
 
 # Rank 1 fails the first time, in the midst of an all_reduce; torchrun starts all again, with the same store.
 RESTART = """

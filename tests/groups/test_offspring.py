@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Job, Pools
 from torch.distributed.distributed_c10d import SHRINK_ABORT, SHRINK_DEFAULT
+
+from harness import Job, Pools
 
 
 def sum_of_ranks(group: Any, rank: int) -> float:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Job, Pools
 from torch._C._distributed_c10d import Backend
 
 import torch_ring
+from harness import Job, Pools
 from torch_ring._backend import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,6 +139,9 @@ def test_each_parameter_is_declared_once_and_documented() -> None:
         assert (declared in stub) == parameter.per_group, declared
         assert hasattr(torch_ring.Options(), parameter.field) == parameter.per_group
     page = subprocess.run(
-        [sys.executable, "-m", "torch_ring", "--markdown"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "torch_ring", "settings", "--markdown"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert page.stdout == (ROOT / "docs" / "configuration.md").read_text()

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, TCPStore
+
 from harness import BACKEND, Job, init_group
 from harness.worker import destroy_group
-from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 
 def sum_of_ranks(numel: int = 100_000) -> float:

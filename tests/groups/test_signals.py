@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Job
 from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.distributed_c10d import _get_default_store
 
+from harness import Job
 from torch_ring import RingAbortedError, RingPeerError
 from torch_ring._backend import load
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from harness import BACKEND, Job
 from torch._C._distributed_c10d import FileStore, HashStore, PrefixStore, Store, TCPStore
+
+from harness import BACKEND, Job
 
 
 def place() -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Pools
 
 LAYOUTS = ("1x4", "4x1", "2x2", "3x2")

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Job, Pools
 from torch._C._distributed_c10d import AllreduceOptions, HashStore, PrefixStore, Store
 from torch.distributed.distributed_c10d import _get_default_store
 
+from harness import Job, Pools
 from torch_ring._backend import load
 
 TIMEOUT = timedelta(seconds=10)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
 from torch._C._distributed_c10d import (
     AllgatherOptions,
     AllreduceOptions,
@@ -22,6 +21,8 @@ from torch._C._distributed_c10d import (
     ReduceScatterOptions,
     ScatterOptions,
 )
+
+from harness import Pools
 
 LAYOUTS = ("1x2", "2+1")
 SHORT = 0.4  # seconds

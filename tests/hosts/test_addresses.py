@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Job
-from harness.faults import error_of
-from harness.forward import forward
-from harness.proc import listening_ports
-from harness.scene import Scene
-from harness.worker import init_group
 from torch._C._distributed_c10d import FileStore
+
+from harness import Job
+from harness.proc import listening_ports
+from harness.worker import init_group
+from support.faults import error_of
+from support.forward import forward
+from support.scene import Scene
 
 TIMEOUT = 10.0
 PROMPT = 5.0  # seconds for what needs no wait, on a busy machine

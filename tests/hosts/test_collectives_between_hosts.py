@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Pools
 from harness.layout import Layout
-from harness.tensors import OPS, check_equal, check_reduction, digest, makes_sense, values
+from support.tensors import OPS, check_equal, check_reduction, digest, makes_sense, values
 
 LAYOUTS = ("2x1", "4x1", "2x2", "2+1")
 DTYPES = ("float32", "bfloat16", "int64", "bool")

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Job, Lab
-from harness.faults import error_of, names_ranks
 
 import torch_ring._C as _C
+from harness import Job, Lab
+from support.faults import error_of, names_ranks
 
 GROUPS = 4
 BOUND = 5.2  # seconds that leaving one group may take: its goodbye, and what is still to be delivered

@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+
 from harness import Lab
-from harness.places import NETLAB
+from harness.lab import NETLAB, netlab
 
 PROBE = ": < /dev/tcp/10.77.0.{}/9"  # a port where nobody listens: "refused" proves that packets go both ways
+NO_LAB = "pytest-none"
 
 
 def probe(lab: Lab, source: int, target: int) -> str:
@@ -20,17 +22,6 @@ def probe(lab: Lab, source: int, target: int) -> str:
     except RuntimeError as error:
         return str(error)
     raise AssertionError("somebody listens on the discard port")
-
-
-def netlab(*arguments: str, name: str = "pytest-none") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(NETLAB), *arguments],
-        env=os.environ | {"LAB": name},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
 
 
 def test_hosts_reach_each_other(lab: Lab) -> None:
@@ -64,18 +55,18 @@ def test_rates_hold_in_both_directions(lab: Lab) -> None:
 def test_down_ends_the_labs_processes_and_no_other_labs(lab: Lab) -> None:
     name = f"pytest-{os.getpid()}-second"
     try:
-        assert netlab("up", "1", name=name).returncode == 0
-        assert "already up" in netlab("up", "1", name=name).stderr
+        assert netlab(name, "up", "1").returncode == 0
+        assert "already up" in netlab(name, "up", "1").stderr
         sleeper = subprocess.Popen(
             [str(NETLAB), "exec", "0", "bash", "-c", "trap '' TERM; sleep 100; sleep 100"],
             env=os.environ | {"LAB": name},
         )
         deadline = time.monotonic() + 10
-        while str(sleeper.pid) not in netlab("pids", name=name).stdout.split():
+        while str(sleeper.pid) not in netlab(name, "pids").stdout.split():
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:
-        assert netlab("down", name=name).returncode == 0
+        assert netlab(name, "down").returncode == 0
     assert sleeper.wait(timeout=5) != 0
     assert not list(Path("/run/netns").glob(f"{name}.*"))
     assert "refused" in probe(lab, 0, 1)
@@ -91,7 +82,7 @@ def test_down_ends_the_labs_processes_and_no_other_labs(lab: Lab) -> None:
     ],
 )
 def test_bad_input_is_refused(lab: Lab, arguments: tuple[str, ...], complaint: str) -> None:
-    done = netlab(*arguments)
+    done = netlab(NO_LAB, *arguments)
     assert done.returncode != 0 and complaint in done.stderr
 
 
@@ -102,6 +93,6 @@ def test_bad_hosts_and_states_are_refused(lab: Lab) -> None:
 
 
 def test_the_manual_names_every_command() -> None:
-    manual = netlab("--help").stdout
+    manual = netlab(NO_LAB, "--help").stdout
     for command in ("up", "exec", "rate", "link", "nic", "stat", "check", "pids", "down"):
         assert f"\n  {command}" in manual

@@ -8,8 +8,10 @@ from contextlib import closing
 import pytest
 import torch
 import torch.distributed as dist
+
 from harness import Job, Lab
-from harness.overtaking import stay_on_one_core, wire
+from support import PRELOADED
+from support.overtaking import stay_on_one_core, wire
 
 
 def broadcast_much(times: int) -> None:
@@ -22,7 +24,7 @@ def broadcast_much(times: int) -> None:
 
 @pytest.fixture
 def near(namespaces: None) -> Iterator[Lab]:
-    with closing(Lab(2, "pytest-overtaking")) as lab:
+    with closing(Lab(2, "pytest-overtaking", modules=PRELOADED)) as lab:
         yield lab
 
 

@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Job
-from harness.faults import error_of, names_ranks
-from harness.layout import Layout
-from harness.scene import Scene
-from harness.wiring import OWN_NAMES, Wiring
 from torch._C._distributed_c10d import FileStore, Store, TCPStore
+
+from harness import Job
+from harness.layout import Layout
+from support.faults import error_of, names_ranks
+from support.scene import Scene
+from support.wiring import OWN_NAMES, Wiring
 
 FIRST = int(os.environ.get("RING_TEST_SEED", "14"))
 CASES = int(os.environ.get("RING_TEST_CASES", "20"))

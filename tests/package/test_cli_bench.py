@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from harness import Pools
 from torch._C._distributed_c10d import TCPStore
 from typer.testing import CliRunner
 
+from harness import Pools
 from torch_ring.cli import launch
 from torch_ring.cli.app import app
-from torch_ring.cli.collectives import NAMES, Case
+from torch_ring.cli.bench.collectives import NAMES, Case
 from torch_ring.cli.core import core
 from torch_ring.cli.options import dtype
 
@@ -30,7 +30,7 @@ SMALL = ("--rounds", "2", "--seconds", "0.01")
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "torch_ring.cli", *arguments]
+    return [sys.executable, "-m", "torch_ring", *arguments]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -70,10 +70,10 @@ def test_every_collective_and_size_is_measured_over_every_backend(
     rows = [(row["collective"], row["bytes"], row["backend"]) for row in report["rows"]]
     assert len(rows) == len(set(rows)) == ((len(NAMES) - 1) * 2 + 1) * 2  # a barrier has no sizes
     assert {row["backend"] for row in report["rows"]} == {"ring", "gloo"}
-    assert report["context"]["ranks"] == 2 and report["context"]["hosts"] == 1
+    assert report["conditions"]["ranks"] == 2 and report["conditions"]["hosts"] == 1
     assert report["dtype"] == "bfloat16"
     for name in ("processor", "cores", "memory", "kernel", "torch", "congestion control"):
-        assert report["context"]["machine"][name]
+        assert report["conditions"]["system"][name]
 
 
 def wrong_by_dtype() -> dict[str, int]:
@@ -146,7 +146,7 @@ def test_under_a_launcher_it_joins(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("all_reduce, float32, 2 ranks") == 1, "one rank speaks for all"
-    assert json.loads((tmp_path / "bench.json").read_text())["context"]["ranks"] == 2
+    assert json.loads((tmp_path / "bench.json").read_text())["conditions"]["ranks"] == 2
 
 
 def test_a_killed_rank_ends_the_run() -> None:
@@ -230,13 +230,6 @@ def test_ranks_are_the_launchers_to_choose(monkeypatch: pytest.MonkeyPatch) -> N
     done = CliRunner().invoke(app, ["bench", "--ranks", "3"])
     assert done.exit_code == 2
     assert "--ranks: 3, but WORLD_SIZE=4" in done.output
-
-
-def test_without_the_extra_it_says_what_to_install() -> None:
-    code = "import sys; sys.modules['typer'] = None; from torch_ring.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert "pip install 'torch-ring[bench]'" in done.stderr
 
 
 def test_ddp_takes_the_same_steps_over_each_backend(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from torch_ring.cli import units
-from torch_ring.cli.plan import plan
+from torch_ring.cli.plan.command import plan
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command()(plan)

@@ -1,16 +1,18 @@
-"""scripts/torch_suite: real runs of a few of torch's own tests, and the comparison that it judges them by."""
+"""`scripts/test --torch-suite`: real runs of a few of torch's own tests, and how it judges them."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from torch_suite_report import EXCEPTIONS, Outcome, Outcomes, compare, totals
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+from torch_suite.comparison import EXCEPTIONS, Outcome, Outcomes, compare, totals
+
+TESTS = Path(__file__).resolve().parents[1]
 
 
 def outcomes(**status: str) -> Outcomes:
@@ -53,13 +55,20 @@ def test_a_real_run(tmp_path: Path) -> None:
     report = tmp_path / "outcomes.json"
     command = [
         sys.executable,
-        str(SCRIPTS / "torch_suite_run.py"),
+        "-m",
+        "torch_suite",
         "-k",
         "test_gather_full_group",
         "-k",
         "test_all_to_all_single_equal_split_full_group",
     ]
-    done = subprocess.run([*command, "--json", str(report)], capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [*command, "--json", str(report)],
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads(report.read_text())["3"]
     gather = "test_gather_full_group"

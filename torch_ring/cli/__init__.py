@@ -1,6 +1,7 @@
-"""The command line `torch-ring`: `main` is its console script.
+"""The command line `torch-ring`: `main` is its console script, and what `python -m torch_ring` runs.
 
-What the commands need beyond torch is the extra `bench`; app.py lists the commands.
+Each command has a folder, whose command.py is listed in app.py; what commands share is beside these folders.
+What they need beyond torch is the extra `bench`; matplotlib, a part of it, only where something is drawn.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-_NEEDED = ("typer", "rich", "matplotlib")
+_NEEDED = ("typer", "rich")
 
 
 def main() -> None:

@@ -1,14 +1,15 @@
-"""The commands of `torch-ring`, each a function in a file of its own."""
+"""The commands of `torch-ring`, each a function in the command.py of its folder. Called by main()."""
 
 from __future__ import annotations
 
 import typer
 
-from torch_ring.cli.bench import bench
-from torch_ring.cli.ddp import bench_ddp
-from torch_ring.cli.plan import plan
+from torch_ring.cli.bench.command import bench
+from torch_ring.cli.bench_ddp.command import bench_ddp
+from torch_ring.cli.plan.command import plan
+from torch_ring.cli.settings.command import settings
 
-COMMANDS = (bench, bench_ddp, plan)
+COMMANDS = (bench, bench_ddp, plan, settings)
 
 # Plain text instead of boxes: an error's line can be searched for and is not broken.
 app = typer.Typer(

@@ -1,6 +1,6 @@
 """Starts a command's ranks as processes and sees to it that they end together.
 
-Called by the commands, and by scripts/bench_lab for ranks on its hosts.
+Called by the commands, and by the benchmarks for ranks on the hosts of a lab.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def run_here(ranks: int) -> int:
         "TORCHELASTIC_USE_AGENT_STORE": "True",
         "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
     }
-    again = [sys.executable, "-m", "torch_ring.cli", *sys.argv[1:]]
+    again = [sys.executable, "-m", "torch_ring", *sys.argv[1:]]
     return run([Command(again, where | rank_env(rank, ranks, rank, ranks)) for rank in range(ranks)])
 
 

@@ -95,6 +95,15 @@ def check_ranks(ranks: int | None) -> int:
     return int(world)
 
 
+def need_matplotlib(option: str) -> None:
+    """For an option that draws. Nothing else imports matplotlib: it takes a second, and may not be there."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        install = "pip install 'torch-ring[bench]'"
+        raise refuse(option, f"needs matplotlib ({error}); install: {install}") from error
+
+
 def output(option: str, path: Path | None, folder: bool) -> Path | None:
     """A file or folder to write to when all is done; its folder is made now, so that errors come now."""
     if path is None:

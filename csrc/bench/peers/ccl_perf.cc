@@ -1,5 +1,5 @@
 // Measures oneCCL's allreduce of host memory. MPI starts the ranks and carries the address of its key-value
-// store. Built and run by scripts/peers.
+// store. Built by benchmarks/peers/install.
 #include <mpi.h>
 #include <sched.h>
 

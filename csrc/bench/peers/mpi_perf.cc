@@ -1,4 +1,4 @@
-// Measures MPI_Allreduce: one source for Open MPI and Intel MPI. Built and run by scripts/peers.
+// Measures MPI_Allreduce: one source for Open MPI and Intel MPI. Built by benchmarks/peers/install.
 #include <mpi.h>
 
 #include "peer.h"

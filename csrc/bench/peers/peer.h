@@ -1,5 +1,5 @@
 // What the programs that measure other libraries share: an all_reduce SUM of float32 in place, at ring_perf's
-// sizes, timed as ring_perf times it, printed as its CSV. Built and run by scripts/peers.
+// sizes, timed as ring_perf times it, printed as its CSV. Built by benchmarks/peers/install.
 #pragma once
 
 #include <getopt.h>

@@ -1,0 +1,84 @@
+"""The page docs/groups.md, from what measure.py finds. Called by __main__.py."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from benchmarks.groups.measure import FormingTimes, footprints
+from harness import Layout
+from harness.proc import Footprint
+from torch_ring.cli import system
+from torch_ring.cli.units import show_bytes, show_time
+
+SHARED = """\
+What the ranks of a host share is charged to the memory cgroup of the rank that touches it first, page by
+page. A group of n ranks on a host takes some 4 KB for each of them when it is formed, up to 3.25 MB for
+each of them once large collectives have run, and up to 2 MB for each pair that sends messages: with 2, 4, 8
+and 16 ranks at most 14.5, 45, 155 and 566 MB. It is given back when all ranks of the host have destroyed
+the group, or died, whoever still refers to it. Where `memfd_create` is refused all of it is taken at once:
+see [linux.md](linux.md).
+"""
+
+
+def introduction() -> str:
+    about = ", ".join(f"{key} {value}" for key, value in system.describe().items())
+    return f"# What groups cost\n\nMeasured by `benchmarks/run groups`, on:\n{about}.\n"
+
+
+def about_footprints(layouts: Sequence[Layout], backends: Sequence[str], counts: Sequence[int]) -> str:
+    """Measures them."""
+    rows = []
+    for layout in layouts:
+        for backend in backends:
+            start, warm, *looks = footprints(layout, backend, counts)
+            rows.append([str(layout), backend, "once per process", *growth(start, warm, 1)])
+            for count, look in zip(counts, looks, strict=True):
+                rows.append([str(layout), backend, f"per group, {count} alive", *growth(warm, look, count)])
+    what = (
+        "What a group takes of each rank's process; memory is the proportional set size. Hosts are made up.\n"
+    )
+    headings = ["hosts x ranks", "backend", "what", "threads", "descriptors", "memory"]
+    return "\n".join([what, table(headings, rows, 3), SHARED])
+
+
+def growth(before: Sequence[Footprint], after: Sequence[Footprint], groups: int) -> list[str]:
+    """Cells: threads, descriptors and memory per group, of the rank that has most of each."""
+    pairs = list(zip(before, after, strict=True))
+    threads = max(new.threads - old.threads for old, new in pairs) / groups
+    descriptors = max(new.descriptors - old.descriptors for old, new in pairs) / groups
+    memory = max(new.proportional - old.proportional for old, new in pairs) / groups
+    return [f"{threads:.3g}", f"{descriptors:.3g}", show_bytes(max(0.0, memory))]
+
+
+def about_times(sizes: Sequence[int], backends: Sequence[str], rounds: int, seconds: FormingTimes) -> str:
+    parts = []
+    for which, what in enumerate(["init_process_group", "new_group, of all ranks,"]):
+        parts.append(
+            f"From {what} to the end of the first all_reduce: slowest rank, median of {rounds}."
+            + (
+                "\nWhere it takes a second, torch's store, the same for all, waited for a silent resolver."
+                * (not which)
+            )
+            + "\n"
+        )
+        rows = []
+        for size in sizes:
+            of_backends = [[times[which] for times in seconds[size, backend]] for backend in backends]
+            medians = [statistics.median(times) for times in of_backends]
+            cells = [
+                f"{show_time(median)} ({show_time(min(times))} .. {show_time(max(times))})"
+                for median, times in zip(medians, of_backends, strict=True)
+            ]
+            ratios = [f"{median / medians[0]:.2f}" for median in medians[1:]]
+            rows.append([str(size), *cells, *ratios])
+        ratios = [f"{backend} / {backends[0]}" for backend in backends[1:]]
+        parts.append(table(["ranks on one host", *backends, *ratios], rows, 0))
+    return "\n".join(parts)
+
+
+def table(heading: Sequence[str], rows: Sequence[Sequence[str]], numbers_from: int) -> str:
+    rule = ["---" if column < numbers_from else "--:" for column in range(len(heading))]
+    lines = ["| " + " | ".join(heading) + " |", "|" + "|".join(rule) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"

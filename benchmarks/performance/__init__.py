@@ -1,0 +1,1 @@
+"""`benchmarks/run performance`: ring, gloo and Open MPI on many clusters, for docs/performance.md."""

@@ -1,0 +1,1 @@
+"""`torch-ring bench`: command.py is what app.py registers."""

@@ -1,0 +1,1 @@
+"""`torch-ring plan`: command.py is what app.py registers."""

@@ -1,0 +1,1 @@
+"""`torch-ring settings`: command.py is what app.py registers."""
