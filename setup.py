@@ -39,7 +39,15 @@ class CMakeBuild(build_ext):
         print(f"torch_ring: building for CPU tensors; CUDA kernels are left out: {why}")
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
         build = ROOT / "build" / f"torch-{torch.__version__}-{sys.implementation.cache_tag}"
-        includes = [*include_paths(), sysconfig.get_paths()["include"]]
+        if is_of_another_folder(build):
+            shutil.rmtree(build)
+        build.mkdir(parents=True, exist_ok=True)
+        # The same place in every build, wherever torch is: so ccache knows its headers again.
+        link = build / "torch"
+        link.unlink(missing_ok=True)
+        link.symlink_to(torch.__path__[0])
+        includes = [path.replace(torch.__path__[0], str(link)) for path in include_paths()]
+        includes.append(sysconfig.get_paths()["include"])
         options = {
             "RING_TORCH": "ON",
             "RING_TORCH_INCLUDES": ";".join(includes),
@@ -47,9 +55,6 @@ class CMakeBuild(build_ext):
             "RING_EXT_SUFFIX": sysconfig.get_config_var("EXT_SUFFIX"),
             "RING_TORCH_VERSION": torch.__version__,
         }
-        if is_of_another_folder(build):
-            shutil.rmtree(build)
-        build.mkdir(parents=True, exist_ok=True)
         configure = ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(build)]
         subprocess.run(configure + [f"-D{key}={value}" for key, value in options.items()], check=True)
         jobs = os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))

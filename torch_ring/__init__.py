@@ -1,7 +1,8 @@
 """torch_ring: the backend `ring` of torch.distributed.
 
 `torch.distributed.init_process_group("ring")` works without importing this package; import it for `Options`,
-for the types of its errors, or where TORCH_DEVICE_BACKEND_AUTOLOAD=0 keeps torch from finding it.
+for the types of its errors, or where TORCH_DEVICE_BACKEND_AUTOLOAD=0 keeps a torch older than 2.14 from
+finding it.
 """
 
 from typing import TYPE_CHECKING

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from harness import Job
+from harness import Job, Loopback
 from harness.layout import Layout
 from support.faults import (
     LARGE,
@@ -94,15 +94,18 @@ def wait_for_future() -> None:
 
 
 @pytest.mark.parametrize("layout", ["1x4", "2x2"])
-def test_the_type_survives_autograd_and_futures(launch: Callable[..., Job], layout: str) -> None:
-    job = launch(layout).init()
-    pending = job.submit(train_forever)
-    time.sleep(0.6)
-    job.kill(1)
-    survivors = set(job.layout.ranks) - {1}
-    check_all_raise(job, pending.wait(WITHIN + 5), survivors, "RingPeerError", {1})
-    again = job.submit(wait_for_future, ranks=survivors).wait(WITHIN + 5)
-    check_all_raise(job, again, survivors, "RingPeerError", {1})
+def test_the_type_survives_autograd_and_futures(training_place: Loopback, layout: str) -> None:
+    job = Job(training_place, layout).init()
+    try:
+        pending = job.submit(train_forever)
+        time.sleep(0.6)
+        job.kill(1)
+        survivors = set(job.layout.ranks) - {1}
+        check_all_raise(job, pending.wait(WITHIN + 5), survivors, "RingPeerError", {1})
+        again = job.submit(wait_for_future, ranks=survivors).wait(WITHIN + 5)
+        check_all_raise(job, again, survivors, "RingPeerError", {1})
+    finally:
+        job.kill_all()
 
 
 _second: dist.ProcessGroup | None = None

@@ -78,7 +78,10 @@ def test_a_process_may_end_without_destroying_its_group() -> None:
 
 
 def test_without_autoload_an_import_registers() -> None:
-    assert "AssertionError" in python(TRY_TO_JOIN, TORCH_DEVICE_BACKEND_AUTOLOAD="0")
+    # Since 2.14 torch looks for a backend by its name, too, whatever that variable says.
+    by_name = hasattr(dist.Backend, "_ensure_backend_registered")
+    shown = python(TRY_TO_JOIN, TORCH_DEVICE_BACKEND_AUTOLOAD="0")
+    assert ("joined" if by_name else "AssertionError") in shown
     assert "joined" in python("import torch_ring\n" + TRY_TO_JOIN, TORCH_DEVICE_BACKEND_AUTOLOAD="0")
 
 
