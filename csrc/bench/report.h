@@ -5,13 +5,13 @@
 #include <optional>
 
 #include "csv.h"
-#include "machine.h"
 #include "options.h"
+#include "system.h"
 
 namespace ring_perf {
 
 struct Heading {
-    Machine machine;
+    System machine;
     Options options;
     int ranks = 1;
     int hosts = 1;

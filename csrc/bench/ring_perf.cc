@@ -43,7 +43,7 @@ bool run_rank(const Options& options, int rank, int ranks, ring::Store& store, c
     if (options.ranks_per_host > 0) settings.host_id = "host" + std::to_string(rank / options.ranks_per_host);
     const auto group = ring::Communicator::create(engine, store, settings);
     if (report != nullptr)
-        report->begin({.machine = this_machine(),
+        report->begin({.machine = this_system(),
                        .options = options,
                        .ranks = ranks,
                        .hosts = group->layout().hosts(),

@@ -34,7 +34,8 @@ class Connector {
   private:
     std::unique_ptr<Link> call_peer(int peer) {
         return over_tcp(peer, [&](Purpose purpose, int stream) {
-            Call call = made_.dialer.call(layout_, roster_, peer, purpose, stream, deadline_, [](int) {});
+            Connecting call =
+                made_.dialer.dial(layout_, roster_, peer, purpose, stream, deadline_, [](int) {});
             while (!call.advance()) {
                 call.wait(std::min(deadline_.next_look(), Clock::now() + kInterruptEvery));
                 check_interrupt();

@@ -90,18 +90,18 @@ std::vector<Route> Dialer::routes(const Layout& layout, const Roster& roster, in
     return routes;
 }
 
-Call Dialer::call(const Layout& layout, const Roster& roster, int peer, Purpose purpose, int stream,
-                  Deadline deadline, std::function<void(int fd)> watch) const {
+Connecting Dialer::dial(const Layout& layout, const Roster& roster, int peer, Purpose purpose, int stream,
+                        Deadline deadline, std::function<void(int fd)> watch) const {
     const Hello hello{.purpose = purpose,
                       .stream = static_cast<uint8_t>(stream),
                       .group = roster.group,
                       .from = layout.rank(),
                       .to = peer};
-    return Call(layout.describe(peer), routes(layout, roster, peer), hello, roster.secret, deadline,
-                std::move(watch));
+    return Connecting(layout.describe(peer), routes(layout, roster, peer), hello, roster.secret, deadline,
+                      std::move(watch));
 }
 
-void Dialer::remember(const Roster& roster, int peer, const Call& done) {
+void Dialer::remember(const Roster& roster, int peer, const Connecting& done) {
     reached_->add(roster.networks[peer], done.reached().address);
 }
 

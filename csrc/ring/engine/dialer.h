@@ -15,7 +15,7 @@
 #include "ring/topology/layout.h"
 #include "ring/topology/reach.h"
 #include "ring/transport/tcp/acceptor.h"
-#include "ring/transport/tcp/call.h"
+#include "ring/transport/tcp/connecting.h"
 
 namespace ring {
 
@@ -45,10 +45,10 @@ class Dialer {
     void learn(std::vector<std::vector<Endpoint>> addresses, const Roster& roster);
 
     // A connection to `peer` for this purpose, number `stream` of those, to be advanced until it is there.
-    Call call(const Layout& layout, const Roster& roster, int peer, Purpose purpose, int stream,
-              Deadline deadline, std::function<void(int fd)> watch) const;
+    Connecting dial(const Layout& layout, const Roster& roster, int peer, Purpose purpose, int stream,
+                    Deadline deadline, std::function<void(int fd)> watch) const;
     // That one is there: the next call to the peer's machine tries the same address first.
-    void remember(const Roster& roster, int peer, const Call& done);
+    void remember(const Roster& roster, int peer, const Connecting& done);
 
   private:
     std::vector<Route> routes(const Layout& layout, const Roster& roster, int peer) const;

@@ -35,8 +35,8 @@ P2p::P2p(const Layout& layout, const Roster& roster, Connections& connections, A
 }
 
 void P2p::dial(int rank) {
-    calls_.emplace(rank, connections_.dialer.call(layout_, roster_, rank, Purpose::kMessages, 0,
-                                                  Deadline::after(hooks_.timeout()), hooks_.watch));
+    dialing_.emplace(rank, connections_.dialer.dial(layout_, roster_, rank, Purpose::kMessages, 0,
+                                                    Deadline::after(hooks_.timeout()), hooks_.watch));
 }
 
 void P2p::post(OperationPtr operation) {
@@ -55,7 +55,7 @@ void P2p::post(OperationPtr operation) {
 bool P2p::progress(Watch& watch) {
     // Most groups never send a message: the rest must cost them nothing.
     bool moved = has_visitors() && take_visitors();
-    if (!calls_.empty()) moved = advance_calls(watch) || moved;
+    if (!dialing_.empty()) moved = advance_dialing(watch) || moved;
     moved = mailbox_.progress() || moved;
     if (!messages_.empty()) moved = finish_messages() || moved;
     if (const auto lost = mailbox_.lost()) {
@@ -95,9 +95,9 @@ bool P2p::take_visitors() {
     return any;
 }
 
-bool P2p::advance_calls(Watch& watch) {
+bool P2p::advance_dialing(Watch& watch) {
     bool any = false;
-    for (auto at = calls_.begin(); at != calls_.end();) {
+    for (auto at = dialing_.begin(); at != dialing_.end();) {
         const int rank = at->first;
         try {
             if (!at->second.advance()) {
@@ -106,14 +106,14 @@ bool P2p::advance_calls(Watch& watch) {
             }
         } catch (const PeerLeft&) {
             watch.depart(rank);  // which tells who waits for it
-            at = calls_.erase(at);
+            at = dialing_.erase(at);
             continue;
         } catch (const PeerError& error) {
             throw PeerError(error.what() + watch.who_went_before(rank));
         }
         connections_.dialer.remember(roster_, rank, at->second);
         UniqueFd socket = at->second.take();
-        at = calls_.erase(at);
+        at = dialing_.erase(at);
         ranks_[socket.get()] = rank;
         mailbox_.attach_out(rank, std::make_unique<TcpPipe>(std::move(socket)));
         any = true;
@@ -152,7 +152,7 @@ std::optional<P2p::Late> P2p::late() const {
 Clock::time_point P2p::next() const {
     auto at = Clock::time_point::max();
     for (const Message& message : messages_) at = std::min(at, message.operation->deadline.at());
-    for (const auto& [_, call] : calls_) at = std::min(at, call.next());
+    for (const auto& [_, call] : dialing_) at = std::min(at, call.next());
     return at;
 }
 
@@ -170,7 +170,7 @@ void P2p::has_event(int fd) {
 
 std::vector<OperationPtr> P2p::abandon() {
     mailbox_.abort();
-    calls_.clear();
+    dialing_.clear();
     std::vector<OperationPtr> abandoned;
     for (Message& message : messages_) abandoned.push_back(std::move(message.operation));
     messages_.clear();

@@ -16,7 +16,7 @@
 #include "ring/engine/operation.h"
 #include "ring/fault/watch.h"
 #include "ring/transport/message/mailbox.h"
-#include "ring/transport/tcp/call.h"
+#include "ring/transport/tcp/connecting.h"
 
 namespace ring {
 
@@ -48,7 +48,7 @@ class P2p {
     // An event of a descriptor, which need not be of a message's connection.
     void has_event(int fd);
 
-    bool busy() const { return mailbox_.busy() || !calls_.empty(); }
+    bool busy() const { return mailbox_.busy() || !dialing_.empty(); }
     // When it has to go on though nothing happens: connections to be opened, deadlines.
     Clock::time_point next() const;
     // A message of the user's whose deadline has passed, and why that is.
@@ -70,7 +70,7 @@ class P2p {
     void dial(int rank);
     bool finish_messages();
     bool take_visitors();
-    bool advance_calls(Watch& watch);
+    bool advance_dialing(Watch& watch);
 
     const Layout& layout_;
     const Roster& roster_;
@@ -79,7 +79,7 @@ class P2p {
     const Hooks hooks_;
     Mailbox mailbox_;
     std::vector<Message> messages_;      // the user's, under way
-    std::map<int, Call> calls_;          // connections that are being opened, by rank
+    std::map<int, Connecting> dialing_;  // connections that are being opened, by rank
     std::map<int, int> ranks_;           // of connections, by descriptor
     std::atomic<bool> visitors_{false};  // connections have come
 };

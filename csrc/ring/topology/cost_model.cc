@@ -44,13 +44,13 @@ constexpr int kSyncsLeader = 1;
 
 // ---- inside the host ----
 
-struct HostStages {
+struct HostTimes {
     double before = 0;
     double after = 0;
 };
 
 // `b` bytes of the tensor, `r` ranks in each host that carry a part of it.
-HostStages all_ranks_work(Collective kind, double b, double r, const HostCost& host) {
+HostTimes all_ranks_work(Collective kind, double b, double r, const HostCost& host) {
     const CollectiveTraits& traits = traits_of(kind);
     const double others = (r - 1) / r * b;
     const double sync = kSyncsAll * host.sync_s;
@@ -63,7 +63,7 @@ HostStages all_ranks_work(Collective kind, double b, double r, const HostCost& h
 }
 
 // The first rank reduces for, or takes from, all `r` ranks of its host, and hands out what came.
-HostStages leader_works(Collective kind, double b, double r, double hosts, const HostCost& host) {
+HostTimes leader_works(Collective kind, double b, double r, double hosts, const HostCost& host) {
     const CollectiveTraits& traits = traits_of(kind);
     const double sync = kSyncsLeader * host.sync_s;
     const double all = sync + b * host.seconds_per_byte;
@@ -75,7 +75,7 @@ HostStages leader_works(Collective kind, double b, double r, double hosts, const
             .after = traits.inputs ? sync + b / hosts / r * host.seconds_per_byte : all};
 }
 
-HostStages host_stages(Collective kind, double b, const Shape& shape, int rails, const HostCost& host) {
+HostTimes host_stages(Collective kind, double b, const Shape& shape, int rails, const HostCost& host) {
     if (shape.ranks_per_host == 1) return {};
     return rails == 1 ? leader_works(kind, b, shape.ranks_per_host, shape.hosts, host)
                       : all_ranks_work(kind, b, shape.ranks_per_host, host);
@@ -105,7 +105,7 @@ int streams_for(const Machine& machine, int rails) {
 
 Prediction predict(const Call& call, const Plan& plan) {
     const double b = call.bytes / plan.pieces;
-    const HostStages host = host_stages(call.kind, b, call.shape, plan.rails, call.machine.host);
+    const HostTimes host = host_stages(call.kind, b, call.shape, plan.rails, call.machine.host);
     RailCost rails;
     if (call.shape.hosts > 1)
         rails =

@@ -1,7 +1,7 @@
 // The interface of a transport: an ordered, reliable byte stream to one peer that never blocks.
 //
-// Implemented by tcp/pipe and shm/pipe; tests/cpp/transport/pipe_test.cc is the conformance suite that each of them
-// must pass.
+// Implemented by tcp/pipe and shm/pipe; tests/cpp/transport/pipe_test.cc is the conformance suite that each
+// of them must pass.
 #pragma once
 
 #include <sys/uio.h>

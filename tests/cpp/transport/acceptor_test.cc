@@ -16,7 +16,7 @@
 #include <thread>
 
 #include "ring/base/error.h"
-#include "ring/transport/tcp/call.h"
+#include "ring/transport/tcp/connecting.h"
 #include "ring/transport/tcp/socket.h"
 
 namespace ring {
@@ -46,7 +46,8 @@ class AcceptorTest : public ::testing::Test {
     // As a peer: connects, and proves itself.
     UniqueFd introduce(const Hello& hello, const std::string& secret = kSecret,
                        milliseconds within = std::chrono::seconds(10)) const {
-        Call call("the acceptor", {{at_, "", "", ""}}, hello, secret, Deadline::after(within), [](int) {});
+        Connecting call("the acceptor", {{at_, "", "", ""}}, hello, secret, Deadline::after(within),
+                        [](int) {});
         while (!call.advance()) call.wait(Clock::time_point::max());
         return call.take();
     }

@@ -140,7 +140,7 @@ void Mailbox::check(int source, const MessageHeader& header, const Transfer& rec
                         " of " + sizes + ": send and recv need tensors of the same size");
 }
 
-Mailbox::Place Mailbox::place(MessageLink& link, const MessageHeader& header) {
+Mailbox::Destination Mailbox::place(MessageLink& link, const MessageHeader& header) {
     if (TransferPtr transfer = match(link.peer(), header)) return {std::move(transfer), nullptr};
     return {nullptr, keep(link, header)};
 }

@@ -116,7 +116,7 @@ class Mailbox : public MessageSorter {
         bool any = false;  // everybody's
     };
 
-    Place place(MessageLink& link, const MessageHeader& header) override;
+    Destination place(MessageLink& link, const MessageHeader& header) override;
     void requested(MessageLink& link, const MessageHeader& header) override;
     // Takes the first posted receive that matches; null for none.
     TransferPtr match(int source, const MessageHeader& header);

@@ -35,14 +35,14 @@ using ArrivalPtr = std::shared_ptr<Arrival>;
 class MessageSorter {
   public:
     // Where the payload of an eager message goes: to a receive, or into an arrival.
-    struct Place {
+    struct Destination {
         TransferPtr transfer;
         ArrivalPtr arrival;
     };
 
     virtual ~MessageSorter() = default;
     // Throw MismatchError where the receive that matches expects something else.
-    virtual Place place(MessageLink& link, const MessageHeader& header) = 0;
+    virtual Destination place(MessageLink& link, const MessageHeader& header) = 0;
     virtual void requested(MessageLink& link, const MessageHeader& header) = 0;
 };
 
@@ -155,7 +155,7 @@ class MessageLink {
     MessageHeader header_;
     std::byte* to_ = nullptr;  // null for a payload that is dropped
     size_t left_ = 0;
-    MessageSorter::Place place_;
+    MessageSorter::Destination place_;
     uint64_t last_in_ = 0;                      // the message that came last
     size_t unclaimed_ = 0;                      // of its credit, as its sender counts
     std::map<uint64_t, TransferPtr> incoming_;  // granted

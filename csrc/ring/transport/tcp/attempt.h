@@ -1,5 +1,5 @@
-// One connection that is being opened, from its first packet to the peer's proof: what a Call (call.h) makes
-// of each address that it tries.
+// One connection that is being opened, from its first packet to the peer's proof: what a Connecting
+// (connecting.h) makes of each address that it tries.
 #pragma once
 
 #include <optional>

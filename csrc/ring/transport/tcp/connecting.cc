@@ -1,5 +1,5 @@
-// See call.h.
-#include "ring/transport/tcp/call.h"
+// See connecting.h.
+#include "ring/transport/tcp/connecting.h"
 
 #include <poll.h>
 
@@ -26,8 +26,8 @@ const char* const kAdvice =
 
 }  // namespace
 
-Call::Call(std::string whom, const std::vector<Route>& routes, const Hello& hello, std::string secret,
-           Deadline deadline, std::function<void(int)> watch)
+Connecting::Connecting(std::string whom, const std::vector<Route>& routes, const Hello& hello,
+                       std::string secret, Deadline deadline, std::function<void(int)> watch)
     : whom_(std::move(whom)),
       hello_(hello),
       secret_(std::move(secret)),
@@ -45,7 +45,7 @@ Call::Call(std::string whom, const std::vector<Route>& routes, const Hello& hell
     }
 }
 
-bool Call::start_due(Clock::time_point now) {
+bool Connecting::start_due(Clock::time_point now) {
     bool any = false;
     for (Line& line : lines_)
         if (!answered_ && !line.attempt && line.start <= now) {
@@ -56,7 +56,7 @@ bool Call::start_due(Clock::time_point now) {
     return any;
 }
 
-bool Call::advance() {
+bool Connecting::advance() {
     const auto now = Clock::now();
     bool moved = true;
     while (moved) {
@@ -70,7 +70,7 @@ bool Call::advance() {
     return false;
 }
 
-bool Call::advance_line(Line& line, Clock::time_point now) {
+bool Connecting::advance_line(Line& line, Clock::time_point now) {
     switch (line.attempt->advance()) {
         case Attempt::Stage::kProven:
             answer(line, now);
@@ -90,7 +90,7 @@ bool Call::advance_line(Line& line, Clock::time_point now) {
     return false;
 }
 
-void Call::answer(Line& line, Clock::time_point now) {
+void Connecting::answer(Line& line, Clock::time_point now) {
     answered_ = true;
     for (Line& other : lines_)
         if (&other != &line && other.attempt) {
@@ -100,7 +100,7 @@ void Call::answer(Line& line, Clock::time_point now) {
     line.attempt->answer();
 }
 
-void Call::fail(Line& line, Clock::time_point now) {
+void Connecting::fail(Line& line, Clock::time_point now) {
     line.setback = line.attempt->setback();
     if (line.setback->kind == Setback::Kind::kLeft) throw PeerLeft(whom_ + " left the group");
     line.attempt.reset();
@@ -116,7 +116,7 @@ void Call::fail(Line& line, Clock::time_point now) {
         if (untried(one)) one.start -= early;
 }
 
-void Call::give_up_where_hopeless(Clock::time_point now) {
+void Connecting::give_up_where_hopeless(Clock::time_point now) {
     const auto all = [&](auto holds) {
         return std::all_of(lines_.begin(), lines_.end(), [&](const Line& one) {
             const bool connected = one.attempt && one.attempt->setback().kind == Setback::Kind::kTransient;
@@ -137,7 +137,7 @@ void Call::give_up_where_hopeless(Clock::time_point now) {
         throw PeerError("cannot reach " + whom_ + ": " + report());
 }
 
-std::string Call::report() const {
+std::string Connecting::report() const {
     std::string text;
     bool advise = false;
     for (const Line& line : lines_) {
@@ -157,7 +157,7 @@ std::string Call::report() const {
     return text + (advise ? kAdvice : "");
 }
 
-Clock::time_point Call::next() const {
+Clock::time_point Connecting::next() const {
     auto at = deadline_.at();
     if (answered_) return at;
     for (const Line& line : lines_)
@@ -165,7 +165,7 @@ Clock::time_point Call::next() const {
     return at;
 }
 
-void Call::wait(Clock::time_point until) const {
+void Connecting::wait(Clock::time_point until) const {
     std::vector<pollfd> waiting;
     for (const Line& line : lines_)
         if (line.attempt) waiting.push_back({line.attempt->fd(), line.attempt->events(), 0});

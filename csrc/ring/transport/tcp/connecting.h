@@ -34,11 +34,11 @@ class PeerLeft : public PeerError {
 };
 
 // Not thread-safe: used by the one thread that forms or drives the group.
-class Call {
+class Connecting {
   public:
     // `whom`: the peer, for messages. `watch` is called with the descriptor of each connection that is begun.
-    Call(std::string whom, const std::vector<Route>& routes, const Hello& hello, std::string secret,
-         Deadline deadline, std::function<void(int fd)> watch);
+    Connecting(std::string whom, const std::vector<Route>& routes, const Hello& hello, std::string secret,
+               Deadline deadline, std::function<void(int fd)> watch);
 
     // Goes on as far as it can without waiting; true when the connection is there, to be taken. Throws
     // PeerError where no route leads to the peer, TimeoutError where it does not answer in time; both say

@@ -5,7 +5,7 @@
 
 namespace ring_perf {
 
-struct Machine {
+struct System {
     std::string cpu;     // "AMD EPYC"
     int cores = 0;       // that this process may run on
     std::string kernel;  // "Linux 6.1.0 x86_64"
@@ -13,6 +13,6 @@ struct Machine {
 };
 
 // Throws ring::ConfigError where TORCH_RING_ISA is wrong.
-Machine this_machine();
+System this_system();
 
 }  // namespace ring_perf

@@ -1,5 +1,5 @@
-// See machine.h.
-#include "machine.h"
+// See system.h.
+#include "system.h"
 
 #include <sys/utsname.h>
 
@@ -29,7 +29,7 @@ std::string kernel() {
 
 }  // namespace
 
-Machine this_machine() {
+System this_system() {
     return {.cpu = cpu_model(), .cores = ring::usable_cpus(), .kernel = kernel(), .isa = ring::current_isa()};
 }
 

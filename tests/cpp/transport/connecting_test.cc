@@ -1,5 +1,5 @@
 // Calling a rank that has several addresses, of which some lead nowhere, or to somebody else.
-#include "ring/transport/tcp/call.h"
+#include "ring/transport/tcp/connecting.h"
 
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -89,9 +89,9 @@ class CallTest : public ::testing::Test {
     // Calls rank 0; how long that took.
     milliseconds call(const std::vector<Route>& routes, milliseconds within = seconds(10)) {
         const auto start = Clock::now();
-        Call call("rank 0 (host b, pid 7)", routes,
-                  {.purpose = Purpose::kData, .group = kGroup, .from = 1, .to = 0}, kSecret,
-                  Deadline::after(within), [this](int) { ++begun_; });
+        Connecting call("rank 0 (host b, pid 7)", routes,
+                        {.purpose = Purpose::kData, .group = kGroup, .from = 1, .to = 0}, kSecret,
+                        Deadline::after(within), [this](int) { ++begun_; });
         while (!call.advance()) call.wait(Clock::time_point::max());
         reached_ = call.reached();
         connection_ = call.take();
@@ -236,12 +236,12 @@ TEST_F(CallTest, GivesUpAtOnceWhereThereIsNoWay) {
 // machine has them too, and rank 3 on a third one the first of them.
 class DialerTest : public ::testing::Test {
   protected:
-    Call call(const Dialer& dialer) {
-        return dialer.call(layout_, roster_, 0, Purpose::kData, 0, Deadline::after(seconds(10)),
+    Connecting call(const Dialer& dialer) {
+        return dialer.dial(layout_, roster_, 0, Purpose::kData, 0, Deadline::after(seconds(10)),
                            [this](int) { ++begun_; });
     }
     void reach(Dialer& dialer) {
-        Call made = call(dialer);
+        Connecting made = call(dialer);
         while (!made.advance()) made.wait(Clock::time_point::max());
         connection_ = made.take();
         dialer.remember(roster_, 0, made);
@@ -282,7 +282,7 @@ TEST_F(DialerTest, NamesWhoHasTheSameAddressAndWhatThisHostHas) {
     Dialer dialer(reached_, reach_);
     dialer.learn({{{"127.0.0.1", 9}, {"198.51.100.7", 9}}, {}, {{"198.51.100.7", 9}}, {{"198.51.100.7", 9}}},
                  roster_);
-    Call made = dialer.call(layout_, roster_, 0, Purpose::kData, 0, Deadline(Clock::now()), [](int) {});
+    Connecting made = dialer.dial(layout_, roster_, 0, Purpose::kData, 0, Deadline(Clock::now()), [](int) {});
     try {
         made.advance();
         ADD_FAILURE() << "there is nobody";
