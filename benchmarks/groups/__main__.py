@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.groups import document
-from benchmarks.groups.measure import forming_times
+from benchmarks.groups.measure import footprints, forming_times
 from benchmarks.program import DOCS, DocsOption, program, start
 from harness import Layout
 from torch_ring.cli import options
@@ -46,12 +46,15 @@ def main(
     names = options.backends(backends, under_launcher=False)
     spread = parse_layouts(layouts)
     counts, sizes = parse_numbers("--groups", groups), parse_numbers("--ranks", ranks)
-    parts = [document.introduction()]
     typer.echo("groups: footprints")
-    parts.append(document.about_footprints(spread, names, counts))
+    found = footprints(spread, names, counts)
     typer.echo("groups: forming")
     seconds = forming_times(sizes, names, rounds)
-    parts.append(document.about_times(sizes, names, rounds, seconds))
+    parts = [
+        document.introduction(),
+        document.about_footprints(found, counts),
+        document.about_times(sizes, names, rounds, seconds),
+    ]
     path = docs / "groups.md"
     path.write_text("\n".join(parts))
     typer.echo(f"groups: {path}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.groups.measure import FormingTimes, footprints
-from harness import Layout
+from benchmarks.groups.measure import Footprints, FormingTimes
 from harness.proc import Footprint
 from torch_ring.cli import system
 from torch_ring.cli.units import show_bytes, show_time
@@ -19,6 +18,14 @@ and 16 ranks at most 14.5, 45, 155 and 566 MB. It is given back when all ranks o
 the group, or died, whoever still refers to it. Where `memfd_create` is refused all of it is taken at once:
 see [linux.md](linux.md).
 """
+# By what a group is formed, first and later, and what there is to say of the times.
+FORMED_BY = (
+    (
+        "init_process_group",
+        "Where it takes a second, torch's store, the same for all, waited for a silent resolver.\n",
+    ),
+    ("new_group, of all ranks,", ""),
+)
 
 
 def introduction() -> str:
@@ -26,15 +33,12 @@ def introduction() -> str:
     return f"# What groups cost\n\nMeasured by `benchmarks/run groups`, on:\n{about}.\n"
 
 
-def about_footprints(layouts: Sequence[Layout], backends: Sequence[str], counts: Sequence[int]) -> str:
-    """Measures them."""
+def about_footprints(found: Footprints, counts: Sequence[int]) -> str:
     rows = []
-    for layout in layouts:
-        for backend in backends:
-            start, warm, *looks = footprints(layout, backend, counts)
-            rows.append([str(layout), backend, "once per process", *growth(start, warm, 1)])
-            for count, look in zip(counts, looks, strict=True):
-                rows.append([str(layout), backend, f"per group, {count} alive", *growth(warm, look, count)])
+    for (layout, backend), (start, warm, *looks) in found.items():
+        rows.append([str(layout), backend, "once per process", *growth(start, warm, 1)])
+        for count, look in zip(counts, looks, strict=True):
+            rows.append([str(layout), backend, f"per group, {count} alive", *growth(warm, look, count)])
     what = (
         "What a group takes of each rank's process; memory is the proportional set size. Hosts are made up.\n"
     )
@@ -53,14 +57,9 @@ def growth(before: Sequence[Footprint], after: Sequence[Footprint], groups: int)
 
 def about_times(sizes: Sequence[int], backends: Sequence[str], rounds: int, seconds: FormingTimes) -> str:
     parts = []
-    for which, what in enumerate(["init_process_group", "new_group, of all ranks,"]):
+    for which, (what, remark) in enumerate(FORMED_BY):
         parts.append(
-            f"From {what} to the end of the first all_reduce: slowest rank, median of {rounds}."
-            + (
-                "\nWhere it takes a second, torch's store, the same for all, waited for a silent resolver."
-                * (not which)
-            )
-            + "\n"
+            f"From {what} to the end of the first all_reduce: slowest rank, median of {rounds}.\n{remark}"
         )
         rows = []
         for size in sizes:

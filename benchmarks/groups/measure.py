@@ -1,4 +1,4 @@
-"""Has ranks make groups, and collects what they see. Called by document.py; the ranks run rank.py."""
+"""Has ranks make groups, and collects what they see. Called by __main__.py; the ranks run rank.py."""
 
 from __future__ import annotations
 
@@ -20,12 +20,20 @@ from torch_ring.cli.sample import rotated
 DEADLINE = 60.0  # seconds for a group to form
 MORE = 5  # groups that are formed after the first one
 
-Footprints = list[list[Footprint]]  # at each look, of each rank
+Looks = list[list[Footprint]]  # at each look, of each rank
+Footprints = dict[tuple[Layout, str], Looks]  # by layout and backend
 # By number of ranks and backend, for each round: seconds of the first group, and the median of later ones.
 FormingTimes = dict[tuple[int, str], list[tuple[float, float]]]
 
 
-def footprints(layout: Layout, backend: str, counts: Sequence[int]) -> Footprints:
+def footprints(layouts: Sequence[Layout], backends: Sequence[str], counts: Sequence[int]) -> Footprints:
+    """At the start, after a group that is gone, and with each count of groups."""
+    return {
+        (layout, backend): _footprints(layout, backend, counts) for layout in layouts for backend in backends
+    }
+
+
+def _footprints(layout: Layout, backend: str, counts: Sequence[int]) -> Looks:
     """In interpreters of their own: forked processes share memory with their parent, and less and less."""
     server = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     store = {
