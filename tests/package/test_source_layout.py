@@ -74,6 +74,7 @@ def test_layers_point_downwards() -> None:
 
 NAMED_FILE = re.compile(r"`([\w/.]+\.(?:cc|h|inc|py))`")
 
+
 def folders_imported(path: Path) -> set[str]:
     """The project's own folders of Python that a file imports from, wherever in it."""
     names: set[str] = set()
