@@ -47,7 +47,9 @@ def print_table(console: Console, curves: list[Curve]) -> None:
     console.print(table)
     console.print(
         f"Medians of {first.tokens_per_s.size} turns, in brackets the quartiles. By pairs: the tokens/s of a "
-        "turn over those of the turn beside it; what else disturbs the machine disturbs both.",
+        "turn over those of the turn beside it; what else disturbs the machine disturbs both. Communication "
+        "is the share of a step that ranks wait; what a backend's threads take from the computation shows in "
+        "the tokens/s alone.",
         soft_wrap=True,
     )
     for curve in curves[1:]:
@@ -56,11 +58,10 @@ def print_table(console: Console, curves: list[Curve]) -> None:
 
 def summary(first: Curve, other: Curve) -> str:
     ratio = Spread.of(first.tokens_per_s / other.tokens_per_s)
-    shares = [Spread.of(curve.comm_share).median for curve in (other, first)]
+    share = Spread.of(other.comm_share).median
     return (
         f"{first.label} trains {ratio.median:.2f} times as fast as {other.label} ({ratio.low:.2f} .. "
-        f"{ratio.high:.2f}), where communication is {shares[0]:.0%} of a step over {other.label}, and "
-        f"{shares[1]:.0%} over {first.label}"
+        f"{ratio.high:.2f}), over which {share:.0%} of a step is communication"
     )
 
 

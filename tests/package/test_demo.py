@@ -118,7 +118,7 @@ def test_speed_is_compared_turn_by_turn(tmp_path: Path) -> None:
     assert [ring.label, gloo.label] == ["ring", "gloo"]
     assert ring.tokens_per_s.tolist() == [100.0, 50.0, 25.0, 12.5]
     assert np.allclose(ring.comm_share, 0.25)
-    assert "ring trains 1.50 times as fast as gloo (1.50 .. 1.62), where communication is 25%" in summary(
+    assert "ring trains 1.50 times as fast as gloo (1.50 .. 1.62), over which 25% of a step" in summary(
         ring, gloo
     )
 
