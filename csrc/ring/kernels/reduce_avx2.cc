@@ -11,6 +11,10 @@ namespace {
 
 constexpr size_t kVectorBytes = 32;
 
+[[gnu::always_inline]] inline __m256i load_words(const char* from) {
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i_u*>(from)));
+}
+
 [[gnu::always_inline]] inline __m256 load_half(const char* from) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i_u*>(from)));
 }

@@ -15,6 +15,10 @@ constexpr size_t kVectorBytes = 64;
 // The masks select every lane: the unmasked intrinsics of g++ 12 give -Wmaybe-uninitialized.
 constexpr __mmask16 kAll = 0xFFFF;
 
+[[gnu::always_inline]] inline __m512i load_words(const char* from) {
+    return _mm512_maskz_cvtepu16_epi32(kAll, _mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(from)));
+}
+
 [[gnu::always_inline]] inline __m512 load_half(const char* from) {
     return _mm512_maskz_cvtph_ps(kAll, _mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(from)));
 }
