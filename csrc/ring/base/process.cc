@@ -33,7 +33,8 @@ std::string text_of(const std::string& path) {
 }
 
 Status status_of(int pid) {
-    const std::string text = text_of(folder_of(pid) + "stat");
+    // Of the first thread, which has the same: qemu-user makes up that of the process itself.
+    const std::string text = text_of(folder_of(pid) + "task/" + std::to_string(pid) + "/stat");
     // "pid (name) state ...", where the name may hold anything.
     const size_t name_end = text.rfind(')');
     if (name_end == std::string::npos) return {};
