@@ -15,6 +15,7 @@ import sys
 import warnings
 import weakref
 from datetime import timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -43,7 +44,7 @@ def register() -> None:
     try:
         from torch.distributed import _dist2
     except ImportError:
-        return  # experimental, and may go again
+        return  # experimental, and gone since 2.14
     _dist2.register_backend(NAME, _create_dist2)
 
 
@@ -69,7 +70,10 @@ def load() -> ModuleType:
         from torch_ring import _build
 
     except ImportError as error:
-        raise ImportError(f"torch_ring has not been built ({error}). {_REBUILD}") from error
+        raise ImportError(
+            f"the torch_ring in {Path(__file__).parent} has not been built ({error}). If another one is "
+            f"installed, run Python outside of that folder's parent, whose torch_ring hides it. {_REBUILD}"
+        ) from error
     check_torch_version(_build.TORCH_VERSION, torch.__version__)
     try:
         from torch_ring import _C

@@ -90,8 +90,10 @@ def test_shrink_after_a_death(launch: Callable[..., Job], layout: str) -> None:
 
 
 @pytest.mark.parametrize("layout", ["1x3", "2+1"])
-def test_shrink_a_subgroup(pools: Pools, layout: str) -> None:
-    assert pools.get(layout).run(shrink_a_subgroup) == [3.0] * 3
+def test_shrink_a_subgroup(launch: Callable[..., Job], layout: str) -> None:
+    # In a job of its own: from torch 2.14 on, the rank that is left out counts one group less, and what it
+    # would make with the others next has another name there.
+    assert launch(layout).init().run(shrink_a_subgroup) == [3.0] * 3
 
 
 @pytest.mark.parametrize("layout", ["1x4", "2x2", "2+1"])

@@ -103,6 +103,17 @@ def test_a_broken_extension_breaks_ring_and_not_torch(tmp_path: Path) -> None:
     assert "torch_ring" in output and "_C" in output, output
 
 
+def test_a_clone_that_was_not_built_says_where_it_is(tmp_path: Path) -> None:
+    """It hides an installed torch_ring from a Python that is started in it."""
+    package = importlib.util.find_spec("torch_ring")
+    assert package and package.origin
+    copy = tmp_path / "torch_ring"
+    shutil.copytree(Path(package.origin).parent, copy, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    # Were it missing, an editable install would put the clone's in its place.
+    (copy / "_build.py").write_text("raise ImportError('no such module')")
+    assert f"the torch_ring in {copy} has not been built" in python(TRY_TO_JOIN, PYTHONPATH=str(tmp_path))
+
+
 def test_an_extension_of_another_torch_is_refused() -> None:
     from torch_ring._backend import check_torch_version
 
