@@ -54,8 +54,9 @@ class Call {
     }
 
     void run(ring::Communicator& group) const {
+        if (!traits_.message) return group.run(arguments);
         const auto operation = group.post(arguments);
-        if (traits_.message) group.wait(group.post(other_arguments_));
+        group.wait(group.post(other_arguments_));
         group.wait(operation);
     }
 

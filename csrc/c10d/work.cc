@@ -22,10 +22,16 @@ c10::intrusive_ptr<RingWork> RingWork::start(const std::shared_ptr<ring::Communi
         // All or none: a wrong argument is found before anything is sent.
         if (call.arguments.size() > 1)
             for (const ring::Arguments& arguments : call.arguments) group->check(arguments);
-        for (ring::Arguments& arguments : call.arguments)
-            work->operations_.push_back(
-                group->post(std::move(arguments), timeout,
-                            [work](std::exception_ptr error) { work->operation_done(error); }));
+        for (ring::Arguments& arguments : call.arguments) {
+            const auto done = [work](std::exception_ptr error) { work->operation_done(error); };
+            if (call.async || call.arguments.size() > 1) {
+                work->operations_.push_back(group->post(std::move(arguments), timeout, done));
+            } else if (auto operation = group->begin(arguments, timeout, done)) {
+                work->operations_.push_back(std::move(operation));
+            } else {
+                done(nullptr);
+            }
+        }
     });
     if (call.arguments.empty()) work->complete(nullptr);
     if (call.async) group->hand_over(work->operations_);
@@ -89,7 +95,7 @@ bool RingWork::wait(std::chrono::milliseconds timeout) {
 }
 
 void RingWork::abort() {
-    group_->abort("the work of " + (operations_.empty() ? "nothing" : operations_[0]->describe()) +
+    group_->abort("the work of " + (operations_.empty() ? "a call that had ended" : operations_[0]->describe()) +
                   " was aborted");
 }
 

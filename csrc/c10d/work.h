@@ -28,7 +28,8 @@ class RingWork : public c10d::Work {
         std::function<void()> finally{};  // after the last operation, before the work is complete
     };
 
-    // Posts the operations. An asynchronous work goes on by itself; any other runs when it is waited for.
+    // Posts the operations. An asynchronous work goes on by itself; any other is about to be waited
+    // for: it runs then, or, if it is small, in here.
     static c10::intrusive_ptr<RingWork> start(const std::shared_ptr<ring::Communicator>& group, Call call);
 
     RingWork(std::shared_ptr<ring::Communicator> group, const Call& call);

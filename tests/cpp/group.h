@@ -123,9 +123,9 @@ inline void look_on(const std::shared_ptr<Operation>& operation) {
     if (operation->error()) std::rethrow_exception(operation->error());
 }
 
-// What most tests call: post, then wait.
-inline void run(Communicator& group, Arguments arguments) {
-    group.wait(group.post(std::move(arguments)));
+// What most tests call.
+inline void run(Communicator& group, const Arguments& arguments) {
+    group.run(arguments);
 }
 
 inline Signature signature(Collective kind, DType dtype, uint64_t count, ReduceOp op = ReduceOp::kNone,

@@ -66,8 +66,15 @@ void Context::pass(Lane lane) {
     ++lanes_passed;
 }
 
+bool announced_alike(const Context& context) {
+    const Segment& segment = *context.segment;
+    for (int l = 0; l < segment.local_size(); ++l)
+        if (segment.announced(l, context.operation).signature != context.signature()) return false;
+    return true;
+}
+
 void check_announcements(const Context& context) {
-    if (context.segment == nullptr) return;
+    if (context.segment == nullptr || announced_alike(context)) return;
     const Segment& segment = *context.segment;
     const auto reference = segment.announced(0, context.operation);
     for (int l = 1; l < segment.local_size(); ++l) {

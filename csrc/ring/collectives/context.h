@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "ring/base/config.h"
@@ -85,6 +86,12 @@ struct Reduction {
     }
 };
 
+// What a rank enters an operation with, for the other ranks of its host to read.
+struct Entered {
+    const void* data = nullptr;
+    size_t bytes = 0;
+};
+
 // One piece of one operation.
 struct Context {
     Group& group;
@@ -99,6 +106,7 @@ struct Context {
     size_t piece = 0;            // of `pieces` of the operation
     size_t pieces = 1;
     size_t lanes_passed = 0;
+    std::optional<Entered> entered{};  // before its coroutine began, see host/one_shot.h
     Scratch scratch{group.memory};
 
     const Signature& signature() const { return arguments->signature; }
@@ -153,8 +161,9 @@ inline auto skip(Context& context, Lane lane) {
                  [&context, lane] { context.pass(lane); });
 }
 
-// Throws MismatchError where the ranks of the host, all of which have entered the operation, called different
-// things.
+// Whether the ranks of the host, all of which have entered the operation, called the same.
+bool announced_alike(const Context& context);
+// Throws MismatchError where they did not.
 void check_announcements(const Context& context);
 
 // To be awaited: announces the operation to the other ranks of the host, with a small payload, waits until

@@ -136,7 +136,7 @@ class Baton::Server {
 
 template <typename Driver>
 void Baton::drive(Driver& driver, Lock& lock) {
-    Spinner spinner(spin_us_, pauses_);
+    Spinner spinner = this->spinner();
     while (driver.goes_on(lock)) {
         if (!lock.owns_lock()) {
             if (!driver.takes(lock)) continue;

@@ -63,6 +63,12 @@ class Baton {
     // The descriptors have told, and tell no more until serve() has armed them again.
     void woken();
 
+    // Whether descriptors have been listened to a moment ago: who holds the baton may leave it out once. With
+    // the baton in hand.
+    bool has_listened() const { return last_tick() < look_at_; }
+    // For whoever polls with the baton in hand.
+    Spinner spinner() const { return {spin_us_, pauses_}; }
+
     // Operations have been posted, or are waited for; see attended().
     void attend();
     // Whether that was so since it was last asked. Only a hint.

@@ -96,6 +96,16 @@ void Communicator::check(const Arguments& arguments) const {
 OperationPtr Communicator::post(Arguments arguments, std::optional<milliseconds> timeout,
                                 Operation::OnDone on_done) {
     check(arguments);
+    return queue(std::move(arguments), timeout, std::move(on_done));
+}
+
+uint64_t Communicator::next_number() {
+    if (caller_ != &this_thread && std::exchange(caller_, &this_thread) != nullptr) several_callers_ = true;
+    return ++posted_;
+}
+
+OperationPtr Communicator::queue(Arguments arguments, std::optional<milliseconds> timeout,
+                                 Operation::OnDone on_done) {
     if (arguments.signature.uneven != 0) arguments.signature.root = digest_of(arguments.output_counts);
     const bool message = traits_of(arguments.signature.kind).message;
     OperationPtr operation;
@@ -105,11 +115,7 @@ OperationPtr Communicator::post(Arguments arguments, std::optional<milliseconds>
         const std::lock_guard lock(queue_mutex_);
         operation = std::make_shared<Operation>(std::move(arguments), last_tick(), timeout.value_or(timeout_),
                                                 std::move(on_done));
-        if (!message) {
-            operation->number = ++posted_;
-            if (caller_ != &this_thread && std::exchange(caller_, &this_thread) != nullptr)
-                several_callers_ = true;
-        }
+        if (!message) operation->number = next_number();
         operation->small = is_small(*operation);
         if (closed_) {
             refused =

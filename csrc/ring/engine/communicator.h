@@ -78,6 +78,15 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     // operation that it returns has failed.
     OperationPtr post(Arguments arguments, std::optional<milliseconds> timeout = std::nullopt,
                       Operation::OnDone on_done = nullptr);
+    // As post(), for a caller that waits next: where a small collective is all that there is to do, it is begun
+    // and polled for in here. Null: it has ended without an error, and `on_done` has not been called.
+    // Otherwise it is to be waited for.
+    OperationPtr begin(const Arguments& arguments, std::optional<milliseconds> timeout = std::nullopt,
+                       Operation::OnDone on_done = nullptr);
+    // As post() and wait().
+    void run(const Arguments& arguments) {
+        if (const OperationPtr operation = begin(arguments)) wait(operation);
+    }
     // Lets these operations, which were just posted, go on while the caller does something else: the progress
     // thread runs them. Small ones go in here as far as they get, and the thread looks after them soon.
     void hand_over(std::span<const OperationPtr> posted);
@@ -162,7 +171,14 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     // As Operation's, with the ranks' global numbers and the name of a group that is not of all ranks.
     std::string describe(const Operation& operation) const;
 
+    OperationPtr queue(Arguments arguments, std::optional<milliseconds> timeout, Operation::OnDone on_done);
+    uint64_t next_number();  // of a collective; with the lock of the queue
+
     // All of these with the baton in hand.
+    // The number for a collective that may begin without an operation; 0 where it may not.
+    uint64_t number_at_once();
+    OperationPtr adopt(uint64_t number, const Arguments& arguments, std::optional<milliseconds> timeout,
+                       Operation::OnDone on_done);
     bool move_on();  // true if anything moved
     void finish(const OperationPtr& operation, std::exception_ptr error);
     void flood();  // what has failed since the last time, to the neighbours on other hosts

@@ -5,6 +5,7 @@
 
 #include "ring/base/mismatch.h"
 #include "ring/collectives/collectives.h"
+#include "ring/collectives/host/one_shot.h"
 
 namespace ring {
 
@@ -26,13 +27,7 @@ bool Pipeline::can_start(uint64_t fails_from) const {
 
 bool Pipeline::start(uint64_t fails_from) {
     if (!can_start(fails_from)) return false;
-    Slot& next = slot(begun_);
-    Context& context = next.context;
-    next.operation = cut_.operation;
-    context.number = begun_;
-    context.operation = next.operation->number;
-    context.arguments = &next.operation->arguments;
-    context.lanes_passed = 0;
+    Context& context = next_context(cut_.operation->number, cut_.operation->arguments);
     if (cut_.next == 0) {
         cut_.plan = &tuning_.plan(context.signature());
         context.plan = cut_.plan;
@@ -44,10 +39,54 @@ bool Pipeline::start(uint64_t fails_from) {
     context.plan = cut_.plan;
     context.piece = cut_.next++;
     context.pieces = cut_.pieces;
-    if (cut_.next == cut_.pieces) cut_.operation = nullptr;
-    next.strand.emplace(run_collective(context));
-    ++begun_;
+    const bool last = cut_.next == cut_.pieces;
+    begin(last ? std::exchange(cut_.operation, nullptr) : cut_.operation);
     return true;
+}
+
+Context& Pipeline::next_context(uint64_t operation, const Arguments& arguments) {
+    Context& context = slot(begun_).context;
+    context.number = begun_;
+    context.operation = operation;
+    context.arguments = &arguments;
+    context.lanes_passed = 0;
+    context.entered.reset();
+    return context;
+}
+
+void Pipeline::begin(OperationPtr operation) {
+    Slot& next = slot(begun_);
+    next.operation = std::move(operation);
+    next.strand.emplace(run_collective(next.context));
+    ++begun_;
+}
+
+void Pipeline::enter(uint64_t number, const Arguments& arguments) {
+    Context& context = next_context(number, arguments);
+    context.history = history_;
+    context.piece = 0;
+    context.pieces = 1;
+    history_ = with_call(history_, context.signature());
+    entering_.emplace(context.segment, number);
+    enter_one_shot(context);
+}
+
+bool Pipeline::all_have_entered() {
+    return entering_->ready() && announced_alike(slot(begun_).context);
+}
+
+const Context& Pipeline::take_entered() {
+    Context& context = slot(begun_).context;
+    entering_.reset();
+    take_one_shot(context);
+    context.scratch.release(0);
+    return context;
+}
+
+void Pipeline::adopt(OperationPtr operation) {
+    entering_.reset();
+    slot(begun_).context.arguments = &operation->arguments;
+    begin(std::move(operation));
 }
 
 bool Pipeline::advance(uint64_t fails_from) {

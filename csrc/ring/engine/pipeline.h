@@ -38,6 +38,14 @@ class Pipeline {
     template <typename Ended>
     bool retire(uint64_t fails_from, Ended ended);
 
+    // A collective that is one shot in the host, while nothing is under way, without an operation and a
+    // coroutine: enters it, and ends it once all have entered, and called the same. Instead of the latter it
+    // may become an operation like others. `arguments` must live until one or the other.
+    void enter(uint64_t number, const Arguments& arguments);
+    bool all_have_entered();
+    const Context& take_entered();
+    void adopt(OperationPtr operation);
+
     bool busy() const { return oldest_ != begun_; }
     // Whether what a piece waits for is there.
     bool ready(uint64_t fails_from) const;
@@ -77,12 +85,16 @@ class Pipeline {
     Slot& slot(uint64_t piece) { return slots_[piece % kInFlight]; }
     const Slot& slot(uint64_t piece) const { return slots_[piece % kInFlight]; }
     bool full() const { return begun_ - oldest_ == kInFlight; }
+    // The context of the next piece to begin, for an operation whose pieces begin now.
+    Context& next_context(uint64_t operation, const Arguments& arguments);
+    void begin(OperationPtr operation);
     // Ends the oldest piece; the operation whose last it was.
     OperationPtr take_out();
 
     const Tuning& tuning_;
     std::vector<Slot> slots_;
     Cut cut_;
+    std::optional<AllEntered> entering_;  // from enter() on, until it ends or is adopted
     uint64_t history_ = 0;  // of the operations that have begun
     uint64_t oldest_ = 0;   // the first piece that has not ended; all are numbered from 0
     uint64_t begun_ = 0;    // pieces up to here have begun

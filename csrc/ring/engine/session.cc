@@ -74,48 +74,77 @@ Signature Session::renamed(Signature called) const {
 
 // ---- one step ----
 
-bool Session::step() {
+template <typename Part>
+void Session::guard(Part part) {
     const FloatEnvironment ours;  // for all reductions, which run in here
-    bool moved = false;
     try {
-        bool again = true;
-        for (int pass = 0; again && pass < kPassesPerStep; ++pass) {
-            again = begin_next();
-            again = progress_links() || again;
-            while (OperationPtr message = owner_.next_message()) {
-                p2p_.post(std::move(message));
-                again = true;
-            }
-            again = p2p_.progress(watch_) || again;
-            again = pipeline_.advance(owner_.fails_from()) || again;
-            again = pipeline_.retire(owner_.fails_from(), [this](const OperationPtr& operation) {
-                owner_.ended(operation);
-                p2p_.mailbox().end_of(operation->number, operation->arguments.signature);
-            }) || again;
-            moved = moved || again;
-        }
+        part();
     } catch (const DifferentCalls& calls) {
         fail(watch_.mismatch(calls));
-        return true;
     } catch (const DifferentPast& past) {
         fail(mismatch(past));
-        return true;
     } catch (...) {
         fail(Failure::of(std::current_exception()));
-        return true;
     }
-    if (moved) watch_.moved();
+}
+
+bool Session::step() {
+    bool moved = true;  // where it throws
+    guard([&] {
+        bool any = false;
+        for (int passes = 0; passes < kPassesPerStep && pass(); ++passes) any = true;
+        if (any) watch_.moved();
+        moved = any;
+    });
     return moved;
 }
 
-bool Session::begin_next() {
+bool Session::pass() {
+    // What fails meanwhile is heeded by the next pass.
     const uint64_t fails_from = owner_.fails_from();
+    bool moved = begin_next(fails_from);
+    moved = progress_links() || moved;
+    moved = take_messages() || moved;
+    moved = p2p_.progress(watch_) || moved;
+    moved = pipeline_.advance(fails_from) || moved;
+    moved = pipeline_.retire(fails_from, [this](const OperationPtr& operation) {
+        owner_.ended(operation);
+        p2p_.mailbox().end_of(operation->number, operation->arguments.signature);
+    }) || moved;
+    return moved;
+}
+
+bool Session::begin_next(uint64_t fails_from) {
     if (pipeline_.takes())
         if (OperationPtr next = owner_.next_collective(fails_from)) {
             watch_.entered(next->number);
             pipeline_.put(std::move(next));
         }
     return pipeline_.start(fails_from);
+}
+
+bool Session::take_messages() {
+    bool any = false;
+    while (OperationPtr message = owner_.next_message()) {
+        p2p_.post(std::move(message));
+        any = true;
+    }
+    return any;
+}
+
+void Session::enter(uint64_t number, const Arguments& arguments) {
+    watch_.entered(number);
+    pipeline_.enter(number, arguments);
+}
+
+bool Session::ends() {
+    if (!pipeline_.all_have_entered()) return false;
+    guard([this] {
+        const Context& ended = pipeline_.take_entered();
+        watch_.moved();
+        p2p_.mailbox().end_of(ended.operation, ended.signature());
+    });
+    return true;
 }
 
 bool Session::progress_links() {

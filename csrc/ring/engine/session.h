@@ -80,6 +80,11 @@ class Session : private Watched {
     void doze();
     void awake();
 
+    // A collective that is one shot in the host, while nothing is under way; see Pipeline.
+    void enter(uint64_t number, const Arguments& arguments);
+    bool ends();  // whether it has
+    void adopt(OperationPtr operation) { pipeline_.adopt(std::move(operation)); }
+
     bool under_way() const { return pipeline_.busy() || p2p_.busy(); }
     bool sends() const { return p2p_.mailbox().busy(); }
     // Whether an operation that is posted now could begin.
@@ -125,7 +130,12 @@ class Session : private Watched {
     void look_again() override { ring(); }
 
     void watch(int fd);
-    bool begin_next();
+    // Runs a part of a step. What it throws ends operations.
+    template <typename Part>
+    void guard(Part part);
+    bool pass();  // goes through all that there is to do, once
+    bool begin_next(uint64_t fails_from);
+    bool take_messages();
     bool progress_links();
     Failure mismatch(const DifferentPast& past);
 

@@ -1,5 +1,6 @@
 // Small operations go in the thread that posts them, as far as they get: a message that is eager, and a
-// collective of which the others need no more than that this rank has entered it. See communicator.h.
+// collective of which the others need no more than that this rank has entered it. One that its caller waits for
+// needs no operation even, where nothing else is to be done. See communicator.h.
 #include <algorithm>
 
 #include "ring/collectives/host/one_shot.h"
@@ -18,6 +19,50 @@ bool Communicator::is_small(const Operation& operation) const {
     const Signature& called = operation.arguments.signature;
     if (operation.number > 0) return is_host_one_shot(layout(), config_, called);
     return called.count * size_of(called.dtype) <= kEagerInHost;  // eager wherever it goes
+}
+
+OperationPtr Communicator::begin(const Arguments& arguments, std::optional<milliseconds> timeout,
+                                 Operation::OnDone on_done) {
+    check(arguments);
+    const Signature& called = arguments.signature;
+    Baton::Lock baton;
+    if (layout().local_size() > 1 && called.uneven == 0 && is_host_one_shot(layout(), config_, called))
+        baton = baton_.try_take();
+    const uint64_t number = baton.owns_lock() ? number_at_once() : 0;
+    if (number == 0) {
+        if (baton.owns_lock()) baton_.release(baton);
+        return queue(arguments, timeout, std::move(on_done));
+    }
+    awake();  // the progress thread may have left it dozing
+    session_.enter(number, arguments);
+    Spinner spinner = baton_.spinner();
+    bool ended = session_.ends();
+    while (!ended && spinner.again()) ended = session_.ends();
+    OperationPtr operation;
+    if (!ended) operation = adopt(number, arguments, timeout, std::move(on_done));
+    baton_.release(baton);
+    // What other threads have posted meanwhile.
+    if (ended && has_work()) kick();
+    return operation;
+}
+
+uint64_t Communicator::number_at_once() {
+    if (has_work() || session_.under_way() || session_.sends() || !baton_.has_listened()) return 0;
+    const std::lock_guard lock(queue_mutex_);
+    const bool quiet = queue_.empty() && message_queue_.empty();
+    if (!quiet || closed_ || failures_.first() != nullptr || session_.has_failures(kNone)) return 0;
+    return next_number();
+}
+
+OperationPtr Communicator::adopt(uint64_t number, const Arguments& arguments,
+                                 std::optional<milliseconds> timeout, Operation::OnDone on_done) {
+    auto operation = std::make_shared<Operation>(arguments, last_tick(), timeout.value_or(this->timeout()),
+                                                 std::move(on_done));
+    operation->number = number;
+    operation->small = true;
+    unfinished_.fetch_add(1, std::memory_order_release);  // pairs with has_work()
+    session_.adopt(operation);
+    return operation;
 }
 
 bool Communicator::only_small() const {

@@ -57,11 +57,19 @@ class Player {
             if (call.kind == Collective::kSend && rank != call.root && rank != call.to) continue;
             Posted posted{std::make_unique<Part>(call, rank), group, nullptr};
             if (call.kind != Collective::kSend) await_turn(call);
-            posted.operation = group->post(posted.part->arguments());
+            const size_t how = below(random, 4);
+            if (how == 3) {
+                posted.operation = group->begin(posted.part->arguments());
+            } else {
+                posted.operation = group->post(posted.part->arguments());
+            }
             if (call.kind != Collective::kSend) turns_[call.group].fetch_add(1, std::memory_order_release);
-            const size_t how = below(random, 3);
-            if (how > 0) group->hand_over({&posted.operation, 1});
-            if (how < 2) {
+            if (posted.operation == nullptr) {
+                posted.part->check();
+                continue;
+            }
+            if (how == 1 || how == 2) group->hand_over({&posted.operation, 1});
+            if (how != 2) {
                 finish(posted);
             } else {
                 open.push_back(std::move(posted));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "ring/collectives/transfers.h"
 
@@ -82,10 +83,22 @@ bool is_host_one_shot(const Layout& layout, const Config& config, const Signatur
 
 Task host_one_shot(Context& context) {
     co_await context.turn(Lane::kHostIn);
-    const Entered mine = payload_of(context);
-    co_await enter(context, mine.data, mine.bytes);
-    take(context, mine);
+    if (!context.entered) enter_one_shot(context);
+    co_await until(AllEntered(context.segment, context.operation),
+                   [&context] { check_announcements(context); });
+    take_one_shot(context);
     context.pass(Lane::kHostIn);
+}
+
+void enter_one_shot(Context& context) {
+    context.entered = payload_of(context);
+    if (context.segment != nullptr)
+        context.segment->enter({context.operation, context.signature()}, context.entered->data,
+                               context.entered->bytes);
+}
+
+void take_one_shot(Context& context) {
+    take(context, *std::exchange(context.entered, std::nullopt));
 }
 
 void sum_of_host(Context& context, void* to, const Entered& mine, size_t offset, ReduceStage stage) {

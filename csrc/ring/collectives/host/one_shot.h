@@ -13,11 +13,11 @@ bool is_host_one_shot(const Layout& layout, const Config& config, const Signatur
 // Any but scatter and all_to_all, of a group that is one cell. Sums are in order of local rank.
 Task host_one_shot(Context& context);
 
-// What a rank enters with.
-struct Entered {
-    const void* data = nullptr;
-    size_t bytes = 0;
-};
+// The same in parts, for a caller that polls for the others itself, with nothing else under way: enters; and
+// once all have entered, and called the same, takes what this rank needs. If it gives up in between, the
+// coroutine goes on from there.
+void enter_one_shot(Context& context);
+void take_one_shot(Context& context);
 
 // Reduces what the ranks of the cell entered with, from `offset` on, to `to`, which may be this rank's own
 // part of it if elements keep their size; `mine` is what this one entered with, as many bytes as the others.
