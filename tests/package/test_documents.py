@@ -55,7 +55,7 @@ def decision_faults(text: str) -> list[str]:
     lines = text.splitlines()
     faults = [] if lines and lines[0].startswith("# ") else ["it begins with no title"]
     if len(lines) > MAX_LINES:
-        faults.append(f"{len(lines)} lines are more than {MAX_LINES}: figures belong into docs/measurements")
+        faults.append(f"{len(lines)} lines are more than {MAX_LINES}: figures belong in docs/measurements")
     if (found := SECTION.findall(text)) != SECTIONS:
         faults.append(f"its sections are {found}, not {SECTIONS}")
     return faults
