@@ -17,10 +17,10 @@ INTRODUCTION = """# Every collective beside gloo
 Medians, ring / gloo (how many times as long gloo takes); sizes are those of the larger of input and output.
 Measured by `benchmarks/run collectives` through torch, both backends interleaved in one run, hosts being
 network namespaces on one machine. Large tensors over a full link, or over TCP between more ranks than cores,
-take what the link or the kernel needs; there the ratio is near 1, and moves by a tenth and more from run to
-run, to either side of it. What comes out slower is measured once more, by itself and three times as long; the
-tables keep the first figure. Of that second run the ratio of the means is given, too: where some calls wait
-and others gain by it, as a shaper lets a burst through after a pause, a median tells of the lucky ones.
+take what the link or the kernel needs; there the ratio is near 1, and varies by a tenth and more from run to
+run, in both directions. What comes out slower is measured once more, by itself and three times as long; the
+tables keep the first figure. For the second run the ratio of the means is given, too. Medians mislead where a
+few calls wait and the others gain by it: a shaped link lets a burst pass at full speed after each pause.
 """
 
 

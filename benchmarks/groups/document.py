@@ -11,18 +11,18 @@ from torch_ring.cli import system
 from torch_ring.cli.units import show_bytes, show_time
 
 SHARED = """\
-What the ranks of a host share is charged to the memory cgroup of the rank that touches it first, page by
-page. A group of n ranks on a host takes some 4 KB for each of them when it is formed, up to 3.25 MB for
-each of them once large collectives have run, and up to 2 MB for each pair that sends messages: with 2, 4, 8
-and 16 ranks at most 14.5, 45, 155 and 566 MB. It is given back when all ranks of the host have destroyed
-the group, or died, whoever still refers to it. Where `memfd_create` is refused all of it is taken at once:
-see [linux.md](linux.md).
+What the ranks of a host share is charged, page by page, to the memory cgroup of the rank that touches the
+page first. A group takes some 4 KB for each rank of the host when it is formed, up to 3.25 MB for each once
+large collectives have run, and up to 2 MB for each pair that sends messages: with 2, 4, 8 and 16 ranks at
+most 14.5, 45, 155 and 566 MB. It is given back when all ranks of the host have destroyed the group, or died,
+even if Python objects still refer to it. Where `memfd_create` is refused all of it is taken at once: see
+[linux.md](linux.md).
 """
 # By what a group is formed, first and later, and what there is to say of the times.
 FORMED_BY = (
     (
         "init_process_group",
-        "Where it takes a second, torch's store, the same for all, waited for a silent resolver.\n",
+        "Where it takes a second, torch's store, which both use, waited for a name server in vain.\n",
     ),
     ("new_group, of all ranks,", ""),
 )
@@ -40,7 +40,8 @@ def about_footprints(found: Footprints, counts: Sequence[int]) -> str:
         for count, look in zip(counts, looks, strict=True):
             rows.append([str(layout), backend, f"per group, {count} alive", *growth(warm, look, count)])
     what = (
-        "What a group takes of each rank's process; memory is the proportional set size. Hosts are made up.\n"
+        "What a group takes of each rank's process; memory is the proportional set size. All ranks run on\n"
+        "one machine, which `TORCH_RING_HOST_ID` divides into hosts.\n"
     )
     headings = ["hosts x ranks", "backend", "what", "threads", "descriptors", "memory"]
     return "\n".join([what, table(headings, rows, 3), SHARED])

@@ -33,8 +33,6 @@ WORDS = ("Call", "Context", "Report", "Machine", "Place", "Layout")
 FOREIGN = re.compile(r"^(torch|ATen|c10|caffe2|pybind11)/|^Python\.h$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 
-NAMED_FILE = re.compile(r"`([\w/.]+\.(?:cc|h|inc|py))`")
-
 SOURCE_FOLDERS = ("csrc", "torch_ring", "harness", "benchmarks", "tests", "scripts", "examples")
 SOURCE_SUFFIXES = {".py", ".cc", ".h", ".inc", ".cu", ".cuh", ".sh", ""}
 MAX_LINES = 600
@@ -70,9 +68,6 @@ def test_layers_point_downwards() -> None:
             elif ".." in Path(name).parts:
                 wrong.append(f"{path} includes {name}: write it from csrc on")
     assert not wrong
-
-
-NAMED_FILE = re.compile(r"`([\w/.]+\.(?:cc|h|inc|py))`")
 
 
 def folders_imported(path: Path) -> set[str]:

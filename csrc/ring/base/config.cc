@@ -170,9 +170,9 @@ const std::vector<Row>& table() {
             "model chooses by size"),
         number<size_t>("TORCH_RING_HOST_SMALL_BYTES", Scope::kGroupAlike, &Config::host_small_bytes, 0,
                        64 << 10, 32 << 10, "bytes",
-                       "up to here an all_reduce inside one host is one-shot; what else can be is so up to 8 "
-                       "KiB, a gather "
-                       "up to 16 KiB, and no further than this"),
+                       "the largest all_reduce inside one host that takes one synchronisation instead of "
+                       "several; an upper limit for the other collectives that can, too, besides their own: "
+                       "16 KiB for gather, 8 KiB for the rest"),
         choice<SingleCopy>(
             "TORCH_RING_SINGLE_COPY", Scope::kGroup, &Config::single_copy,
             {{"none", SingleCopy::kNone}, {"auto", SingleCopy::kAuto}, {"all", SingleCopy::kAll}}, "auto",

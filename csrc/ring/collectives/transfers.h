@@ -33,8 +33,8 @@ void copy_share(void* to, const void* from, size_t bytes);
 // gather and scatter pass shares through one rank of each host, its *carrier*: a host costs the root one
 // connection, whatever its ranks, and the other ranks wait for nothing but their host. That costs one more
 // copy; so large shares go that way, chunk by chunk, over slow links only (Tuning::carry_large()), and else
-// straight to and from each rank, one after the other: they fill the link as well. Decision 0008 has the
-// figures.
+// straight to and from each rank, one after the other: they fill the link as well. The figures are in
+// docs/measurements/messages.md.
 constexpr size_t kCarriedChunk = 128 << 10;
 constexpr size_t kCarriedSlots = kStagingBytes / kCarriedChunk;
 // So many chunks of a rank are on their way between hosts, while its other slots are filled, or emptied.

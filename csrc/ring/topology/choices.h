@@ -29,8 +29,8 @@ class Choices {
     const std::vector<Range>& ranges(Collective kind) const { return ranges_[static_cast<size_t>(kind)]; }
 
     // Whether large shares of gather and scatter go through one rank of each host too: where links are so
-    // slow that the copies in the host, which this costs, take nothing beside them. Decision 0008 has the
-    // figures.
+    // slow that the copies in the host, which this costs, take nothing beside them. The figures are in
+    // docs/measurements/messages.md.
     bool carry_large() const { return carry_large_; }
 
     // One line per collective and range.

@@ -17,13 +17,15 @@ options = torch_ring.Options(algorithm="flat", chunk_bytes=1 << 20)
 torch.distributed.new_group(ranks, backend="ring", pg_options=options)
 ```
 
-A value that is not allowed is refused by name, with what is allowed; an unknown `TORCH_RING_*` variable
-warns. `None`, or an empty variable, means the default. Settings that must be the same on every rank of a
-group are compared when it forms, and every rank is told who differs. The timeout is torch's own:
-`timeout=`, and later `group.set_timeout(timedelta)`. (`torch.distributed.distributed_c10d._set_pg_timeout`
-knows gloo and nccl by their types: for ring it warns, and changes nothing.)
+A wrong value is an error that names the setting and says what is allowed; an unknown `TORCH_RING_*`
+variable is a warning. `None`, or an empty variable, means the default. Settings that must be the same on
+every rank of a group are compared when it forms, and every rank is told who differs. The timeout is torch's
+own: `timeout=`, and later `group.set_timeout(timedelta)`.
+(`torch.distributed.distributed_c10d._set_pg_timeout` knows gloo and nccl by their types: for ring it warns,
+and changes nothing.) To try several hosts on one machine, give ranks different values of
+`TORCH_RING_HOST_ID`.
 
-This page is made from the one table that declares and parses them all: `torch-ring settings --markdown`.
+`torch-ring settings --markdown` makes this page from the one table that declares and parses all settings.
 
 | variable | option | type | default | allowed | unit | same on all ranks | meaning |
 |---|---|---|---|---|---|---|---|
