@@ -37,8 +37,8 @@ Size and count are those of the larger of input and output, as nccl-tests counts
 Time is from the start of a call to its end, the calls following each other without a barrier: of each rank the
 median, the minimum, the 90th percentile, and of these the largest of all ranks. CSV and JSON also have
 the mean, and cpu_s_per_gb, from 1 MiB on: CPU seconds, user and system, of all ranks together, per GB of tensor.
-A barrier precedes each memcpy, and is not counted. Ping-pong is the one-way time of a cache line between two cores,
-before the ranks start and after they have ended.
+A barrier precedes each memcpy, and is not counted. Ping-pong is the one-way time of a cache line between two
+cores, before the ranks start and after they have ended.
 It exits with 1 when something failed or a result was wrong.
 )";
 }
