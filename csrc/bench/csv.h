@@ -27,13 +27,14 @@ struct Row {
 };
 
 inline void print_csv_head() {
-    std::puts("size_b,count,type,redop,time_us,min_us,p90_us,algbw_gb_s,busbw_gb_s,wrong,cpu_s_per_gb");
+    std::puts(
+        "size_b,count,type,redop,time_us,mean_us,min_us,p90_us,algbw_gb_s,busbw_gb_s,wrong,cpu_s_per_gb");
 }
 
 inline void print_csv(const Row& row) {
-    std::printf("%zu,%zu,%s,%s,%.3f,%.3f,%.3f,%.4f,%.4f,%zu,", row.bytes, row.count, row.type, row.op,
-                row.times.median * 1e6, row.times.min * 1e6, row.times.p90 * 1e6, row.algbw(), row.busbw(),
-                row.wrong);
+    std::printf("%zu,%zu,%s,%s,%.3f,%.3f,%.3f,%.3f,%.4f,%.4f,%zu,", row.bytes, row.count, row.type, row.op,
+                row.times.median * 1e6, row.times.mean * 1e6, row.times.min * 1e6, row.times.p90 * 1e6,
+                row.algbw(), row.busbw(), row.wrong);
     if (row.bytes >= kLarge) std::printf("%.4f", row.cpu_per_gb());
     std::puts("");
     std::fflush(stdout);

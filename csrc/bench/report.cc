@@ -23,9 +23,9 @@ void print_comments(const Heading& heading) {
     const auto& [machine, options, ranks, hosts, ping_pong] = heading;
     std::printf("# %s, %s, %s, reductions with %s\n", machine.cpu.c_str(),
                 plural(machine.cores, "core").c_str(), machine.kernel.c_str(), machine.isa.c_str());
-    std::printf("# %s%s, %s on %s, timed calls %d, untimed %d\n", name_of(options.collective),
+    std::printf("# %s%s, %s on %s, timed calls %d, untimed %d\n", options.traits().name,
                 !options.traits().sized ? ""
-                : options.in_place      ? " in place"
+                : options.in_place()    ? " in place"
                                         : " out of place",
                 plural(ranks, "rank").c_str(), plural(hosts, "host").c_str(), options.calls, options.warmup);
     print_ping_pong("before", ping_pong);
@@ -83,7 +83,7 @@ class Json : public Report {
             " \"job\": {\"collective\": \"%s\", \"in_place\": %s, \"ranks\": %d, \"hosts\": %d, \"calls\": "
             "%d, "
             "\"warmup\": %d},\n",
-            name_of(options.collective), options.in_place ? "true" : "false", ranks, hosts, options.calls,
+            options.traits().name, options.in_place() ? "true" : "false", ranks, hosts, options.calls,
             options.warmup);
         std::printf(" \"ping_pong_before_ns\": %s,\n \"sizes\": [", number(ping_pong).c_str());
     }
@@ -92,11 +92,12 @@ class Json : public Report {
             row.bytes >= kLarge ? std::optional<double>(row.cpu_per_gb()) : std::nullopt;
         std::printf(
             "%s\n  {\"size_b\": %zu, \"count\": %zu, \"type\": \"%s\", \"redop\": \"%s\", \"time_us\": %.3f, "
-            "\"min_us\": %.3f, \"p90_us\": %.3f, \"algbw_gb_s\": %.4f, \"busbw_gb_s\": %.4f, \"wrong\": %zu, "
+            "\"mean_us\": %.3f, \"min_us\": %.3f, \"p90_us\": %.3f, \"algbw_gb_s\": %.4f, \"busbw_gb_s\": "
+            "%.4f, \"wrong\": %zu, "
             "\"cpu_s_per_gb\": %s}",
             first_ ? "" : ",", row.bytes, row.count, row.type, row.op, row.times.median * 1e6,
-            row.times.min * 1e6, row.times.p90 * 1e6, row.algbw(), row.busbw(), row.wrong,
-            number(cpu).c_str());
+            row.times.mean * 1e6, row.times.min * 1e6, row.times.p90 * 1e6, row.algbw(), row.busbw(),
+            row.wrong, number(cpu).c_str());
         std::fflush(stdout);
         first_ = false;
     }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "job.h"
+#include "libring.h"
 #include "measure.h"
 #include "options.h"
 #include "report.h"
@@ -48,13 +49,10 @@ bool run_rank(const Options& options, int rank, int ranks, ring::Store& store, c
                        .ranks = ranks,
                        .hosts = group->layout().hosts(),
                        .ping_pong = ping_pong});
-    bool right = true;
-    for (size_t bytes = options.min_bytes; bytes <= options.max_bytes; bytes *= options.factor) {
-        const Row row = measure(*group, options, bytes);
-        right = right && row.wrong == 0;
+    Libring libring(*group);
+    const bool right = measure(libring, options, options, [&](const Row& row) {
         if (report != nullptr) report->row(row);
-        if (!options.traits().sized || bytes == 0) break;
-    }
+    });
     group->shutdown();
     return right;
 }

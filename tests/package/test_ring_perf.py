@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.peers.contenders import COLLECTIVES
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "cpp"
 RING_PERF = BUILD / "ring_perf"
@@ -27,6 +29,7 @@ COLUMNS = {
     "type",
     "redop",
     "time_us",
+    "mean_us",
     "min_us",
     "p90_us",
     "algbw_gb_s",
@@ -112,6 +115,9 @@ def test_help_names_every_option() -> None:
         ("-m xml", "-m xml: allowed are text, csv, json"),
         ("-x both", "-x both: allowed are in, out"),
         ("-x out -t broadcast", "-x out: broadcast has no input"),
+        ("-t recv", "-t recv: allowed are all_reduce"),
+        ("-c 2", "-c 2: allowed are 0 .. 1"),
+        ("-r -1", "-r -1: allowed are 0 .."),
         ("-T 0", "-T 0: allowed are 1"),
         ("-q", "invalid option"),
         ("more", "what is 'more'?"),
@@ -175,6 +181,7 @@ def test_csv_is_consistent() -> None:
         time, bytes_, busbw = float(row["time_us"]), int(row["size_b"]), float(row["busbw_gb_s"])
         assert int(row["count"]) * 4 == bytes_
         assert 0 < float(row["min_us"]) <= time <= float(row["p90_us"])
+        assert float(row["mean_us"]) >= float(row["min_us"])
         assert float(row["algbw_gb_s"]) == pytest.approx(bytes_ / time / 1e3, abs=1e-3)
         assert busbw == pytest.approx(float(row["algbw_gb_s"]) * 4 / 3, abs=1e-3)
         assert row["wrong"] == "0"
@@ -203,7 +210,7 @@ def test_every_collective_in_and_out_of_place() -> None:
     listed = re.search(r"allowed are ([a-z_, ]+)", err)
     assert listed, err
     collectives = listed[1].split(", ")
-    assert {"all_reduce", "broadcast", "all_gather", "reduce_scatter", "barrier"} <= set(collectives)
+    assert {*COLLECTIVES, "memcpy"} == set(collectives)
     for collective in collectives:
         for place in ("in", "out"):
             for ranks_per_host in ("3", "2"):
@@ -218,6 +225,16 @@ def test_every_collective_in_and_out_of_place() -> None:
                 rows = rows_of(out)
                 assert len(rows) == (1 if collective == "barrier" else 3)
                 assert [row["wrong"] for row in rows] == ["0"] * len(rows), (options, rows)
+
+
+def test_memcpy_copies_a_whole_tensor_on_each_rank() -> None:
+    options = ("-t", "memcpy", "-b", "4M", "-e", "16M", "-i", "5", "-w", "1")
+    out = output("-n", "2", "-m", "csv", *options)
+    assert "memcpy out of place, 2 ranks" in out
+    for row in rows_of(out):
+        assert (row["type"], row["redop"], row["wrong"]) == ("float32", "none", "0")
+        assert float(row["time_us"]) > 0
+        assert row["busbw_gb_s"] == row["algbw_gb_s"]
 
 
 @pytest.mark.parametrize("master", ["127.0.0.1", "localhost", "::1"])

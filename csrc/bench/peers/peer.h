@@ -1,69 +1,92 @@
-// What the programs that measure other libraries share: an all_reduce SUM of float32 in place, at ring_perf's
-// sizes, timed as ring_perf times it, printed as its CSV. Built by benchmarks/peers/install.
+// What the programs that measure other libraries share: ranks that MPI starts, and a report in ring_perf's
+// CSV. The sizes, the timing and the checks are ring_perf's own (measure.h). Built by
+// benchmarks/peers/install.
 #pragma once
 
 #include <getopt.h>
+#include <mpi.h>
 
-#include <algorithm>
+#include <climits>
 #include <cstdio>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "csv.h"
-#include "sizes.h"
-#include "statistics.h"
+#include "measure.h"
 
 namespace ring_perf {
 
-// One rank of another library.
-class Peer {
+struct PeerOptions : Sweep, Subject {};
+
+// One rank of another library, in place wherever ring_perf is. An error of MPI ends the job: that is
+// MPI_COMM_WORLD's default.
+class Peer : public Library {
   public:
-    virtual ~Peer() = default;
+    Peer(int* argc, char*** argv) {
+        MPI_Init(argc, argv);
+        MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
+        MPI_Comm_size(MPI_COMM_WORLD, &ranks_);
+    }
+    ~Peer() override { MPI_Finalize(); }
+
     virtual std::string name() const = 0;  // with its version
-    virtual int rank() const = 0;
-    virtual int size() const = 0;
-    virtual void all_reduce(float* data, size_t count) = 0;
-    // Of all ranks, for the report: the largest, or the sum.
-    virtual void combine(double* values, size_t count, bool sum) = 0;
+
+    int rank() const final { return rank_; }
+    int ranks() const final { return ranks_; }
+    void barrier() final { MPI_Barrier(MPI_COMM_WORLD); }
+    std::vector<Result> gather(const Result& mine) final {
+        std::vector<Result> all(static_cast<size_t>(ranks_));
+        MPI_Allgather(&mine, sizeof(Result), MPI_BYTE, all.data(), sizeof(Result), MPI_BYTE, MPI_COMM_WORLD);
+        return all;
+    }
+
+  private:
+    int rank_ = 0;
+    int ranks_ = 1;
 };
 
 // Of ring_perf's options those that make sense here.
-inline Sweep parse_peer(int argc, char** argv) {
-    Sweep options;
-    for (int option; (option = ::getopt(argc, argv, Sweep::kOptions)) != -1;)
-        if (!options.take(option, ::optarg == nullptr ? "" : ::optarg))
-            throw std::invalid_argument("the options are -b SIZE -e SIZE -f FACTOR -i COUNT -w COUNT");
-    if (options.min_bytes < sizeof(float) || options.min_bytes > options.max_bytes)
-        throw std::invalid_argument("-b must be at least 4 and not larger than -e");
+inline PeerOptions parse_peer(int argc, char** argv) {
+    PeerOptions options;
+    const std::string letters = std::string("t:") + Sweep::kOptions;
+    for (int option; (option = ::getopt(argc, argv, letters.c_str())) != -1;) {
+        const std::string value = ::optarg == nullptr ? "" : ::optarg;
+        if (!options.Sweep::take(option, value) && !options.Subject::take(option, value))
+            throw std::invalid_argument(
+                "the options are -t COLLECTIVE -b SIZE -e SIZE -f FACTOR -i COUNT -w COUNT -c 0|1");
+    }
+    if (::optind < argc) throw std::invalid_argument(std::string("what is '") + argv[::optind] + "'?");
+    options.Sweep::check();
+    if (options.max_bytes / sizeof(float) > INT_MAX)
+        throw std::invalid_argument("-e is more than MPI can count, which is 2^31 - 1 elements");
     return options;
 }
 
-inline void measure_peer(Peer& peer, const Sweep& options) {
+inline int measure_peer(Peer& peer, const PeerOptions& options) {
     if (peer.rank() == 0) {
-        std::printf("# %s, all_reduce, %d ranks, in place\n", peer.name().c_str(), peer.size());
+        std::printf("# %s, %s, %d ranks, %s place\n", peer.name().c_str(), options.traits().name,
+                    peer.ranks(), options.in_place() ? "in" : "out of");
         print_csv_head();
     }
-    for (size_t bytes = options.min_bytes; bytes <= options.max_bytes; bytes *= options.factor) {
-        std::vector<float> data(bytes / sizeof(float));
-        Times times = time_calls(calls_of_size(options.warmup, bytes), calls_of_size(options.calls, bytes),
-                                 [&] { peer.all_reduce(data.data(), data.size()); });
-        std::fill(data.begin(), data.end(), 1.0f);
-        peer.all_reduce(data.data(), data.size());
-        const auto right = std::count(data.begin(), data.end(), static_cast<float>(peer.size()));
-        double sums[] = {times.cpu, static_cast<double>(data.size() - static_cast<size_t>(right))};
-        double largest[] = {times.median, times.min, times.p90};
-        peer.combine(sums, 2, true);
-        peer.combine(largest, 3, false);
-        const double ranks = peer.size();
-        if (peer.rank() == 0)
-            print_csv({.bytes = data.size() * sizeof(float),
-                       .count = data.size(),
-                       .type = "float32",
-                       .op = "SUM",
-                       .times = {.median = largest[0], .min = largest[1], .p90 = largest[2], .cpu = sums[0]},
-                       .bus_factor = 2 * (ranks - 1) / ranks,
-                       .wrong = static_cast<size_t>(sums[1])});
+    bool any = false;
+    const bool right = measure(peer, options, options, [&](const Row& row) {
+        any = true;
+        if (peer.rank() == 0) print_csv(row);
+    });
+    if (!any && peer.rank() == 0) std::printf("# it has no %s\n", options.traits().name);
+    return right ? 0 : 1;
+}
+
+// The whole of such a program: `Type` is a Peer.
+template <typename Type>
+int peer_main(const char* program, int argc, char** argv) {
+    try {
+        const PeerOptions options = parse_peer(argc, argv);
+        Type peer(&argc, &argv);
+        return measure_peer(peer, options);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "%s: %s\n", program, error.what());
+        return 2;
     }
 }
 

@@ -1,5 +1,5 @@
-// Sizes and counts as they are written on a command line, and the options of a sweep over sizes: used by
-// ring_perf and by the programs of csrc/bench/peers.
+// Values as they are written on a command line, and the options of a sweep over sizes: used by ring_perf and
+// by the programs of csrc/bench/peers.
 #pragma once
 
 #include <charconv>
@@ -35,15 +35,27 @@ inline int count_value(char option, const std::string& text, int low, int high) 
     return value;
 }
 
-// Which sizes are measured, and how often each: -b -e -f -i -w.
+// One of an enumeration whose names name_of() gives.
+template <typename Enum>
+Enum named(char option, const std::string& text, Enum first, Enum end) {
+    std::string names;
+    for (auto i = static_cast<int>(first); i < static_cast<int>(end); ++i) {
+        if (text == name_of(static_cast<Enum>(i))) return static_cast<Enum>(i);
+        names += (names.empty() ? "" : ", ") + std::string(name_of(static_cast<Enum>(i)));
+    }
+    refuse(option, text, names);
+}
+
+// Which sizes are measured, how often each, and whether the results are checked: -b -e -f -i -w -c.
 struct Sweep {
     size_t min_bytes = 4;
     size_t max_bytes = 64 << 20;
     size_t factor = 4;
     int calls = 20;
     int warmup = 5;
+    bool check_results = true;
 
-    static constexpr const char* kOptions = "b:e:f:i:w:";
+    static constexpr const char* kOptions = "b:e:f:i:w:c:";
 
     // Takes an option that getopt found; false if it is none of these.
     bool take(int option, const std::string& value) {
@@ -63,9 +75,16 @@ struct Sweep {
             case 'w':
                 warmup = count_value('w', value, 0, 1'000'000);
                 return true;
+            case 'c':
+                check_results = count_value('c', value, 0, 1) == 1;
+                return true;
             default:
                 return false;
         }
+    }
+    // Throws std::invalid_argument where the options make no sense together.
+    void check() const {
+        if (min_bytes > max_bytes) throw std::invalid_argument("-b is larger than -e");
     }
 };
 
