@@ -10,6 +10,9 @@
 namespace ring {
 namespace {
 
+// How often begin() polls for the others before it makes an operation of the call. Some microseconds: one that
+// waits for longer loses nothing by having an operation, and wait() polls anew, before it sleeps.
+constexpr int kPolls = 64;
 // Among so few operations it costs nothing to look at each.
 constexpr size_t kFew = 16;
 
@@ -37,7 +40,7 @@ OperationPtr Communicator::begin(const Arguments& arguments, std::optional<milli
     session_.enter(number, arguments);
     Spinner spinner = baton_.spinner();
     bool ended = session_.ends();
-    while (!ended && spinner.again()) ended = session_.ends();
+    for (int polls = 0; !ended && polls < kPolls && spinner.again(); ++polls) ended = session_.ends();
     OperationPtr operation;
     if (!ended) operation = adopt(number, arguments, timeout, std::move(on_done));
     baton_.release(baton);
