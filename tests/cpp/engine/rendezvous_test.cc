@@ -23,6 +23,18 @@ struct Try {
     milliseconds before{0};  // this rank comes so late
 };
 
+// What rank 0 makes of the cards here: what each says of its attempt.
+std::string attempts_of_all(Rendezvous& meeting) {
+    return meeting.merge_cards(
+        [](const std::vector<Card>& cards) {
+            std::string text;
+            for (const Card& card : cards)
+                text += card.contains("attempt_of") ? card.at("attempt_of") + "\n" : "\n";
+            return text;
+        },
+        [](const Card&) {});
+}
+
 std::vector<std::string> attempts(const std::filesystem::path& folder, int rank, int size,
                                   const std::vector<Try>& tries) {
     FileStore store(folder);
@@ -88,7 +100,7 @@ TEST(Rendezvous, FewAskForTheMissingOnes) {
     Rendezvous meeting(store, {.rank = 0, .size = kSize}, milliseconds(20));
     meeting.join({});
     try {
-        meeting.cards();
+        attempts_of_all(meeting);
         FAIL();
     } catch (const Missing& error) {
         EXPECT_NE(std::string(error.what()).find("did not join in time: 1, 2, 3"), std::string::npos)
@@ -197,7 +209,8 @@ TEST(Rendezvous, LeavesARoundThatIsWholeButOfAnEarlierAttempt) {
     before.join({{"attempt_of", "old"}});
     Rendezvous meeting(store, {.rank = 1, .size = 2}, seconds(20));
     meeting.join({});
-    EXPECT_EQ(meeting.cards()[0].at("attempt_of"), "old");
+    EXPECT_EQ(attempts_of_all(before), "old\n\n");
+    EXPECT_EQ(attempts_of_all(meeting), "old\n\n");
     Rendezvous again(store, {.rank = 0, .size = 2}, seconds(20));
     again.join({{"attempt_of", "new"}});
     const auto wait = [&] {
@@ -205,14 +218,15 @@ TEST(Rendezvous, LeavesARoundThatIsWholeButOfAnEarlierAttempt) {
     };
     EXPECT_THROW(wait(), Superseded);
     meeting.join({});
-    EXPECT_EQ(meeting.cards()[0].at("attempt_of"), "new");
-    again.finish();
+    EXPECT_EQ(attempts_of_all(again), "new\n\n");
+    EXPECT_EQ(attempts_of_all(meeting), "new\n\n");
+    again.finish({});
     // Who has formed the group may make the next one, while others are about to.
     Rendezvous next(store, {.rank = 0, .size = 2}, seconds(20));
     next.join({});
     const Deadline some_looks(Clock::now() + milliseconds(800), &meeting);
     while (!some_looks.passed()) std::this_thread::sleep_for(milliseconds(1));
-    meeting.finish();
+    meeting.finish({});
 }
 
 // Two groups of one world under one name: the first rank of each takes the same place.
@@ -228,7 +242,7 @@ TEST(Rendezvous, GroupsUnderOneNameAreAnErrorOnAllTheirRanks) {
                 seconds(20));
             try {
                 meeting.join({});
-                meeting.cards();
+                attempts_of_all(meeting);
                 while (!meeting.deadline().passed()) std::this_thread::sleep_for(milliseconds(1));
             } catch (const Error&) {
                 meeting.give_up(std::current_exception(), "a rank");
@@ -258,7 +272,7 @@ TEST(Rendezvous, WhoOnlyWaitedForAnotherLeavesTheWordToIt) {
             FileStore store(folder.path());
             Rendezvous meeting(store, {.rank = rank, .size = 2}, seconds(20));
             meeting.join({});
-            meeting.cards();
+            attempts_of_all(meeting);
             const auto error = rank == 0 ? std::make_exception_ptr(Bystander("rank 1 did not tell"))
                                          : std::make_exception_ptr(TimeoutError("cannot reach rank 7"));
             if (rank == 1) std::this_thread::sleep_for(milliseconds(100));
