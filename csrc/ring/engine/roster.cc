@@ -27,10 +27,9 @@ std::string digest(const std::string& identity) {
                 "': torch_ring is broken, please report it");
 }
 
-template <typename Number>
-std::string join(const std::vector<Number>& numbers) {
+std::string join(const std::vector<std::string>& numbers) {
     std::string text;
-    for (const auto& number : numbers) text += (text.empty() ? "" : ",") + number;
+    for (const std::string& number : numbers) text += (text.empty() ? "" : ",") + number;
     return text;
 }
 
@@ -41,6 +40,8 @@ std::vector<int> split_numbers(const std::string& text) {
     return numbers;
 }
 
+// Which may have spaces in it, or be empty.
+constexpr const char* kBeforeName = " =";
 constexpr const char* kLocalFields[] = {"process", "doorbell", "lifeline", "membarrier"};
 
 }  // namespace
@@ -76,7 +77,7 @@ std::string encode_roster(const std::vector<Card>& cards) {
     for (const Host& host : hosts) {
         const Card& first = cards[static_cast<size_t>(host.ranks.front())];
         text += encode_runs(host.ranks) + " " + digest(first.at("host_id")) + " " +
-                digest(first.at("network")) + " " + join(host.pids) + " " + first.at("host_name") + "\n";
+                digest(first.at("network")) + " " + join(host.pids) + kBeforeName + first.at("host_name") + "\n";
     }
     if (hosts.size() > 1) return text;
     for (const Card& card : cards) {
@@ -107,8 +108,10 @@ Roster decode_roster(const std::string& text, const Party& party, bool& whole) {
         if (!std::getline(lines, line)) refuse(text);
         std::istringstream fields(line);
         fields >> ranks >> member.host_id >> network >> pids;
-        fields.ignore(1, ' ');
-        std::getline(fields, member.host_name);
+        std::string name;
+        std::getline(fields, name);
+        if (!name.starts_with(kBeforeName)) refuse(line);
+        member.host_name = name.substr(std::string(kBeforeName).size());
         const auto of_host = decode_runs(ranks, size);
         const auto processes = split_numbers(pids);
         if (of_host.empty() || of_host.size() != processes.size()) refuse(line);
