@@ -312,7 +312,8 @@ TcpStore::Answer TcpStore::ask(uint32_t what, const std::string& key, const std:
         ring::tcp_write_all(socket_, message.data(), message.size(), deadline);
         Reply reply;
         ring::tcp_read_all(socket_, &reply, sizeof(reply), deadline);
-        if (reply.value_bytes > kMaxValue + sizeof(uint32_t)) throw ring::PeerError("the answer makes no sense");
+        if (reply.value_bytes > kMaxValue + sizeof(uint32_t))
+            throw ring::PeerError("the answer makes no sense");
         Answer answer{.found = reply.found != 0, .value = std::string(reply.value_bytes, '\0')};
         ring::tcp_read_all(socket_, answer.value.data(), answer.value.size(), deadline);
         return answer;

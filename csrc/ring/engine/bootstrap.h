@@ -21,8 +21,8 @@ std::string describe_self(const Party& party);
 // The words for a rank that should be on this rank's host, and whose process is not there.
 std::string not_on_this_host(const std::string& rank, const std::string& this_rank);
 
-// Publishes this rank's card in the store; returns what rank 0 makes of all. `host_id` stands for this host, ""
-// for host_identity(). Throws what Rendezvous throws, and Disagreement, on every rank, where the ranks'
+// Publishes this rank's card in the store; returns what rank 0 makes of all. `host_id` stands for this host,
+// "" for host_identity(). Throws what Rendezvous throws, and Disagreement, on every rank, where the ranks'
 // settings, secrets or versions differ, or the users that the ranks of one host run under, or where some that
 // call their host by one name cannot be on one.
 Roster exchange_cards(Rendezvous& meeting, const Config& settings, const std::string& host_id,

@@ -421,7 +421,8 @@ void Rendezvous::throw_missing() {
         if (const auto words = words_of_another(kWords)) follow(decode_card(*words));
     std::vector<int> missing = this->missing();
     if (missing.empty() && party_.rank != 0)
-        throw Bystander(party_.name(0) + " has come, but has not told in time who the ranks are: it has ended, "
+        throw Bystander(party_.name(0) +
+                        " has come, but has not told in time who the ranks are: it has ended, "
                         "is cut off from the store, or the store is too slow");
     const bool more = missing.size() > kNamed;
     std::vector<int> names;

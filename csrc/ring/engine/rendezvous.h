@@ -123,9 +123,9 @@ class Rendezvous : public Lookout {
 
     // Joins a round with this card. Throws Disagreement where another group takes the same place.
     void join(Card card);
-    // What rank 0 makes of all ranks' cards, by rank: only there `merge` is called. The others call `meet` with
-    // rank 0's card, now and then, if they have to wait while that is there. Throws Missing, Disagreement, or
-    // what look(), `merge` or `meet` throw.
+    // What rank 0 makes of all ranks' cards, by rank: only there `merge` is called. The others call `meet`
+    // with rank 0's card, now and then, if they have to wait while that is there. Throws Missing,
+    // Disagreement, or what look(), `merge` or `meet` throw.
     std::string merge_cards(const std::function<std::string(const std::vector<Card>&)>& merge,
                             const std::function<void(const Card&)>& meet);
     // Of some ranks, once all cards are there.
@@ -162,7 +162,7 @@ class Rendezvous : public Lookout {
     [[noreturn]] void follow(const Card& failure);
     void take_leave(milliseconds stay);
     std::vector<Card> cards();
-    std::string receive();      // what rank 0 has made
+    std::string receive();  // what rank 0 has made
     void look_at_rank_0();
     void check_alike(const std::vector<Card>& cards);
     std::optional<std::string> words_of_another(milliseconds patience);  // who could not go on

@@ -1,9 +1,9 @@
 // See roster.h.
 //
-// The roster: a line with the group's number and its secret; then one line per host, of its ranks, what stands
-// for the host and for its network, the ranks' processes, and the host's name; then, if that was the only
-// host, a line for each rank. The addresses: a line for all ranks that have the same ones, with a port for
-// each rank.
+// The roster: a line with the group's number and its secret; then one line per host, of its ranks, what
+// stands for the host and for its network, the ranks' processes, and the host's name; then, if that was the
+// only host, a line for each rank. The addresses: a line for all ranks that have the same ones, with a port
+// for each rank.
 #include "ring/engine/roster.h"
 
 #include <map>
@@ -77,7 +77,8 @@ std::string encode_roster(const std::vector<Card>& cards) {
     for (const Host& host : hosts) {
         const Card& first = cards[static_cast<size_t>(host.ranks.front())];
         text += encode_runs(host.ranks) + " " + digest(first.at("host_id")) + " " +
-                digest(first.at("network")) + " " + join(host.pids) + kBeforeName + first.at("host_name") + "\n";
+                digest(first.at("network")) + " " + join(host.pids) + kBeforeName + first.at("host_name") +
+                "\n";
     }
     if (hosts.size() > 1) return text;
     for (const Card& card : cards) {

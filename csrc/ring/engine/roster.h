@@ -1,5 +1,5 @@
-// What each rank of a group knows of all, and how rank 0 tells it: as text, host by host, so that it takes some
-// ten bytes per rank and a hundred per host. Used by bootstrap.cc.
+// What each rank of a group knows of all, and how rank 0 tells it: as text, host by host, so that it takes
+// some ten bytes per rank and a hundred per host. Used by bootstrap.cc.
 #pragma once
 
 #include <cstdint>

@@ -47,8 +47,8 @@ std::string FileStore::get(const std::string& key, Deadline deadline) {
 // Only those who change what they have read must keep out of each other's way: set() replaces a file as a
 // whole.
 UniqueFd FileStore::lock() const {
-    UniqueFd lock = checked_fd(
-        ::open((folder_ / ".lock").c_str(), O_CREAT | O_RDONLY | O_CLOEXEC, 0644), "the lock of the store");
+    UniqueFd lock = checked_fd(::open((folder_ / ".lock").c_str(), O_CREAT | O_RDONLY | O_CLOEXEC, 0644),
+                               "the lock of the store");
     while (::flock(lock.get(), LOCK_EX) != 0)
         if (errno != EINTR) throw_errno("locking the store");
     return lock;

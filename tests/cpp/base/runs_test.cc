@@ -43,8 +43,8 @@ TEST(Runs, ComeBackAsTheyWere) {
 }
 
 TEST(Runs, ThatMakeNoSenseAreRefused) {
-    for (const char* text : {"x", "1,", ",1", "1-", "-1", "3-1", "1-5/0", "1-5/", "1-5/-1", "1;2", "1 2",
-                             "99999999999", "0-9"})
+    for (const char* text :
+         {"x", "1,", ",1", "1-", "-1", "3-1", "1-5/0", "1-5/", "1-5/-1", "1;2", "1 2", "99999999999", "0-9"})
         EXPECT_THROW(decode_runs(text, 9), Error) << text;
     EXPECT_EQ(decode_runs("0-9", 10).size(), 10u);
     EXPECT_THROW(decode_runs("0-2147483647", 100), Error);

@@ -185,7 +185,8 @@ std::vector<std::pair<int, int>> layouts() {
     const char* const more = std::getenv("RING_TEST_BOOTSTRAP");
     std::istringstream words(more == nullptr ? "" : more);
     char by = 0;
-    for (int hosts = 0, ranks = 0; words >> hosts >> by >> ranks; words.ignore(1, ',')) all.emplace_back(hosts, ranks);
+    for (int hosts = 0, ranks = 0; words >> hosts >> by >> ranks; words.ignore(1, ','))
+        all.emplace_back(hosts, ranks);
     return all;
 }
 
@@ -196,12 +197,13 @@ TEST_P(Bootstrap, AsksTheStoreAFewThingsPerRank) {
     const Outcome outcome = bootstrap(hosts, per_host);
     const auto size = static_cast<size_t>(hosts * per_host);
     const Traffic sum = sum_of(outcome);
-    std::printf("%d hosts x %d: %zu calls, %zu keys, %.3f MB; rank 0: %zu calls, %.1f KB; the last: %zu calls, "
-                "%.1f KB; %zu keys stay; %.2f s\n",
-                hosts, per_host, sum.calls, sum.keys, static_cast<double>(sum.bytes()) / 1e6,
-                outcome.by_rank.front().calls, static_cast<double>(outcome.by_rank.front().bytes()) / 1e3,
-                outcome.by_rank.back().calls, static_cast<double>(outcome.by_rank.back().bytes()) / 1e3,
-                outcome.kept, outcome.seconds);
+    std::printf(
+        "%d hosts x %d: %zu calls, %zu keys, %.3f MB; rank 0: %zu calls, %.1f KB; the last: %zu calls, "
+        "%.1f KB; %zu keys stay; %.2f s\n",
+        hosts, per_host, sum.calls, sum.keys, static_cast<double>(sum.bytes()) / 1e6,
+        outcome.by_rank.front().calls, static_cast<double>(outcome.by_rank.front().bytes()) / 1e3,
+        outcome.by_rank.back().calls, static_cast<double>(outcome.by_rank.back().bytes()) / 1e3, outcome.kept,
+        outcome.seconds);
     // Besides of these each rank looks, now and then, whether another one has failed.
     const auto looks = static_cast<size_t>(outcome.seconds / 0.05 + 1) * 6;
     for (size_t rank = 0; rank < size; ++rank) {

@@ -197,7 +197,9 @@ TEST_P(RendezvousWithout, AllLearnThatOneHasDied) {
         }));
     for (auto& rank : ranks) {
         const std::string said = rank.get();
-        EXPECT_NE(said.find("rank " + std::to_string(dead) + " (host h, pid " + std::to_string(child) + ")"), std::string::npos) << said;
+        EXPECT_NE(said.find("rank " + std::to_string(dead) + " (host h, pid " + std::to_string(child) + ")"),
+                  std::string::npos)
+            << said;
         // Clones of one machine have one boot id; what tells them apart is that their sockets do not meet.
         EXPECT_NE(said.find("TORCH_RING_HOST_ID"), std::string::npos) << said;
     }
