@@ -205,6 +205,9 @@ Addresses addresses(Store& store, const Roster& roster, int rank, Deadline deadl
         std::string missing;
         for (const size_t r : find_missing(store, keys, kNamed))
             missing += (missing.empty() ? "" : ", ") + std::to_string(roster.members[r].global_rank);
+        if (missing.empty())
+            throw Bystander("rank " + std::to_string(roster.members[0].global_rank) +
+                            " has not told the addresses of all ranks in time");
         throw Bystander("these ranks have not published their addresses in time: " + missing);
     }
 }
