@@ -217,6 +217,8 @@ TEST(Rendezvous, WhoComesLateIsToldAtOnceWhyTheGroupDoesNotForm) {
     Rendezvous gone(store, {.rank = 1, .size = 3}, seconds(20));
     gone.join({});
     gone.give_up(std::make_exception_ptr(ConfigError("a setting is wrong")), "rank 1");
+    EXPECT_NE(store.get("ring/0/merged", Deadline::after(seconds(0))).find("a setting is wrong"),
+              std::string::npos);
     Rendezvous late(store, {.rank = 2, .size = 3}, seconds(20));
     late.join({});
     const auto start = Clock::now();
