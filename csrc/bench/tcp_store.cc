@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "ring/base/error.h"
@@ -26,10 +28,14 @@ constexpr ring::milliseconds kAnswerTime{30'000};
 constexpr ring::milliseconds kAskAgain{2};
 constexpr size_t kStrangers = 64;  // connections at a time beyond those of the ranks
 
-enum Ask : uint32_t { kHello, kSet, kGet, kCompareSet, kHas, kAsks };
+constexpr size_t kKeysPerRequest = 1000;
+
+enum Ask : uint32_t { kHello, kSet, kGet, kCompareSet, kHas, kGetAll, kCount, kRemove, kAsks };
 
 // Followed by the key and the value. Hello has the rank as its value, and is the first request. The value of
-// kCompareSet is the length of what is expected, a uint32_t, that, and what is desired.
+// kCompareSet is the length of what is expected, a uint32_t, that, and what is desired. kHas, kGetAll and
+// kRemove have their keys in the value, each with its length before it, as kGetAll's answer has its values:
+// of as many of the first keys as are there, and fit.
 struct Request {
     uint32_t magic = kMagic;
     uint32_t what = kHello;
@@ -95,6 +101,39 @@ ring::Deadline answer_time() {
 template <typename Struct>
 void append(std::string& buffer, const Struct& value) {
     buffer.append(reinterpret_cast<const char*>(&value), sizeof(value));
+}
+
+void append_text(std::string& buffer, const std::string& text) {
+    append(buffer, static_cast<uint32_t>(text.size()));
+    buffer += text;
+}
+
+std::string pack(std::span<const std::string> texts) {
+    std::string buffer;
+    for (const std::string& text : texts) append_text(buffer, text);
+    return buffer;
+}
+
+// Nothing where it is not what pack() makes.
+std::optional<std::vector<std::string>> unpack(const std::string& buffer) {
+    std::vector<std::string> texts;
+    for (size_t at = 0; at < buffer.size();) {
+        uint32_t length = 0;
+        if (buffer.size() - at < sizeof(length)) return std::nullopt;
+        std::memcpy(&length, buffer.data() + at, sizeof(length));
+        at += sizeof(length);
+        if (buffer.size() - at < length) return std::nullopt;
+        texts.push_back(buffer.substr(at, length));
+        at += length;
+    }
+    return texts;
+}
+
+// Calls `ask` with some of the keys at a time, each time from where the last call came to.
+void in_parts(const std::vector<std::string>& keys,
+              const std::function<size_t(std::span<const std::string>)>& ask) {
+    for (size_t at = 0; at < keys.size();)
+        at += ask(std::span(keys).subspan(at, std::min(kKeysPerRequest, keys.size() - at)));
 }
 
 }  // namespace
@@ -213,10 +252,32 @@ bool TcpStoreServer::answer(Client& client, uint32_t what, const std::string& ke
         if (entry != values_.end()) result = entry->second;
         if (result == value.substr(sizeof(length), length))
             values_[key] = result = value.substr(sizeof(length) + length);
-    } else {
+    } else if (what == kGet) {
         const auto entry = values_.find(key);
         found = entry != values_.end();
-        if (found && what == kGet) result = entry->second;
+        if (found) result = entry->second;
+    } else if (what == kCount) {
+        result = std::to_string(++counts_[key]);
+    } else {
+        const auto keys = unpack(value);
+        if (!keys) return false;
+        if (what == kRemove) {
+            for (const std::string& one : *keys) {
+                values_.erase(one);
+                counts_.erase(one);
+            }
+        } else if (what == kHas) {
+            found = std::all_of(keys->begin(), keys->end(),
+                                [this](const std::string& one) { return values_.contains(one); });
+        } else {
+            for (const std::string& one : *keys) {
+                const auto entry = values_.find(one);
+                if (entry == values_.end() ||
+                    (!result.empty() && result.size() + entry->second.size() >= kMaxValue))
+                    break;
+                append_text(result, entry->second);
+            }
+        }
     }
     append(client.out, Reply{.found = found, .value_bytes = static_cast<uint32_t>(result.size())});
     client.out += result;
@@ -251,7 +312,8 @@ TcpStore::Answer TcpStore::ask(uint32_t what, const std::string& key, const std:
         ring::tcp_write_all(socket_, message.data(), message.size(), deadline);
         Reply reply;
         ring::tcp_read_all(socket_, &reply, sizeof(reply), deadline);
-        if (reply.value_bytes > kMaxValue) throw ring::PeerError("the answer makes no sense");
+        if (reply.value_bytes > kMaxValue + sizeof(uint32_t))
+            throw ring::PeerError("the answer makes no sense");
         Answer answer{.found = reply.found != 0, .value = std::string(reply.value_bytes, '\0')};
         ring::tcp_read_all(socket_, answer.value.data(), answer.value.size(), deadline);
         return answer;
@@ -260,29 +322,65 @@ TcpStore::Answer TcpStore::ask(uint32_t what, const std::string& key, const std:
     }
 }
 
+TcpStore::Answer TcpStore::ask(uint32_t what, const std::string& key, const std::string& value) {
+    return ask(what, key, value, answer_time());
+}
+
 void TcpStore::set(const std::string& key, const std::string& value) {
-    ask(kSet, key, value, answer_time());
+    ask(kSet, key, value);
+}
+
+void TcpStore::wait_for(const std::string& key, ring::Deadline deadline) const {
+    if (deadline.passed()) throw ring::TimeoutError("nobody has set the key '" + key + "' in " + where_);
+    std::this_thread::sleep_for(kAskAgain);
 }
 
 std::string TcpStore::get(const std::string& key, ring::Deadline deadline) {
     while (true) {
-        Answer answer = ask(kGet, key, "", answer_time());
+        Answer answer = ask(kGet, key, "");
         if (answer.found) return std::move(answer.value);
-        if (deadline.passed()) throw ring::TimeoutError("nobody has set the key '" + key + "' in " + where_);
-        std::this_thread::sleep_for(kAskAgain);
+        wait_for(key, deadline);
     }
+}
+
+std::vector<std::string> TcpStore::get_all(const std::vector<std::string>& keys, ring::Deadline deadline) {
+    std::vector<std::string> values;
+    in_parts(keys, [&](std::span<const std::string> some) {
+        const auto there = unpack(ask(kGetAll, "", pack(some)).value);
+        if (!there || there->size() > some.size())
+            throw ring::PeerError(where_ + ": the answer makes no sense");
+        if (there->empty()) wait_for(some.front(), deadline);
+        values.insert(values.end(), there->begin(), there->end());
+        return there->size();
+    });
+    return values;
 }
 
 std::string TcpStore::compare_set(const std::string& key, const std::string& expected,
                                   const std::string& desired) {
     std::string both;
-    append(both, static_cast<uint32_t>(expected.size()));
-    return ask(kCompareSet, key, both + expected + desired, answer_time()).value;
+    append_text(both, expected);
+    return ask(kCompareSet, key, both + desired).value;
 }
 
 bool TcpStore::has(const std::vector<std::string>& keys) {
-    return std::all_of(keys.begin(), keys.end(),
-                       [this](const std::string& key) { return ask(kHas, key, "", answer_time()).found; });
+    bool all = true;
+    in_parts(keys, [&](std::span<const std::string> some) {
+        all = all && ask(kHas, "", pack(some)).found;
+        return some.size();
+    });
+    return all;
+}
+
+std::optional<int64_t> TcpStore::count(const std::string& key) {
+    return std::stoll(ask(kCount, key, "").value);
+}
+
+void TcpStore::remove(const std::vector<std::string>& keys) {
+    in_parts(keys, [&](std::span<const std::string> some) {
+        ask(kRemove, "", pack(some));
+        return some.size();
+    });
 }
 
 }  // namespace ring_perf

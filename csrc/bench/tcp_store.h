@@ -9,6 +9,7 @@
 #include <list>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -54,6 +55,7 @@ class TcpStoreServer {
     ring::UniqueFd stop_;
     std::list<Client> clients_;                  // of the thread alone
     std::map<std::string, std::string> values_;  // of the thread alone
+    std::map<std::string, int64_t> counts_;      // likewise
     std::mutex mutex_;                           // guards what follows
     std::condition_variable changed_;
     std::set<int> present_;  // ranks that have come and are not gone
@@ -70,14 +72,19 @@ class TcpStore : public ring::Store {
     std::string get(const std::string& key, ring::Deadline deadline) override;
     std::string compare_set(const std::string& key, const std::string& expected,
                             const std::string& desired) override;
+    std::vector<std::string> get_all(const std::vector<std::string>& keys, ring::Deadline deadline) override;
     bool has(const std::vector<std::string>& keys) override;
+    std::optional<int64_t> count(const std::string& key) override;
+    void remove(const std::vector<std::string>& keys) override;
 
   private:
     struct Answer {
         bool found = false;
         std::string value;
     };
+    Answer ask(uint32_t what, const std::string& key, const std::string& value);
     Answer ask(uint32_t what, const std::string& key, const std::string& value, ring::Deadline deadline);
+    void wait_for(const std::string& key, ring::Deadline deadline) const;  // a moment
 
     const std::string where_;
     std::mutex mutex_;

@@ -57,7 +57,7 @@ RingBackend::RingBackend(const c10::intrusive_ptr<c10d::Store>& store, int rank,
                          const c10::intrusive_ptr<RingOptions>& options, const void* world)
     : c10d::Backend(rank, size), store_(store), world_(world), options_(options) {
     const auto& ranks = options->global_ranks_in_group;
-    TorchStore adapted(meeting_place(store, ranks.empty(), options->group_name),
+    TorchStore adapted(meeting_place(store, ranks.empty(), options->group_name), size,
                        prefixes_to_common(store, ranks.empty(), world));
     const ring::Communicator::Settings settings{.rank = rank,
                                                 .size = size,
@@ -82,7 +82,7 @@ void RingBackend::refuse(const c10::intrusive_ptr<c10d::Store>& store, int rank,
                          std::vector<int> global_ranks, const std::string& group_name,
                          const std::string& why) noexcept {
     try {
-        TorchStore adapted(meeting_place(store, global_ranks.empty(), group_name));
+        TorchStore adapted(meeting_place(store, global_ranks.empty(), group_name), size);
         ring::Communicator::refuse(adapted,
                                    {.rank = rank,
                                     .size = size,

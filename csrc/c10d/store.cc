@@ -35,14 +35,39 @@ bool is_c10d_own(const c10d::Store& store) {
 constexpr milliseconds kWhole{24 * 3600 * 1000};
 
 // A wait of c10d's that comes to its end logs warnings, so what may be interrupted asks again and again: in
-// steps that grow with the time it has waited, and with the number of keys, since as many ranks ask one
-// store.
+// steps that grow with the time it has waited, with the number of keys, and with that of the ranks, since
+// they all ask one store.
 constexpr std::chrono::microseconds kFirstStep{100};
 constexpr milliseconds kLongestStep{20};
 constexpr int kStepsPerWait = 4;
-constexpr size_t kRanksPerStep = 32;
+constexpr size_t kKeysPerStep = 32;
+constexpr size_t kRanksPerStep = 256;
 // Asked for together where there are no more; else for one that is missing, and for all when it has come.
 constexpr size_t kAskedTogether = 64;
+// A value that nobody sets. Compared with what is there it changes nothing, and in one round trip tells what
+// that is; c10d's own get takes two, after one to ask whether it would have to wait.
+const std::string kNobodys = "\x15 nobody has set it";
+
+// The pauses of one wait.
+class Pauses {
+  public:
+    Pauses(size_t keys, size_t ranks, ring::Deadline deadline)
+        : scale_(static_cast<int>(1 + std::max(keys / kKeysPerStep, ranks / kRanksPerStep))),
+          deadline_(deadline) {}
+    // Throws TimeoutError where none is left, or what an interruption throws.
+    void pause(const std::string& missing) const {
+        ring::check_interrupt();
+        if (deadline_.passed()) throw ring::TimeoutError("no value in the store for '" + missing + "'");
+        const auto step = std::clamp<ring::Clock::duration>((ring::Clock::now() - start_) / kStepsPerWait,
+                                                            kFirstStep, kLongestStep);
+        std::this_thread::sleep_until(std::min(deadline_.at(), ring::Clock::now() + scale_ * step));
+    }
+
+  private:
+    const ring::Clock::time_point start_ = ring::Clock::now();
+    const int scale_;
+    const ring::Deadline deadline_;
+};
 
 }  // namespace
 
@@ -62,15 +87,17 @@ class TorchStore::Turn {
     const bool first_;
 };
 
-TorchStore::TorchStore(std::unique_ptr<Turn> turn, c10::intrusive_ptr<c10d::Store> store)
+TorchStore::TorchStore(std::unique_ptr<Turn> turn, c10::intrusive_ptr<c10d::Store> store, int ranks)
     : turn_(std::move(turn)),
-      store_(turn_ == nullptr || turn_->first() ? std::move(store) : store->clone()) {}
+      store_(turn_ == nullptr || turn_->first() ? std::move(store) : store->clone()),
+      own_(is_c10d_own(*store_)),
+      ranks_(ranks) {}
 
-TorchStore::TorchStore(c10::intrusive_ptr<c10d::Store> store, int common)
-    : TorchStore(std::make_unique<Turn>(), std::move(store)) {
+TorchStore::TorchStore(c10::intrusive_ptr<c10d::Store> store, int ranks, int common)
+    : TorchStore(std::make_unique<Turn>(), std::move(store), ranks) {
     if (common > 0)
         if (auto below = without_prefixes(store_, common))
-            common_.reset(new TorchStore(nullptr, std::move(below)));
+            common_.reset(new TorchStore(nullptr, std::move(below), ranks));
 }
 
 TorchStore::~TorchStore() = default;
@@ -89,7 +116,7 @@ void TorchStore::set(const std::string& key, const std::string& value) {
 }
 
 void TorchStore::wait(const std::vector<std::string>& keys, ring::Deadline deadline) {
-    if (!is_c10d_own(*store_)) {
+    if (!own_) {
         // One that is written in Python runs its handlers itself, and has errors of its own.
         try {
             return store_->wait(keys, milliseconds(std::max(1, deadline.poll_ms(kWhole.count()))));
@@ -98,8 +125,7 @@ void TorchStore::wait(const std::vector<std::string>& keys, ring::Deadline deadl
             throw;
         }
     }
-    const auto start = ring::Clock::now();
-    const auto scale = static_cast<int>(1 + keys.size() / kRanksPerStep);
+    const Pauses pauses(keys.size(), static_cast<size_t>(ranks_), deadline);
     std::vector<std::string> asked = keys;
     while (true) {
         if (store_->check(asked)) {
@@ -116,18 +142,22 @@ void TorchStore::wait(const std::vector<std::string>& keys, ring::Deadline deadl
             else
                 asked = half;
         }
-        ring::check_interrupt();
-        if (deadline.passed()) throw ring::TimeoutError("no value in the store for '" + asked.front() + "'");
-        const auto step = std::clamp<ring::Clock::duration>((ring::Clock::now() - start) / kStepsPerWait,
-                                                            kFirstStep, kLongestStep);
-        std::this_thread::sleep_until(std::min(deadline.at(), ring::Clock::now() + scale * step));
+        pauses.pause(asked.front());
     }
 }
 
 std::string TorchStore::get(const std::string& key, ring::Deadline deadline) {
-    wait({key}, deadline);
-    const auto value = store_->get(key);
-    return {value.begin(), value.end()};
+    if (!own_) {
+        wait({key}, deadline);
+        const auto value = store_->get(key);
+        return {value.begin(), value.end()};
+    }
+    const Pauses pauses(1, static_cast<size_t>(ranks_), deadline);
+    while (true) {
+        std::string value = store_->compareSet(key, kNobodys, kNobodys);
+        if (value != kNobodys) return value;
+        pauses.pause(key);
+    }
 }
 
 std::vector<std::string> TorchStore::get_all(const std::vector<std::string>& keys, ring::Deadline deadline) {
@@ -145,6 +175,15 @@ std::string TorchStore::compare_set(const std::string& key, const std::string& e
 
 bool TorchStore::has(const std::vector<std::string>& keys) {
     return store_->check(keys);
+}
+
+std::optional<int64_t> TorchStore::count(const std::string& key) {
+    return own_ ? std::optional(store_->add(key, 1)) : std::nullopt;
+}
+
+void TorchStore::remove(const std::vector<std::string>& keys) {
+    if (!own_) return;
+    for (const std::string& key : keys) store_->deleteKey(key);
 }
 
 std::string TorchStore::host() const {

@@ -11,6 +11,7 @@
 #include "ring/base/hex.h"
 #include "ring/base/membarrier.h"
 #include "ring/base/process.h"
+#include "ring/fault/timeouts.h"
 #include "ring/topology/identity.h"
 #include "ring/transport/frame.h"
 #include "ring/transport/tcp/handshake.h"
@@ -18,7 +19,17 @@
 namespace ring {
 namespace {
 
-// All find the same, since all have the same cards.
+// How many ranks without addresses are named; each costs some round trips.
+constexpr size_t kNamed = 16;
+
+std::string address_key(const Roster& roster, size_t rank) {
+    return roster.keys + "address/" + std::to_string(rank);
+}
+
+std::string addresses_key(const Roster& roster) {
+    return roster.keys + "addresses";
+}
+
 void require_equal(const Party& party, const std::vector<Card>& cards, const char* field,
                    const std::string& meaning) {
     for (size_t r = 1; r < cards.size(); ++r)
@@ -60,6 +71,48 @@ void require_one_user(const Party& party, const std::vector<Card>& cards) {
     }
 }
 
+void check(const Party& party, const std::vector<Card>& cards, const Config& settings) {
+    require_equal(party, cards, "protocol",
+                  "the protocol of torch_ring: install the same version everywhere");
+    require_equal(party, cards, "secret", "TORCH_RING_SECRET: set the same secret on every rank, or on none");
+    for (const auto& [name, _] : settings_alike(settings))
+        for (int r = 1; r < party.size; ++r)
+            if (cards[r].at(name) != cards[0].at(name))
+                throw Disagreement(party.name(r) + " has " + name + "='" + cards[r].at(name) + "', " +
+                                   party.name(0) + " has " + name + "='" + cards[0].at(name) +
+                                   "': set it alike on every rank");
+    require_one_host(party, cards);
+    require_one_user(party, cards);
+}
+
+// Rank 0 may end when it has left its card and before it has told who the ranks are: then those of its host
+// tell of that.
+class EndOfRank0 {
+  public:
+    EndOfRank0(Rendezvous& meeting, const Card& mine) : meeting_(meeting), mine_(mine) {}
+
+    void look(const Card& of_rank_0) {
+        if (of_rank_0.at("host_id") != mine_.at("host_id") ||
+            !process_ended(std::stoi(of_rank_0.at("pid")), of_rank_0.at("process")))
+            return;
+        // It may be of an earlier attempt: then it comes again, to another round.
+        if (is_restarted()) meeting_.leave();
+        since_ = std::min(since_, Clock::now());
+        if (Clock::now() < since_ + kComesAgain) return;
+        const Party& party = meeting_.party();
+        throw Gone(not_on_this_host(describe(party, 0, of_rank_0), describe(party, party.rank, mine_)));
+    }
+
+  private:
+    static std::string describe(const Party& party, int rank, const Card& card) {
+        return party.name(rank) + " (host " + card.at("host_name") + ", pid " + card.at("pid") + ")";
+    }
+
+    Rendezvous& meeting_;
+    const Card& mine_;
+    Clock::time_point since_ = Clock::time_point::max();
+};
+
 }  // namespace
 
 std::string describe_self(const Party& party) {
@@ -70,6 +123,12 @@ std::string describe_self(const Party& party) {
         // A wrong setting may be what this rank is about to tell of.
     }
     return party.name(party.rank) + " (host " + host + ", pid " + std::to_string(::getpid()) + ")";
+}
+
+std::string not_on_this_host(const std::string& rank, const std::string& this_rank) {
+    return rank + " is not on the host of " + this_rank +
+           ": it has died, or the two run on copies of one machine, such as clones of a snapshot, which have "
+           "the same boot id; then set TORCH_RING_HOST_ID to another name on each";
 }
 
 Roster exchange_cards(Rendezvous& meeting, const Config& settings, const std::string& host_id,
@@ -95,66 +154,66 @@ Roster exchange_cards(Rendezvous& meeting, const Config& settings, const std::st
         const Nonce random = random_nonce();
         std::memcpy(&group, random.data(), sizeof(group));
         mine["group"] = std::to_string(group);
-        if (own_secret.empty()) mine["shared_secret"] = hex(random_secret());
     }
+    mine["shared_secret"] = party.rank == 0 && own_secret.empty() ? hex(random_secret()) : "";
     meeting.join(mine);
-    const std::vector<Card> cards = meeting.cards();
-    require_equal(party, cards, "protocol",
-                  "the protocol of torch_ring: install the same version everywhere");
-    require_equal(party, cards, "secret", "TORCH_RING_SECRET: set the same secret on every rank, or on none");
-    for (const auto& [name, _] : alike)
-        for (int r = 1; r < party.size; ++r)
-            if (cards[r].at(name) != cards[0].at(name))
-                throw Disagreement(party.name(r) + " has " + name + "='" + cards[r].at(name) + "', " +
-                                   party.name(0) + " has " + name + "='" + cards[0].at(name) +
-                                   "': set it alike on every rank");
-    require_one_host(party, cards);
-    require_one_user(party, cards);
-
-    Roster roster;
+    EndOfRank0 end(meeting, mine);
+    const std::string text = meeting.merge_cards(
+        [&](const std::vector<Card>& cards) {
+            check(party, cards, settings);
+            return encode_roster(cards);
+        },
+        [&](const Card& of_rank_0) { end.look(of_rank_0); });
+    bool whole = false;
+    Roster roster = decode_roster(text, party, whole);
     roster.keys = meeting.keys();
-    roster.group = std::stoull(cards[0].at("group"));
-    roster.secret = own_secret.empty() ? cards[0].at("shared_secret") : own_secret;
-    for (int r = 0; r < party.size; ++r) {
-        const Card& card = cards[r];
-        roster.members.push_back({.host_id = card.at("host_id"),
-                                  .host_name = card.at("host_name"),
-                                  .pid = std::stoi(card.at("pid")),
-                                  .process = card.at("process"),
-                                  .global_rank = party.global(r)});
-        roster.doorbells.push_back(card.at("doorbell"));
-        roster.networks.push_back(card.at("network"));
-        roster.lifelines.push_back(card.at("lifeline"));
-        if (card.at("host_id") == mine.at("host_id") && card.at("membarrier") != "1") roster.barriers = false;
+    if (!own_secret.empty()) roster.secret = own_secret;
+    if (!whole) {
+        const auto ranks = roster.ranks_of_host(party.rank);
+        const auto cards = meeting.cards_of(ranks);
+        for (size_t i = 0; i < ranks.size(); ++i) roster.add_local(ranks[i], cards[i]);
     }
     return roster;
 }
 
 void publish_addresses(Store& store, const Roster& roster, int rank, const std::vector<Endpoint>& endpoints) {
-    std::string text;
-    for (const auto& [address, port] : endpoints) text += address + " " + std::to_string(port) + "\n";
-    store.set(roster.keys + "address/" + std::to_string(rank), text);
+    Addresses own(static_cast<size_t>(rank) + 1);
+    own.back() = endpoints;
+    store.set(address_key(roster, static_cast<size_t>(rank)), encode_addresses(own));
 }
 
-std::vector<std::vector<Endpoint>> addresses(Store& store, const Roster& roster, Deadline deadline) {
+Addresses addresses(Store& store, const Roster& roster, int rank, Deadline deadline) {
+    const size_t size = roster.members.size();
+    const std::string merged = addresses_key(roster);
     std::vector<std::string> keys;
-    for (size_t r = 0; r < roster.members.size(); ++r)
-        keys.push_back(roster.keys + "address/" + std::to_string(r));
-    std::vector<std::vector<Endpoint>> all;
+    for (size_t r = 0; r < size; ++r) keys.push_back(address_key(roster, r));
     try {
-        for (const std::string& text : store.get_all(keys, deadline)) {
-            std::istringstream lines(text);
-            all.emplace_back();
-            for (Endpoint one; lines >> one.address >> one.port;) all.back().push_back(one);
+        Addresses all;
+        if (rank == 0) {
+            std::string each;
+            for (const std::string& text : store.get_all(keys, deadline)) each += text;
+            all = decode_addresses(each, size);
+            store.set(merged, encode_addresses(all));
+        } else {
+            all = decode_addresses(store.get(merged, deadline), size);
         }
+        store.remove({keys[static_cast<size_t>(rank)]});  // which rank 0 has read
+        return all;
     } catch (const TimeoutError&) {
+        if (Clock::now() < deadline.at()) throw;  // of another rank, as this one has been told
+        if (store.has({merged})) throw Bystander("the store is too slow: it has the addresses of all ranks");
         std::string missing;
-        for (size_t r = 0; r < keys.size(); ++r)
-            if (!store.has({keys[r]}))
-                missing += (missing.empty() ? "" : ", ") + std::to_string(roster.members[r].global_rank);
+        for (const size_t r : find_missing(store, keys, kNamed))
+            missing += (missing.empty() ? "" : ", ") + std::to_string(roster.members[r].global_rank);
+        if (missing.empty())
+            throw Bystander("rank " + std::to_string(roster.members[0].global_rank) +
+                            " has not told the addresses of all ranks in time");
         throw Bystander("these ranks have not published their addresses in time: " + missing);
     }
-    return all;
+}
+
+std::vector<std::string> done_with(const Roster& roster) {
+    return {addresses_key(roster)};
 }
 
 }  // namespace ring

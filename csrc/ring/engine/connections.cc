@@ -110,10 +110,7 @@ std::unique_ptr<Segment> share_memory(const Layout& layout, const Roster& roster
 }  // namespace
 
 std::string not_on_this_host(const Layout& layout, int rank) {
-    return layout.describe(rank) + " is not on the host of " + layout.describe(layout.rank()) +
-           ": it has died, or the two run on copies of one machine, such as clones of a snapshot, which have "
-           "the "
-           "same boot id; then set TORCH_RING_HOST_ID to another name on each";
+    return not_on_this_host(layout.describe(rank), layout.describe(layout.rank()));
 }
 
 std::vector<int> neighbours(const Layout& layout, int rank) {
@@ -141,7 +138,7 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
         for (const int rank : local) names.push_back(roster.doorbells[rank]);
         made.segment = share_memory(layout, roster, doorbell, names, deadline);
     }
-    if (acceptor != nullptr) made.dialer.learn(addresses(store, roster, deadline), roster);
+    if (acceptor != nullptr) made.dialer.learn(addresses(store, roster, layout.rank(), deadline), roster);
     Connector connector(layout, roster, acceptor, streams, deadline, made);
     for (const int peer : neighbours(layout, layout.rank()))
         made.links[layout.cell_of(peer)] = connector.link_to(peer);

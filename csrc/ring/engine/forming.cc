@@ -143,7 +143,7 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
                                     settings.config.streams, deadline);
         machine =
             measure_machine(meeting.store(), settings.config.link, layout, roster, connections, deadline);
-        meeting.finish();
+        meeting.finish(done_with(roster));
     } catch (...) {
         if (acceptor != nullptr) acceptor->forget(roster.group, settings.rank);
         throw;

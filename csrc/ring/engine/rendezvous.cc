@@ -2,10 +2,12 @@
 #include "ring/engine/rendezvous.h"
 
 #include <algorithm>
+#include <memory>
 #include <sstream>
 #include <thread>
 
 #include "ring/base/hex.h"
+#include "ring/base/runs.h"
 #include "ring/fault/timeouts.h"
 #include "ring/transport/tcp/handshake.h"
 
@@ -14,8 +16,12 @@ namespace {
 
 // How many missing ranks are named; each costs some round trips.
 constexpr size_t kNamed = 16;
+constexpr size_t kMostRanks = 1 << 20;
 // Stands in the place of a failure once a rank has formed the group, so that the ranks decide alike.
 const std::string kFormed = "formed=1\n";
+
+// Before what rank 0 has made of the cards: what it says of the group, a line.
+constexpr char kMerged = '+';
 
 const std::string kInterrupted = "it was interrupted";
 
@@ -81,7 +87,23 @@ bool is_own(const std::exception_ptr& error) {
     }
 }
 
+void find_missing(Store& store, const std::vector<std::string>& keys, size_t begin, size_t end, size_t most,
+                  std::vector<size_t>& missing) {
+    if (begin == end || missing.size() == most) return;
+    if (store.has({keys.begin() + static_cast<long>(begin), keys.begin() + static_cast<long>(end)})) return;
+    if (end - begin == 1) return missing.push_back(begin);
+    const size_t middle = begin + (end - begin) / 2;
+    find_missing(store, keys, begin, middle, most, missing);
+    find_missing(store, keys, middle, end, most, missing);
+}
+
 }  // namespace
+
+std::vector<size_t> find_missing(Store& store, const std::vector<std::string>& keys, size_t most) {
+    std::vector<size_t> missing;
+    find_missing(store, keys, 0, keys.size(), most, missing);
+    return missing;
+}
 
 std::string Party::list() const {
     return "[" + numbers(global_ranks) + "]";
@@ -123,6 +145,10 @@ std::string Rendezvous::failed_key() const {
     return keys() + "failed";
 }
 
+std::string Rendezvous::merged_key() const {
+    return keys() + "merged";
+}
+
 std::vector<std::string> Rendezvous::card_keys() const {
     std::vector<std::string> all;
     for (int r = 0; r < party_.size; ++r) all.push_back(keys() + "card/" + std::to_string(r));
@@ -140,12 +166,13 @@ uint64_t Rendezvous::go_on() {
 }
 
 void Rendezvous::join(Card card) {
-    card["members"] = numbers(party_.global_ranks);
+    card["members"] = encode_runs(party_.global_ranks);
     card["size"] = std::to_string(party_.size);
     card["world"] = std::to_string(party_.world);
     card["attempt"] = random_name();
     mine_ = std::move(card);
-    joined_ = complete_ = false;
+    joined_ = false;
+    rank_0_.reset();
     if (party_.alone()) return;
     const std::string text = encode(mine_);
     while (true) {
@@ -161,6 +188,24 @@ void Rendezvous::join(Card card) {
     }
 }
 
+std::string Rendezvous::merge_cards(const std::function<std::string(const std::vector<Card>&)>& merge,
+                                    const std::function<void(const Card&)>& meet) {
+    if (party_.size == 1) return merge(cards());
+    if (party_.rank != 0) {
+        // Not beyond this call, however it ends.
+        const std::unique_ptr<decltype(meet_), void (*)(decltype(meet_)*)> met(
+            &meet_, [](decltype(meet_)* done) { *done = nullptr; });
+        meet_ = meet;
+        return receive();
+    }
+    const std::string made = merge(cards());
+    const std::string about = mine_["world"] + " " + mine_["size"] + " " + mine_["members"];
+    const std::string text = kMerged + about + "\n" + made;
+    const std::string there = store_.compare_set(merged_key(), "", text);
+    if (there != text) follow(decode_card(there));
+    return made;
+}
+
 std::vector<Card> Rendezvous::cards() {
     if (party_.alone()) return {mine_};
     std::vector<Card> all;
@@ -168,13 +213,51 @@ std::vector<Card> Rendezvous::cards() {
         for (const std::string& text : store_.get_all(card_keys(), deadline()))
             all.push_back(decode_card(text));
     } catch (const TimeoutError&) {
+        if (told_) throw;
         throw_missing();
     }
     for (const Card& card : all)
         if (card.count("failed") != 0) follow(card);
-    complete_ = true;
     check_alike(all);
     return all;
+}
+
+std::vector<Card> Rendezvous::cards_of(const std::vector<int>& ranks) {
+    const auto all = card_keys();
+    std::vector<std::string> keys;
+    for (const int rank : ranks) keys.push_back(all[static_cast<size_t>(rank)]);
+    std::vector<Card> cards;
+    for (const std::string& text : store_.get_all(keys, deadline())) cards.push_back(decode_card(text));
+    return cards;
+}
+
+std::string Rendezvous::receive() {
+    std::string text;
+    try {
+        text = store_.get(merged_key(), deadline());
+    } catch (const TimeoutError&) {
+        if (told_) throw;
+        throw_missing();
+    }
+    if (text.empty() || text.front() != kMerged) follow(decode_card(text));
+    const size_t end = text.find('\n');
+    Card of_group;
+    std::istringstream about(text.substr(1, end - 1));
+    about >> of_group["world"] >> of_group["size"] >> of_group["members"];
+    check_alike({of_group});
+    return text.substr(end + 1);
+}
+
+// Whose card tells what else only rank 0 would tell: that it is of another group, or has ended.
+void Rendezvous::look_at_rank_0() {
+    if (!meet_) return;
+    const std::string key = card_keys().front();
+    if (!rank_0_) {
+        if (!store_.has({key})) return;
+        rank_0_ = decode_card(store_.get(key, Deadline(end_)));
+        if (rank_0_->count("failed") == 0) check_alike({*rank_0_});
+    }
+    if (rank_0_->count("failed") == 0) meet_(*rank_0_);
 }
 
 void Rendezvous::check_alike(const std::vector<Card>& cards) {
@@ -187,7 +270,6 @@ void Rendezvous::check_alike(const std::vector<Card>& cards) {
         if (alike) continue;
         if (!of_one_world) {
             // It may be of an older round, whose rank has not come back yet to find its place taken.
-            complete_ = false;
             const Deadline patience(std::min(end_, Clock::now() + kStale), this);
             while (!patience.passed()) std::this_thread::sleep_for(kFirstLook);
         }
@@ -196,7 +278,8 @@ void Rendezvous::check_alike(const std::vector<Card>& cards) {
                                " on rank " + std::to_string(party_.rank) + ", " + field(card, "size") +
                                " on another");
         // Copies, not references.
-        const auto [low, high] = std::minmax({party_.list(), "[" + field(card, "members") + "]"});
+        const auto others = decode_runs(field(card, "members"), kMostRanks);
+        const auto [low, high] = std::minmax({party_.list(), "[" + numbers(others) + "]"});
         throw Crossed(
             "groups of different ranks are being made under one name: " + low + " and " + high +
             ". All ranks must call new_group() for every group, in the same order, also for groups that they "
@@ -228,6 +311,7 @@ void Rendezvous::look() {
     } else if (gone_on) {
         leave();
     }
+    look_at_rank_0();
     if (who_ended_)
         if (const auto words = who_ended_()) throw Gone(*words + "; the group was still forming");
 }
@@ -236,10 +320,19 @@ bool Rendezvous::has_formed() {
     return store_.has({failed_key()}) && store_.get(failed_key(), Deadline(end_)) == kFormed;
 }
 
-void Rendezvous::finish() {
+void Rendezvous::finish(std::vector<std::string> done_with) {
     if (party_.size == 1) return;
     const std::string text = store_.compare_set(failed_key(), "", kFormed);
     if (text != kFormed) follow(decode_card(text));
+    try {
+        const std::string counted = keys() + "formed";
+        if (store_.count(counted) != party_.size) return;
+        done_with.push_back(merged_key());
+        done_with.push_back(counted);
+        store_.remove(done_with);
+    } catch (const std::exception&) {
+        // The store has ended with the process of a rank that needs the group no more.
+    }
 }
 
 void Rendezvous::follow(const Card& failure) {
@@ -285,6 +378,8 @@ void Rendezvous::give_up(const std::exception_ptr& error, const std::string& who
             const std::string there = store_.compare_set(failed_key(), "", encode(card));
             if (there == kFormed && card["kind"] != "disagreement" && card["kind"] != "crossed")
                 store_.compare_set(failed_key(), kFormed, encode(card));
+            // Whoever waits for rank 0 need not wait until it looks.
+            if (there == encode(card)) store_.compare_set(merged_key(), "", there);
             // Several may find one crossing: its name is that which is told.
             const std::string told = field(decode_card(there), "crossing");
             crossing_ = told.empty() ? field(card, "crossing") : told;
@@ -325,6 +420,10 @@ void Rendezvous::throw_missing() {
     if (store_.compare_set(keys() + "asks", "", mine_["attempt"]) != mine_["attempt"])
         if (const auto words = words_of_another(kWords)) follow(decode_card(*words));
     std::vector<int> missing = this->missing();
+    if (missing.empty() && party_.rank != 0)
+        throw Bystander(party_.name(0) +
+                        " has come, but has not told in time who the ranks are: it has ended, "
+                        "is cut off from the store, or the store is too slow");
     const bool more = missing.size() > kNamed;
     std::vector<int> names;
     for (const int rank : missing)
@@ -340,22 +439,9 @@ void Rendezvous::throw_missing() {
 
 std::vector<int> Rendezvous::missing() {
     std::vector<int> missing;
-    const auto keys = card_keys();
-    find_missing(keys, 0, keys.size(), missing);
+    for (const size_t rank : find_missing(store_, card_keys(), kNamed + 1))
+        missing.push_back(static_cast<int>(rank));
     return missing;
-}
-
-void Rendezvous::find_missing(const std::vector<std::string>& keys, size_t begin, size_t end,
-                              std::vector<int>& missing) {
-    if (begin == end || missing.size() > kNamed) return;
-    if (store_.has({keys.begin() + static_cast<long>(begin), keys.begin() + static_cast<long>(end)})) return;
-    if (end - begin == 1) {
-        missing.push_back(static_cast<int>(begin));
-        return;
-    }
-    const size_t middle = begin + (end - begin) / 2;
-    find_missing(keys, begin, middle, missing);
-    find_missing(keys, middle, end, missing);
 }
 
 }  // namespace ring

@@ -5,8 +5,14 @@
 //
 //   ring/round           the newest round that somebody had to go on to; none: 0
 //   ring/<n>/card/<r>    what rank r says of itself in round n; set once
+//   ring/<n>/merged      what rank 0 has made of all cards; or why the round failed before that
 //   ring/<n>/failed      who could not go on in round n, and why; or that a rank has formed the group
 //   ring/<n>/heard/<r>   rank r knows why round n has failed
+//   ring/<n>/formed      how many ranks have formed the group
+//
+// Rank 0 alone reads all cards; so each rank asks the store a fixed number of things, and what they read
+// together grows with the ranks times what one has to know of all. The cards stay, since they keep the places
+// in their round; the last rank to form the group takes out what the others needed.
 //
 // A rank joins the first round in which its card is missing, from the newest on. That is a fresh one whether
 // the rounds before it have formed a group, ended by an error, or were left by processes that were killed;
@@ -98,6 +104,9 @@ class Superseded : public Error {
 // The words for a rank that has ended, if one has; it may throw instead.
 using WhoEnded = std::function<std::optional<std::string>()>;
 
+// The first of these keys that are not in the store, at most `most`.
+std::vector<size_t> find_missing(Store& store, const std::vector<std::string>& keys, size_t most);
+
 // Of one rank and one group; not thread-safe.
 class Rendezvous : public Lookout {
   public:
@@ -114,8 +123,13 @@ class Rendezvous : public Lookout {
 
     // Joins a round with this card. Throws Disagreement where another group takes the same place.
     void join(Card card);
-    // All ranks' cards, by rank. Throws Missing, Disagreement, or what look() throws.
-    std::vector<Card> cards();
+    // What rank 0 makes of all ranks' cards, by rank: only there `merge` is called. The others call `meet`
+    // with rank 0's card, now and then, if they have to wait while that is there. Throws Missing,
+    // Disagreement, or what look(), `merge` or `meet` throw.
+    std::string merge_cards(const std::function<std::string(const std::vector<Card>&)>& merge,
+                            const std::function<void(const Card&)>& meet);
+    // Of some ranks, once all cards are there.
+    std::vector<Card> cards_of(const std::vector<int>& ranks);
     // From now on look() asks it as well.
     void watch(WhoEnded who_ended) { who_ended_ = std::move(who_ended); }
 
@@ -131,8 +145,9 @@ class Rendezvous : public Lookout {
     void look() override;
     // Whether it has formed on some rank: then all of this round's cards are of one attempt.
     bool has_formed();
-    // The group has formed here: the last chance to learn that it has not elsewhere.
-    void finish();
+    // The group has formed here: the last chance to learn that it has not elsewhere. `done_with`: keys that
+    // nobody needs any more when it has formed everywhere.
+    void finish(std::vector<std::string> done_with);
 
     // This rank cannot go on: to be called with the error, once. Throws instead the error of a rank that
     // could not before, or Superseded; else lets all ranks know. `who`: this rank, for messages.
@@ -140,16 +155,18 @@ class Rendezvous : public Lookout {
 
   private:
     std::string failed_key() const;
+    std::string merged_key() const;
     std::vector<std::string> card_keys() const;
     uint64_t newest();  // round that somebody has gone on to
     uint64_t go_on();   // to a round after this one; returns the newest
     [[noreturn]] void follow(const Card& failure);
     void take_leave(milliseconds stay);
+    std::vector<Card> cards();
+    std::string receive();  // what rank 0 has made
+    void look_at_rank_0();
     void check_alike(const std::vector<Card>& cards);
     std::optional<std::string> words_of_another(milliseconds patience);  // who could not go on
     [[noreturn]] void throw_missing();
-    void find_missing(const std::vector<std::string>& keys, size_t begin, size_t end,
-                      std::vector<int>& missing);
 
     Store& store_;
     const Party party_;
@@ -158,9 +175,11 @@ class Rendezvous : public Lookout {
     Card mine_;
     uint64_t round_ = 0;
     bool joined_ = false;
-    bool complete_ = false;  // all cards are there
-    bool told_ = false;      // the others know why this one does not go on
-    int left_ = 0;           // rounds
+    bool told_ = false;  // the others know why this one does not go on
+    int left_ = 0;       // rounds
+    // While this rank waits for what rank 0 makes: what to do with its card, and that once it is there.
+    std::function<void(const Card&)> meet_;
+    std::optional<Card> rank_0_;
     std::string crossing_;
     Clock::time_point next_look_;
     milliseconds interval_;

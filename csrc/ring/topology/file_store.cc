@@ -44,13 +44,19 @@ std::string FileStore::get(const std::string& key, Deadline deadline) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-std::string FileStore::compare_set(const std::string& key, const std::string& expected,
-                                   const std::string& desired) {
-    // Only those who compare must keep out of each other's way: set() replaces a file as a whole.
-    const UniqueFd lock = checked_fd(
-        ::open((folder_ / ".lock").c_str(), O_CREAT | O_RDONLY | O_CLOEXEC, 0644), "the lock of the store");
+// Only those who change what they have read must keep out of each other's way: set() replaces a file as a
+// whole.
+UniqueFd FileStore::lock() const {
+    UniqueFd lock = checked_fd(::open((folder_ / ".lock").c_str(), O_CREAT | O_RDONLY | O_CLOEXEC, 0644),
+                               "the lock of the store");
     while (::flock(lock.get(), LOCK_EX) != 0)
         if (errno != EINTR) throw_errno("locking the store");
+    return lock;
+}
+
+std::string FileStore::compare_set(const std::string& key, const std::string& expected,
+                                   const std::string& desired) {
+    const UniqueFd locked = lock();
     const bool known = has({key});
     const std::string value = known ? get(key, Deadline::after(milliseconds(0))) : "";
     if (value != expected) return value;
@@ -61,6 +67,18 @@ std::string FileStore::compare_set(const std::string& key, const std::string& ex
 bool FileStore::has(const std::vector<std::string>& keys) {
     return std::all_of(keys.begin(), keys.end(),
                        [this](const std::string& key) { return std::filesystem::exists(path_of(key)); });
+}
+
+std::optional<int64_t> FileStore::count(const std::string& key) {
+    const UniqueFd locked = lock();
+    const int64_t calls = (has({key}) ? std::stoll(get(key, Deadline::after(milliseconds(0)))) : 0) + 1;
+    set(key, std::to_string(calls));
+    return calls;
+}
+
+void FileStore::remove(const std::vector<std::string>& keys) {
+    std::error_code gone;  // another one may have taken it out
+    for (const std::string& key : keys) std::filesystem::remove(path_of(key), gone);
 }
 
 }  // namespace ring

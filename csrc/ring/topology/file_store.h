@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "ring/base/fd.h"
 #include "ring/topology/store.h"
 
 namespace ring {
@@ -16,8 +17,11 @@ class FileStore : public Store {
     std::string compare_set(const std::string& key, const std::string& expected,
                             const std::string& desired) override;
     bool has(const std::vector<std::string>& keys) override;
+    std::optional<int64_t> count(const std::string& key) override;
+    void remove(const std::vector<std::string>& keys) override;
 
   private:
+    UniqueFd lock() const;  // until it is closed
     std::filesystem::path path_of(const std::string& key) const;
     std::filesystem::path folder_;
 };

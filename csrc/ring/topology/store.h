@@ -3,6 +3,8 @@
 // csrc/c10d implements it over c10d::Store, ring_perf and the C++ tests over a folder of files.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,10 @@ class Store {
     virtual Store* common() { return nullptr; }
     // Whether all of them are there, without waiting.
     virtual bool has(const std::vector<std::string>& keys) = 0;
+    // How many times this has been called for the key, by all ranks; nothing where the store cannot count.
+    virtual std::optional<int64_t> count(const std::string& /*key*/) { return std::nullopt; }
+    // Takes these keys out, those that are there; where the store cannot, it keeps them.
+    virtual void remove(const std::vector<std::string>& /*keys*/) {}
 };
 
 }  // namespace ring

@@ -37,6 +37,24 @@ bool drops(const TcpStoreServer& server, const std::string& bytes) {
     return false;
 }
 
+// As drops(), where the first request is sound and answered.
+bool drops_after_answer(const TcpStoreServer& server, const std::string& bytes) {
+    const ring::UniqueFd socket = ring::tcp_connect(kHere, server.port(), Deadline::after(5s));
+    ring::tcp_write_all(socket, bytes.data(), bytes.size(), Deadline::after(5s));
+    char answer[9];
+    try {
+        ring::tcp_read_all(socket, answer, 8, Deadline::after(5s));
+    } catch (const ring::PeerError&) {
+        return false;
+    }
+    try {
+        ring::tcp_read_all(socket, answer, 1, Deadline::after(5s));
+    } catch (const ring::PeerError&) {
+        return true;
+    }
+    return false;
+}
+
 // A request as it goes over the wire.
 std::string request(uint32_t what, uint32_t key_bytes, uint32_t value_bytes, uint32_t magic = 0x50524952) {
     const uint32_t fields[] = {magic, what, key_bytes, value_bytes};
@@ -103,6 +121,48 @@ TEST(TcpStore, GetWaitsForTheKeyUntilItsDeadline) {
     }
 }
 
+TEST(TcpStore, AnswersForManyKeysAtOnce) {
+    const TcpStoreServer server(0, 2);
+    const auto a = client(server, 0);
+    const auto b = client(server, 1);
+    // More keys than one request takes, and more bytes than one answer.
+    std::vector<std::string> keys, values;
+    for (int i = 0; i < 2500; ++i) {
+        keys.push_back("key " + std::to_string(i));
+        values.push_back(std::string(1000, 'x') + std::to_string(i));
+        if (i > 0) a->set(keys.back(), values.back());
+    }
+    EXPECT_FALSE(b->has(keys));
+    EXPECT_THROW(b->get_all(keys, Deadline::after(20ms)), ring::TimeoutError);
+    auto waiting = std::async(std::launch::async, [&] { return b->get_all(keys, Deadline::after(20s)); });
+    std::this_thread::sleep_for(10ms);
+    a->set(keys.front(), values.front());
+    EXPECT_EQ(waiting.get(), values);
+    EXPECT_TRUE(b->has(keys));
+    const std::string large(1 << 20, 'x');
+    a->set("large", large);
+    a->set("empty", "");
+    EXPECT_EQ(b->get_all({"large", "empty", "large"}, Deadline::after(0s)),
+              (std::vector<std::string>{large, "", large}));
+    EXPECT_TRUE(b->has({}));
+    EXPECT_TRUE(b->get_all({}, Deadline::after(0s)).empty());
+    b->remove(keys);
+    b->remove({"never there"});
+    for (const std::string& key : keys) EXPECT_FALSE(a->has({key}));
+    EXPECT_TRUE(a->has({"large", "empty"}));
+}
+
+TEST(TcpStore, CountsForAllRanks) {
+    const TcpStoreServer server(0, 2);
+    const auto a = client(server, 0);
+    const auto b = client(server, 1);
+    EXPECT_EQ(a->count("calls"), 1);
+    EXPECT_EQ(b->count("calls"), 2);
+    EXPECT_EQ(a->count("others"), 1);
+    a->remove({"calls"});
+    EXPECT_EQ(b->count("calls"), 1);
+}
+
 TEST(TcpStore, FormsAGroup) {
     TcpStoreServer server(0, 3);
     std::vector<std::future<float>> ranks;
@@ -146,6 +206,12 @@ TEST(TcpStore, DropsMalformedRequestsAndServesOn) {
     EXPECT_TRUE(drops(server, request(0, 0, 4) + std::string("\1\0\0\0", 4)));  // no such rank
     EXPECT_TRUE(drops(server, request(0, 0, 4) + std::string("\xff\xff\xff\xff", 4)));
     EXPECT_TRUE(drops(server, request(0, 0, 3) + std::string("\0\0\0", 3)));  // half a rank
+    for (const uint32_t what : {4, 5, 7}) {
+        const std::string hello = request(0, 0, 4) + std::string(4, '\0');
+        const std::string longer_than_all("\7\0\0\0key", 7);
+        EXPECT_TRUE(drops_after_answer(server, hello + request(what, 0, 7) + longer_than_all)) << what;
+        EXPECT_TRUE(drops_after_answer(server, hello + request(what, 0, 2) + "\1\1")) << what;
+    }
     store->set("key", "value");
     EXPECT_EQ(store->get("key", Deadline::after(0s)), "value");
 }
