@@ -1,7 +1,7 @@
 // Which of this host's addresses the peers on other hosts shall try, and from which it calls them.
 //
 // A rank cannot know by which of its addresses another can reach it, so it publishes all, best first, and who
-// calls tries them (transport/tcp/call.h). Asked once per group, by Communicator::create().
+// calls tries them (transport/tcp/connecting.h). Asked once per group, by Communicator::create().
 #pragma once
 
 #include <optional>
