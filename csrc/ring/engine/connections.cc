@@ -1,90 +1,59 @@
 // See connections.h.
 #include "ring/engine/connections.h"
 
+#include <sys/epoll.h>
+
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "ring/base/error.h"
 #include "ring/base/interrupt.h"
 #include "ring/base/process.h"
 #include "ring/collectives/hypercube.h"
+#include "ring/engine/connector.h"
 #include "ring/transport/shm/pipe.h"
-#include "ring/transport/tcp/pipe.h"
 
 namespace ring {
 namespace {
 
-class Connector {
+// What wakes the thread that forms a group while it connects.
+class Events {
   public:
-    Connector(const Layout& layout, const Roster& roster, Acceptor* acceptor, int streams, Deadline deadline,
-              Connections& made)
-        : layout_(layout),
-          roster_(roster),
-          acceptor_(acceptor),
-          stream_count_(streams),
-          deadline_(deadline),
-          made_(made) {}
+    explicit Events(const Doorbell& doorbell) : doorbell_(doorbell) { watch(doorbell.fd()); }
 
-    // Of two ranks the lower one calls.
-    std::unique_ptr<Link> link_to(int peer) {
-        if (layout_.same_host(peer, layout_.rank())) return over_memory(peer);
-        return peer > layout_.rank() ? call_peer(peer) : take_peer(peer);
+    void watch(int fd) {
+        epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.fd = fd}};
+        if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw_errno("epoll_ctl");
+    }
+    void wait(Deadline until) {
+        std::array<epoll_event, 16> events;
+        const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), until.poll_ms());
+        for (int i = 0; i < count; ++i)
+            if (events[i].data.fd == doorbell_.fd()) doorbell_.drain();
     }
 
   private:
-    std::unique_ptr<Link> call_peer(int peer) {
-        return over_tcp(peer, [&](Purpose purpose, int stream) {
-            Connecting call =
-                made_.dialer.dial(layout_, roster_, peer, purpose, stream, deadline_, [](int) {});
-            while (!call.advance()) {
-                call.wait(std::min(deadline_.next_look(), Clock::now() + kInterruptEvery));
-                check_interrupt();
-            }
-            made_.dialer.remember(roster_, peer, call);
-            return call.take();
-        });
-    }
-
-    std::unique_ptr<Link> take_peer(int peer) {
-        try {
-            return over_tcp(peer, [&](Purpose purpose, int stream) {
-                return acceptor_->take(roster_.group, peer, layout_.rank(), purpose, stream, deadline_);
-            });
-        } catch (const TimeoutError& error) {
-            throw Bystander(layout_.describe(peer) + " has not connected in time: " + error.what());
-        }
-    }
-
-    std::unique_ptr<Link> over_memory(int peer) {
-        std::vector<std::unique_ptr<Pipe>> pipe;
-        pipe.push_back(
-            std::make_unique<ShmPipe>(*made_.segment, layout_.local_index(peer), ChannelUse::kLink));
-        return std::make_unique<Link>(layout_.rank(), peer, std::move(pipe));
-    }
-
-    template <typename Open>
-    std::unique_ptr<Link> over_tcp(int peer, Open open) {
-        add_control(peer, open(Purpose::kControl, 0));
-        std::vector<std::unique_ptr<Pipe>> streams;
-        for (int stream = 0; stream < stream_count_; ++stream) {
-            UniqueFd socket = open(Purpose::kData, stream);
-            made_.data_fds.push_back(socket.get());
-            streams.push_back(std::make_unique<TcpPipe>(std::move(socket)));
-        }
-        return std::make_unique<Link>(layout_.rank(), peer, std::move(streams));
-    }
-
-    void add_control(int peer, UniqueFd socket) {
-        made_.controls.push_back(std::make_unique<Control>(peer, std::move(socket)));
-    }
-
-    const Layout& layout_;
-    const Roster& roster_;
-    Acceptor* acceptor_;
-    int stream_count_;
-    Deadline deadline_;
-    Connections& made_;
+    const Doorbell& doorbell_;
+    const UniqueFd epoll_ = checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
 };
+
+std::vector<Connected> connect_over(Fabric& fabric, const Layout& layout, const std::vector<int>& peers,
+                                    const Doorbell& doorbell, int streams, Deadline deadline) {
+    Events events(doorbell);
+    Connector connector(fabric, layout.rank(), peers, streams, Deadline(deadline.at()),
+                        {.watch = [&](int fd) { events.watch(fd); },
+                         .arrived = [&] { doorbell.ring(doorbell.name()); },
+                         .describe = [&](int rank) { return layout.describe(rank); }});
+    Interrupts interrupts;
+    while (!connector.step()) {
+        events.wait(
+            Deadline(std::min({connector.next(), deadline.next_look(), interrupts.next(Clock::now())})));
+        if (const auto now = Clock::now(); now >= interrupts.next(now)) interrupts.check();
+        (void)deadline.passed();  // looks; that the time is up, the connector finds itself
+    }
+    return connector.take();
+}
 
 std::unique_ptr<Segment> share_memory(const Layout& layout, const Roster& roster, const Doorbell& doorbell,
                                       const std::vector<std::string>& names, Deadline deadline) {
@@ -128,20 +97,35 @@ std::vector<int> neighbours(const Layout& layout, int rank) {
 }
 
 Connections connect_group(Store& store, const Layout& layout, const Roster& roster, const Doorbell& doorbell,
-                          Acceptor* acceptor, Dialer dialer, int streams, Deadline deadline) {
+                          std::unique_ptr<TcpFabric> fabric, int streams, Deadline deadline) {
     Connections made;
-    made.dialer = std::move(dialer);
-    if (acceptor != nullptr) publish_addresses(store, roster, layout.rank(), made.dialer.listen(*acceptor));
+    const int self = layout.rank();
+    if (fabric != nullptr) publish_addresses(store, roster, self, fabric->listen());
     const auto& local = layout.host_ranks();
     if (local.size() > 1) {
         std::vector<std::string> names;
         for (const int rank : local) names.push_back(roster.doorbells[rank]);
         made.segment = share_memory(layout, roster, doorbell, names, deadline);
     }
-    if (acceptor != nullptr) made.dialer.learn(addresses(store, roster, layout.rank(), deadline), roster);
-    Connector connector(layout, roster, acceptor, streams, deadline, made);
-    for (const int peer : neighbours(layout, layout.rank()))
-        made.links[layout.cell_of(peer)] = connector.link_to(peer);
+    if (fabric != nullptr) fabric->learn(addresses(store, roster, self, deadline));
+    std::vector<int> peers;
+    for (const int peer : neighbours(layout, self)) {
+        if (fabric != nullptr && fabric->viable(peer)) {
+            peers.push_back(peer);
+        } else {
+            std::vector<std::unique_ptr<Pipe>> pipe;
+            pipe.push_back(
+                std::make_unique<ShmPipe>(*made.segment, layout.local_index(peer), ChannelUse::kLink));
+            made.links[layout.cell_of(peer)] = std::make_unique<Link>(self, peer, std::move(pipe));
+        }
+    }
+    if (fabric != nullptr)
+        for (auto& [peer, control, pipes] :
+             connect_over(*fabric, layout, peers, doorbell, streams, deadline)) {
+            made.controls.push_back(std::make_unique<Control>(peer, std::move(control)));
+            made.links[layout.cell_of(peer)] = std::make_unique<Link>(self, peer, std::move(pipes));
+        }
+    made.fabric = std::move(fabric);
     return made;
 }
 

@@ -55,54 +55,42 @@ std::vector<Endpoint> Dialer::listen(Acceptor& acceptor) const {
     return endpoints;
 }
 
-void Dialer::learn(std::vector<std::vector<Endpoint>> addresses, const Roster& roster) {
+void Dialer::learn(std::vector<std::vector<Endpoint>> addresses) {
     addresses_ = std::move(addresses);
     std::unordered_map<std::string, int> owners;
     for (int rank = 0; rank < static_cast<int>(addresses_.size()); ++rank)
         for (const auto& [address, _] : addresses_[rank]) {
             const auto [owner, is_new] = owners.emplace(address, rank);
-            if (is_new || roster.networks[owner->second] == roster.networks[rank]) continue;
+            if (is_new || stations_[owner->second].network == stations_[rank].network) continue;
             auto& ranks = shared_[address];
             if (ranks.empty()) ranks.push_back(owner->second);
             ranks.push_back(rank);
         }
 }
 
-std::vector<Route> Dialer::routes(const Layout& layout, const Roster& roster, int peer) const {
-    const bool same_machine = roster.networks[peer] == roster.networks[layout.rank()];
+std::vector<Route> Dialer::routes(int peer) const {
+    const std::string& network = stations_[peer].network;
+    const bool same_machine = network == stations_[self_].network;
     std::vector<Route> routes;
     for (const auto& [address, port] : addresses_[peer]) {
         std::string remark;
         if (const auto shared = shared_.find(address); shared != shared_.end()) {
             const auto& ranks = shared->second;
-            const auto other = std::find_if(ranks.begin(), ranks.end(), [&](int rank) {
-                return roster.networks[rank] != roster.networks[peer];
-            });
-            if (other != ranks.end()) remark = "an address of " + layout.describe(*other) + " too";
+            const auto other = std::find_if(ranks.begin(), ranks.end(),
+                                            [&](int rank) { return stations_[rank].network != network; });
+            if (other != ranks.end()) remark = "an address of " + stations_[*other].name + " too";
         }
         for (Way& way : ways_to(reach_, address, same_machine))
             routes.push_back(
                 {{std::move(way.to), port}, std::move(way.from), std::move(way.obstacle), remark});
     }
-    std::stable_partition(routes.begin(), routes.end(), [&](const Route& route) {
-        return reached_->contains(roster.networks[peer], route.to.address);
-    });
+    std::stable_partition(routes.begin(), routes.end(),
+                          [&](const Route& route) { return reached_.contains(network, route.to.address); });
     return routes;
 }
 
-Connecting Dialer::dial(const Layout& layout, const Roster& roster, int peer, Purpose purpose, int stream,
-                        Deadline deadline, std::function<void(int fd)> watch) const {
-    const Hello hello{.purpose = purpose,
-                      .stream = static_cast<uint8_t>(stream),
-                      .group = roster.group,
-                      .from = layout.rank(),
-                      .to = peer};
-    return Connecting(layout.describe(peer), routes(layout, roster, peer), hello, roster.secret, deadline,
-                      std::move(watch));
-}
-
-void Dialer::remember(const Roster& roster, int peer, const Connecting& done) {
-    reached_->add(roster.networks[peer], done.reached().address);
+void Dialer::remember(int peer, const Endpoint& reached) {
+    reached_.add(stations_[peer].network, reached.address);
 }
 
 }  // namespace ring

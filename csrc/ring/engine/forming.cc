@@ -126,28 +126,25 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
         return watches.always();
     });
     const Deadline deadline = meeting.deadline();
-    Acceptor* acceptor = nullptr;
-    Dialer dialer;
+    std::unique_ptr<TcpFabric> fabric;
     if (layout.hosts() > 1) {
-        acceptor = &engine.acceptor();
         const auto& networks = roster.networks;
         const bool one_machine =
             std::count(networks.begin(), networks.end(), networks.front()) == layout.size();
-        dialer = Dialer(engine.reached(), reach_of_this_host(settings.store_host, one_machine));
-        acceptor->expect(roster.group, settings.rank, roster.secret);
+        std::vector<Station> stations;
+        for (int rank = 0; rank < layout.size(); ++rank)
+            stations.push_back({layout.describe(rank), layout.member(rank).host_id, networks[rank]});
+        fabric = std::make_unique<TcpFabric>(
+            engine.acceptor(),
+            Dialer(engine.reached(), reach_of_this_host(settings.store_host, one_machine), settings.rank,
+                   std::move(stations)),
+            roster.group, roster.secret);
     }
-    Connections connections;
-    Machine machine;
-    try {
-        connections = connect_group(meeting.store(), layout, roster, *doorbell, acceptor, std::move(dialer),
-                                    settings.config.streams, deadline);
-        machine =
-            measure_machine(meeting.store(), settings.config.link, layout, roster, connections, deadline);
-        meeting.finish(done_with(roster));
-    } catch (...) {
-        if (acceptor != nullptr) acceptor->forget(roster.group, settings.rank);
-        throw;
-    }
+    Connections connections = connect_group(meeting.store(), layout, roster, *doorbell, std::move(fabric),
+                                            settings.config.streams, deadline);
+    const Machine machine =
+        measure_machine(meeting.store(), settings.config.link, layout, roster, connections, deadline);
+    meeting.finish(done_with(roster));
     if (settings.rank == 0)
         log(LogLevel::kInfo, "group of " + std::to_string(layout.size()) + " ranks on " +
                                  std::to_string(layout.hosts()) + " hosts, " +
@@ -164,7 +161,6 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
                                                           .doorbell = std::move(doorbell),
                                                           .connections = std::move(connections),
                                                           .choices = std::move(choices),
-                                                          .acceptor = acceptor,
                                                           .crowded = crowded}),
                                         [](Communicator* last) {
                                             std::unique_ptr<Communicator> owned(last);

@@ -112,7 +112,7 @@ bool Session::has_left(Silences& silences, Clock::time_point started) {
 }
 
 void Session::close() {
-    if (acceptor_ != nullptr) acceptor_->leave(roster_.group, layout_.rank());
+    if (connections_.fabric != nullptr) connections_.fabric->leave();
     links_.clear();
     connections_.links.clear();
     connections_.controls.clear();

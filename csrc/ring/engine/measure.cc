@@ -5,9 +5,10 @@
 // the first bytes pass at any speed, so that the rate is taken from what follows them.
 #include "ring/engine/measure.h"
 
-#include <sched.h>
+#include <poll.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <mutex>
 #include <sstream>
@@ -15,6 +16,7 @@
 
 #include "ring/base/error.h"
 #include "ring/base/interrupt.h"
+#include "ring/engine/spinner.h"
 
 namespace ring {
 namespace {
@@ -23,8 +25,11 @@ constexpr int kPings = 8;
 constexpr int kPingRounds = 3;
 constexpr size_t kWarmBytes = 256 << 10;
 constexpr size_t kTimedBytes = 1 << 20;
-// Polls before the thread naps between them: the neighbour may still be starting.
-constexpr int kPolls = 2000;
+// How long it polls before it sleeps: the neighbour may still be starting, perhaps on this very core. By the
+// clock, since where hundreds of ranks share the cores each poll gives way to all others.
+constexpr int kSpinUs = 1000;
+// How long it does where the kernel does not tell when to go on.
+constexpr std::chrono::microseconds kNap{50};
 
 double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
@@ -64,22 +69,37 @@ class Prober {
         const uint64_t sent = next_.post_send(header, out_.data());
         const uint64_t received = prev_.post_recv(header, in_.data());
         Interrupts interrupts;
-        for (int polls = 0; next_.sent() < sent || prev_.received() < received; ++polls) {
+        Spinner spinner(kSpinUs, 0);
+        while (next_.sent() < sent || prev_.received() < received) {
             bool moved = progress(next_);
             if (&prev_ != &next_) moved = progress(prev_) || moved;
             if (moved) {
-                polls = 0;
+                spinner.reset();
             } else if (deadline_.passed()) {
                 throw TimeoutError(layout_.describe(prev_.peer()) +
                                    " did not answer in time while the links were measured");
-            } else if (polls > kPolls) {
-                std::this_thread::sleep_for(std::chrono::microseconds(50));
+            } else if (!spinner.again()) {
+                sleep(next_.sent() < sent, prev_.received() < received, interrupts.next(Clock::now()));
                 if (const auto now = Clock::now(); now >= interrupts.next(now)) interrupts.check();
-            } else {
-                ::sched_yield();
             }
         }
         return seconds_since(start);
+    }
+
+    // Until one of the links can move something, `until` at the latest.
+    void sleep(bool sends, bool receives, Clock::time_point until) const {
+        std::vector<pollfd> waiting;
+        const auto add = [&](const Link& link, short events) {
+            for (const int fd : link.fds()) waiting.push_back({fd, events, 0});
+        };
+        if (receives) add(prev_, POLLIN);
+        if (sends) add(next_, POLLOUT);
+        if (prev_.fds().empty() || next_.fds().empty())
+            std::this_thread::sleep_for(kNap);
+        else if (::poll(waiting.data(), waiting.size(),
+                        Deadline(std::min(until, deadline_.next_look())).poll_ms()) < 0 &&
+                 errno != EINTR)
+            throw_errno("poll");
     }
 
     bool progress(Link& link) const {
@@ -129,13 +149,22 @@ LinkCost given_link(const std::string& text) {
     return link;
 }
 
-// Waits for what `who` puts into the store.
-std::string expect(Store& store, const std::string& key, const std::string& who, Deadline deadline) {
+// Waits for what these ranks put into the store, each at the key of the same place.
+std::vector<std::string> expect(Store& store, const std::vector<std::string>& keys,
+                                const std::vector<std::string>& who, Deadline deadline) {
     try {
-        return store.get(key, deadline);
+        return store.get_all(keys, deadline);
     } catch (const TimeoutError&) {
-        throw Bystander(who + " did not tell in time what it measured of the links between the hosts");
+        std::string missing;
+        for (size_t i = 0; i < keys.size(); ++i)
+            if (!store.has({keys[i]})) missing += (missing.empty() ? "" : ", ") + who[i];
+        throw Bystander((missing.empty() ? "the store" : missing) +
+                        " did not tell in time what it measured of the links between the hosts");
     }
+}
+
+std::string expect(Store& store, const std::string& key, const std::string& who, Deadline deadline) {
+    return expect(store, std::vector{key}, std::vector{who}, deadline).front();
 }
 
 // What groups over the same hosts measured before, kept by the process of rank 0.
@@ -191,10 +220,15 @@ Machine measure_machine(Store& store, const std::string& given, const Layout& la
             store.set(roster.keys + "link/" + std::to_string(me), encode(mine));
         }
         if (first) {
-            LinkCost slowest{};
+            std::vector<std::string> keys;
+            std::vector<std::string> leaders;
             for (int cell = 0; cell < layout.cells(); ++cell) {
-                const LinkCost one = decode(expect(store, roster.keys + "link/" + std::to_string(cell),
-                                                   layout.name(layout.cell(cell).front()), deadline));
+                keys.push_back(roster.keys + "link/" + std::to_string(cell));
+                leaders.push_back(layout.name(layout.cell(cell).front()));
+            }
+            LinkCost slowest{};
+            for (const std::string& text : expect(store, keys, leaders, deadline)) {
+                const LinkCost one = decode(text);
                 slowest.latency_s = std::max(slowest.latency_s, one.latency_s);
                 slowest.seconds_per_byte = std::max(slowest.seconds_per_byte, one.seconds_per_byte);
             }

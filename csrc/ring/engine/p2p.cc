@@ -6,37 +6,37 @@
 #include "ring/base/error.h"
 #include "ring/base/log.h"
 #include "ring/transport/shm/pipe.h"
-#include "ring/transport/tcp/pipe.h"
 
 namespace ring {
 
-P2p::P2p(const Layout& layout, const Roster& roster, Connections& connections, Acceptor* acceptor,
-         HostCopies copies, Hooks hooks)
+P2p::P2p(const Layout& layout, uint64_t group, Connections& connections, HostCopies copies, Hooks hooks)
     : layout_(layout),
-      roster_(roster),
-      connections_(connections),
-      acceptor_(acceptor),
+      fabric_(connections.fabric.get()),
       hooks_(std::move(hooks)),
       mailbox_(
-          layout.rank(), layout.size(), roster.group, copies, [this](int rank) { dial(rank); },
+          layout.rank(), layout.size(), group, copies, [this](int rank) { dial(rank); },
           [this](int rank) { return layout_.describe(rank); }) {
     for (const int rank : layout_.host_ranks())
         if (rank != layout_.rank())
             mailbox_.attach_local(
                 rank,
-                std::make_unique<ShmPipe>(*connections_.segment, layout_.local_index(rank),
+                std::make_unique<ShmPipe>(*connections.segment, layout_.local_index(rank),
                                           ChannelUse::kMessages),
-                std::make_unique<PeerMemory>(*connections_.segment, layout_.local_index(rank)));
-    if (acceptor_ == nullptr) return;
-    acceptor_->watch(roster_.group, layout_.rank(), [this] {
+                std::make_unique<PeerMemory>(*connections.segment, layout_.local_index(rank)));
+    if (fabric_ == nullptr) return;
+    fabric_->watch([this] {
         visitors_.store(true, std::memory_order_release);  // pairs with has_visitors()
         hooks_.visited();
     });
 }
 
+P2p::~P2p() {
+    if (fabric_ != nullptr) fabric_->watch(nullptr);
+}
+
 void P2p::dial(int rank) {
-    dialing_.emplace(rank, connections_.dialer.dial(layout_, roster_, rank, Purpose::kMessages, 0,
-                                                    Deadline::after(hooks_.timeout()), hooks_.watch));
+    dialing_.emplace(
+        rank, fabric_->call(rank, {Purpose::kMessages}, Deadline::after(hooks_.timeout()), hooks_.watch));
 }
 
 void P2p::post(OperationPtr operation) {
@@ -80,15 +80,15 @@ bool P2p::finish_messages() {
 bool P2p::take_visitors() {
     visitors_.store(false, std::memory_order_relaxed);  // a later one rings again
     bool any = false;
-    for (auto& [rank, socket] : acceptor_->collect(roster_.group, layout_.rank())) {
-        if (rank < 0 || rank >= layout_.size() || layout_.same_host(rank, layout_.rank()))
+    for (auto& [rank, _, pipe] : fabric_->accept(Purpose::kMessages)) {
+        if (rank < 0 || rank >= layout_.size() || !fabric_->viable(rank))
             throw Error("a connection for messages says that it comes from rank " + std::to_string(rank) +
                         ", which is " +
                         (rank < 0 || rank >= layout_.size() ? "not in this group" : "on this rank's host") +
                         ": torch_ring is broken, please report it");
-        const int fd = socket.get();
+        const int fd = pipe->fd();
         ranks_[fd] = rank;
-        mailbox_.attach_in(rank, std::make_unique<TcpPipe>(std::move(socket)));
+        mailbox_.attach_in(rank, std::move(pipe));
         hooks_.watch(fd);
         any = true;
     }
@@ -99,11 +99,9 @@ bool P2p::advance_dialing(Watch& watch) {
     bool any = false;
     for (auto at = dialing_.begin(); at != dialing_.end();) {
         const int rank = at->first;
+        std::unique_ptr<Pipe> pipe;
         try {
-            if (!at->second.advance()) {
-                ++at;
-                continue;
-            }
+            pipe = at->second->advance();
         } catch (const PeerLeft&) {
             watch.depart(rank);  // which tells who waits for it
             at = dialing_.erase(at);
@@ -111,11 +109,13 @@ bool P2p::advance_dialing(Watch& watch) {
         } catch (const PeerError& error) {
             throw PeerError(error.what() + watch.who_went_before(rank));
         }
-        connections_.dialer.remember(roster_, rank, at->second);
-        UniqueFd socket = at->second.take();
+        if (pipe == nullptr) {
+            ++at;
+            continue;
+        }
         at = dialing_.erase(at);
-        ranks_[socket.get()] = rank;
-        mailbox_.attach_out(rank, std::make_unique<TcpPipe>(std::move(socket)));
+        ranks_[pipe->fd()] = rank;
+        mailbox_.attach_out(rank, std::move(pipe));
         any = true;
     }
     return any;
@@ -145,14 +145,14 @@ std::optional<P2p::Late> P2p::late() const {
         why += ", but a message with tag " + std::to_string(*other) +
                " that nobody receives: send and recv need equal tags";
     }
-    if (acceptor_ != nullptr) why += acceptor_->trouble();
+    if (fabric_ != nullptr) why += fabric_->trouble();
     return Late{late->operation, why};
 }
 
 Clock::time_point P2p::next() const {
     auto at = Clock::time_point::max();
     for (const Message& message : messages_) at = std::min(at, message.operation->deadline.at());
-    for (const auto& [_, call] : dialing_) at = std::min(at, call.next());
+    for (const auto& [_, call] : dialing_) at = std::min(at, call->next());
     return at;
 }
 

@@ -15,8 +15,8 @@
 #include "ring/engine/connections.h"
 #include "ring/engine/operation.h"
 #include "ring/fault/watch.h"
+#include "ring/transport/fabric.h"
 #include "ring/transport/message/mailbox.h"
-#include "ring/transport/tcp/connecting.h"
 
 namespace ring {
 
@@ -30,9 +30,11 @@ class P2p {
         std::function<void()> visited;                   // from any thread: has_visitors()
     };
 
-    // All must outlive it. `acceptor`: null where all ranks are on one host.
-    P2p(const Layout& layout, const Roster& roster, Connections& connections, Acceptor* acceptor,
-        HostCopies copies, Hooks hooks);
+    // `layout` and `connections` must outlive it.
+    P2p(const Layout& layout, uint64_t group, Connections& connections, HostCopies copies, Hooks hooks);
+    ~P2p();
+    P2p(const P2p&) = delete;
+    P2p& operator=(const P2p&) = delete;
 
     Mailbox& mailbox() { return mailbox_; }
     const Mailbox& mailbox() const { return mailbox_; }
@@ -73,15 +75,13 @@ class P2p {
     bool advance_dialing(Watch& watch);
 
     const Layout& layout_;
-    const Roster& roster_;
-    Connections& connections_;
-    Acceptor* const acceptor_;
+    Fabric* const fabric_;  // null where all ranks are on one host
     const Hooks hooks_;
     Mailbox mailbox_;
-    std::vector<Message> messages_;      // the user's, under way
-    std::map<int, Connecting> dialing_;  // connections that are being opened, by rank
-    std::map<int, int> ranks_;           // of connections, by descriptor
-    std::atomic<bool> visitors_{false};  // connections have come
+    std::vector<Message> messages_;                 // the user's, under way
+    std::map<int, std::unique_ptr<Call>> dialing_;  // connections that are being opened, by rank
+    std::map<int, int> ranks_;                      // of connections, by descriptor
+    std::atomic<bool> visitors_{false};             // connections have come
 };
 
 }  // namespace ring

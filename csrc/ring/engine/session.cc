@@ -27,10 +27,9 @@ Session::Session(Owner& owner, const Config& config, Parts parts)
       doorbell_(std::move(parts.doorbell)),
       connections_(std::move(parts.connections)),
       segment_(connections_.segment.get()),
-      acceptor_(parts.acceptor),
       epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       tuning_(layout_, std::move(parts.choices)),
-      p2p_(layout_, roster_, connections_, acceptor_,
+      p2p_(layout_, roster_.group, connections_,
            {.single_copy = config.single_copy, .crowded = parts.crowded},
            {.watch = [this](int fd) { watch(fd); },
             .timeout = [this] { return owner_.timeout(); },
@@ -55,9 +54,9 @@ Session::Session(Owner& owner, const Config& config, Parts parts)
     for (const auto& [position, link] : connections_.links) {
         group_.links[position] = link.get();
         links_.push_back(link.get());
+        for (const int fd : link->fds()) watch(fd);
     }
     watch(doorbell_->fd());
-    for (const int fd : connections_.data_fds) watch(fd);
     for (const auto& control : connections_.controls) watch(control->fd());
 }
 

@@ -56,8 +56,7 @@ class Session : private Watched {
         std::unique_ptr<Doorbell> doorbell;
         Connections connections;
         Choices choices;
-        Acceptor* acceptor;  // null where all ranks are on one host
-        bool crowded;        // the ranks of this host outnumber its cores
+        bool crowded;  // the ranks of this host outnumber its cores
     };
     // `owner` and `config` must outlive it.
     Session(Owner& owner, const Config& config, Parts parts);
@@ -145,7 +144,6 @@ class Session : private Watched {
     const std::unique_ptr<Doorbell> doorbell_;
     Connections connections_;
     Segment* const segment_;  // null where this rank is alone on its host
-    Acceptor* const acceptor_;
     UniqueFd epoll_;
     const Tuning tuning_;
     std::vector<Link*> links_;  // all there are

@@ -1,15 +1,8 @@
 // See control.h.
 #include "ring/fault/control.h"
 
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
-
-#include "ring/transport/tcp/socket.h"
 
 namespace ring {
 namespace {
@@ -59,15 +52,14 @@ void Control::flush() {
     while (!closed_) {
         if (outgoing_.empty() && !news_.empty()) append_news();
         if (outgoing_.empty()) return;
-        const ssize_t sent =
-            ::send(socket_.get(), outgoing_.data(), outgoing_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent > 0) {
-            outgoing_.erase(0, static_cast<size_t>(sent));
-        } else if (errno == EAGAIN || errno == EINTR) {
-            return;
-        } else {
+        try {
+            const iovec rest{outgoing_.data(), outgoing_.size()};
+            const size_t sent = pipe_->write(&rest, 1);
+            if (sent == 0) return;
+            outgoing_.erase(0, sent);
+        } catch (const PeerGone& gone) {
             // Reading tells more: the peer may have said why before it went. The kernel tells this only once.
-            broke_ = errno;
+            broke_ = gone.what();
             outgoing_.clear();
             news_.clear();
         }
@@ -75,25 +67,23 @@ void Control::flush() {
 }
 
 bool Control::pending() const {
-    int unacknowledged = 0;
-    if (closed_ || ::ioctl(socket_.get(), SIOCOUTQ, &unacknowledged) != 0) return false;
-    return !outgoing_.empty() || unacknowledged > 0;
+    return !closed_ && (!outgoing_.empty() || pipe_->pending());
 }
 
 std::vector<Control::Message> Control::receive() {
     std::vector<Message> messages;
-    while (!closed_) {
+    try {
         char bytes[4096];
-        const ssize_t got = ::recv(socket_.get(), bytes, sizeof(bytes), MSG_DONTWAIT);
-        if (got > 0) {
-            incoming_.append(bytes, static_cast<size_t>(got));
-        } else if (got == 0) {
-            close(broke_ != 0 && broke_ != EPIPE ? describe_loss(broke_) : "its connection was closed");
-        } else if (errno == EAGAIN) {
-            break;
-        } else if (errno != EINTR) {
-            close(describe_loss(errno));
+        const iovec room{bytes, sizeof(bytes)};
+        while (!closed_) {
+            const size_t got = pipe_->read(&room, 1);
+            if (got == 0) break;
+            incoming_.append(bytes, got);
         }
+    } catch (const PeerClosed& gone) {
+        close(broke_.empty() ? gone.what() : broke_);
+    } catch (const PeerGone& gone) {
+        close(gone.what());
     }
     size_t at = 0;
     while (incoming_.size() - at >= sizeof(Header)) {

@@ -6,13 +6,14 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "ring/base/failure.h"
-#include "ring/base/fd.h"
 #include "ring/base/signature.h"
+#include "ring/transport/pipe.h"
 
 namespace ring {
 
@@ -39,10 +40,10 @@ class Control {
         std::string payload;
     };
 
-    Control(int peer, UniqueFd socket) : peer_(peer), socket_(std::move(socket)) {}
+    Control(int peer, std::unique_ptr<Pipe> pipe) : peer_(peer), pipe_(std::move(pipe)) {}
 
     int peer() const { return peer_; }
-    int fd() const { return socket_.get(); }
+    int fd() const { return pipe_->fd(); }
 
     // Queues a message and sends what the socket takes now. It waits for at most one message of news.
     void send(Type type, const std::string& payload);
@@ -68,11 +69,11 @@ class Control {
     void append_news();
 
     int peer_;
-    UniqueFd socket_;
+    std::unique_ptr<Pipe> pipe_;
     std::string outgoing_;
     std::map<int32_t, CallProgress> news_;  // by rank; not in `outgoing_` yet
     std::string incoming_;
-    int broke_ = 0;  // the error code of a send that failed
+    std::string broke_;  // why nothing can be sent any more
     bool closed_ = false;
     bool goodbye_ = false;
     std::string why_closed_;

@@ -27,6 +27,13 @@ Link::Link(int self, int peer, std::vector<std::unique_ptr<Pipe>> streams) : sel
     }
 }
 
+std::vector<int> Link::fds() const {
+    std::vector<int> fds;
+    for (const Stream& stream : streams_)
+        if (stream.pipe->fd() >= 0) fds.push_back(stream.pipe->fd());
+    return fds;
+}
+
 uint64_t Link::post_send(const FrameHeader& header, const std::byte* data) {
     // The payload is only ever read; one struct serves both directions.
     const uint64_t ticket = sends_.push({header, const_cast<std::byte*>(data)});

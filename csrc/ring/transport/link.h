@@ -25,6 +25,9 @@ class Link {
 
     int peer() const { return peer_; }
     size_t streams() const { return streams_.size(); }
+    // Their events tell that progress() may move something again; none where the kernel does not know: see
+    // Pipe::fd().
+    std::vector<int> fds() const;
 
     // Posts a frame; the link numbers it (header.index). `data` stays untouched and alive until sent() has
     // reached the returned ticket.

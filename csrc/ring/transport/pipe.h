@@ -33,6 +33,8 @@ class Pipe {
     // read() PeerClosed where it can tell that nothing was lost.
     virtual size_t write(const iovec* pieces, int count) = 0;
     virtual size_t read(const iovec* pieces, int count) = 0;
+    // Its events tell that one of them may move something again; -1 where only ready() does.
+    virtual int fd() const = 0;
     // Whether one of them would move something now, where that can be told without a system call; else false,
     // and the kernel wakes who waits. `write`: there is something to write.
     virtual bool ready(bool write) const = 0;

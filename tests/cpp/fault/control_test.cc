@@ -9,6 +9,7 @@
 
 #include "ring/base/error.h"
 #include "ring/fault/progress_table.h"
+#include "ring/transport/tcp/pipe.h"
 
 namespace ring {
 namespace {
@@ -25,8 +26,8 @@ struct Ends {
         int sockets[2] = {-1, -1};
         if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sockets) != 0)
             throw_errno("socketpair");
-        near.push_back(std::make_unique<Control>(near_peer, UniqueFd(sockets[0])));
-        far.push_back(std::make_unique<Control>(far_peer, UniqueFd(sockets[1])));
+        near.push_back(std::make_unique<Control>(near_peer, std::make_unique<TcpPipe>(UniqueFd(sockets[0]))));
+        far.push_back(std::make_unique<Control>(far_peer, std::make_unique<TcpPipe>(UniqueFd(sockets[1]))));
     }
     // One control each, as the table of progress takes them.
     std::vector<std::unique_ptr<Control>> near;

@@ -2,15 +2,15 @@
 #include "ring/transport/tcp/connecting.h"
 
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <atomic>
 #include <thread>
 
+#include "acceptors.h"
 #include "ring/base/error.h"
-#include "ring/engine/dialer.h"
+#include "ring/engine/tcp_fabric.h"
 #include "ring/transport/tcp/acceptor.h"
 #include "ring/transport/tcp/socket.h"
 
@@ -22,34 +22,21 @@ using std::chrono::seconds;
 constexpr uint64_t kGroup = 42;
 const std::string kSecret = "correct horse battery staple";
 
-// A rank that takes calls, driven as the engine does.
+// A rank that takes calls.
 class Peer {
   public:
     explicit Peer(const std::string& secret = kSecret, int rank = 0, const PortRange& ports = {})
-        : acceptor_(ports), driver_([this] {
-              while (!stop_.load()) {
-                  pollfd waiting{acceptor_.fd(), POLLIN, 0};
-                  ::poll(&waiting, 1, 10);
-                  acceptor_.handle();
-              }
-          }) {
-        acceptor_.expect(kGroup, rank, secret);
+        : acceptor_(ports) {
+        acceptor_->expect(kGroup, rank, secret);
     }
-    ~Peer() {
-        stop_.store(true);
-        driver_.join();
+    Endpoint at(const std::string& address) { return acceptor_->listen({address}).front(); }
+    bool has_taken(milliseconds within = seconds(5)) {
+        return static_cast<bool>(acceptor_.take(kGroup, 1, within));
     }
-    Endpoint at(const std::string& address) { return acceptor_.listen({address}).front(); }
-    bool has_taken() {
-        return static_cast<bool>(
-            acceptor_.take(kGroup, 1, 0, Purpose::kData, 0, Deadline::after(seconds(5))));
-    }
-    Acceptor& acceptor() { return acceptor_; }
+    Acceptor& acceptor() { return *acceptor_; }
 
   private:
-    Acceptor acceptor_;
-    std::atomic<bool> stop_{false};
-    std::thread driver_;
+    testing::DrivenAcceptor acceptor_;
 };
 
 // Where nobody listens.
@@ -91,8 +78,11 @@ class CallTest : public ::testing::Test {
         const auto start = Clock::now();
         Connecting call("rank 0 (host b, pid 7)", routes,
                         {.purpose = Purpose::kData, .group = kGroup, .from = 1, .to = 0}, kSecret,
-                        Deadline::after(within), [this](int) { ++begun_; });
-        while (!call.advance()) call.wait(Clock::time_point::max());
+                        Deadline::after(within), [this](int fd) {
+                            ++begun_;
+                            watched_.watch(fd);
+                        });
+        while (!call.advance()) watched_.wait(call.next());
         reached_ = call.reached();
         connection_ = call.take();
         return std::chrono::duration_cast<milliseconds>(Clock::now() - start);
@@ -108,6 +98,7 @@ class CallTest : public ::testing::Test {
     }
     static Route to(Endpoint endpoint) { return {std::move(endpoint), "", "", ""}; }
 
+    testing::WatchedDescriptors watched_;
     std::atomic<int> begun_{0};
     Endpoint reached_;
     UniqueFd connection_;
@@ -160,8 +151,7 @@ TEST_F(CallTest, UsesOneConnectionOfSeveralThatLeadToThePeer) {
     call(routes);
     late.join();
     EXPECT_TRUE(peer.has_taken());
-    EXPECT_THROW(peer.acceptor().take(kGroup, 1, 0, Purpose::kData, 0, Deadline::after(milliseconds(300))),
-                 TimeoutError);
+    EXPECT_FALSE(peer.has_taken(milliseconds(300)));
 }
 
 TEST_F(CallTest, TriesAgainWhereThePeerIsLate) {
@@ -236,32 +226,32 @@ TEST_F(CallTest, GivesUpAtOnceWhereThereIsNoWay) {
 // machine has them too, and rank 3 on a third one the first of them.
 class DialerTest : public ::testing::Test {
   protected:
-    Connecting call(const Dialer& dialer) {
-        return dialer.dial(layout_, roster_, 0, Purpose::kData, 0, Deadline::after(seconds(10)),
-                           [this](int) { ++begun_; });
-    }
-    void reach(Dialer& dialer) {
-        Connecting made = call(dialer);
-        while (!made.advance()) made.wait(Clock::time_point::max());
-        connection_ = made.take();
-        dialer.remember(roster_, 0, made);
+    // The pipe; it fails as the call does.
+    std::unique_ptr<Pipe> reach(const std::vector<std::vector<Endpoint>>& addresses,
+                                milliseconds within = seconds(10)) {
+        Acceptor own;
+        TcpFabric fabric(own, Dialer(reached_, reach_, 1, stations_), kGroup, kSecret);
+        fabric.learn(addresses);
+        testing::WatchedDescriptors watched;
+        const auto call = fabric.call(0, {Purpose::kData}, Deadline::after(within), [&](int fd) {
+            ++begun_;
+            watched.watch(fd);
+        });
+        while (true) {
+            if (auto pipe = call->advance()) return pipe;
+            watched.wait(call->next());
+        }
     }
 
-    const Layout layout_{
-        1, {{"a", "nodea", 1}, {"b", "nodeb", 2}, {"a", "nodea", 3}, {"c", "nodec", 4}}, false};
-    const Roster roster_{.keys = "",
-                         .group = kGroup,
-                         .secret = kSecret,
-                         .members = {},
-                         .doorbells = {},
-                         .lifelines = {},
-                         .networks = {"a", "b", "a", "c"}};
+    const std::vector<Station> stations_{{"rank 0 (host nodea, pid 1)", "a", "a"},
+                                         {"rank 1 (host nodeb, pid 2)", "b", "b"},
+                                         {"rank 2 (host nodea, pid 3)", "a", "a"},
+                                         {"rank 3 (host nodec, pid 4)", "c", "c"}};
     const Reach reach_ = choose_reach(
         {{.name = "lo", .address = "127.0.0.1", .loopback = true}, {.name = "eth0", .address = "10.78.0.1"}},
         {});
     ReachedAddresses reached_;
     int begun_ = 0;
-    UniqueFd connection_;
 };
 
 TEST_F(DialerTest, BeginsWithTheAddressThatHasWorkedInAnotherGroup) {
@@ -269,22 +259,17 @@ TEST_F(DialerTest, BeginsWithTheAddressThatHasWorkedInAnotherGroup) {
     const BlackHole hole;
     const std::vector<std::vector<Endpoint>> addresses{{hole.at(), peer.at("127.0.0.4")}, {}, {}, {}};
     for (const int expected : {2, 1}) {
-        Dialer dialer(reached_, reach_);
-        dialer.learn(addresses, roster_);
         begun_ = 0;
-        reach(dialer);
+        EXPECT_NE(reach(addresses), nullptr);
         EXPECT_EQ(begun_, expected);
         EXPECT_TRUE(peer.has_taken());
     }
 }
 
 TEST_F(DialerTest, NamesWhoHasTheSameAddressAndWhatThisHostHas) {
-    Dialer dialer(reached_, reach_);
-    dialer.learn({{{"127.0.0.1", 9}, {"198.51.100.7", 9}}, {}, {{"198.51.100.7", 9}}, {{"198.51.100.7", 9}}},
-                 roster_);
-    Connecting made = dialer.dial(layout_, roster_, 0, Purpose::kData, 0, Deadline(Clock::now()), [](int) {});
     try {
-        made.advance();
+        reach({{{"127.0.0.1", 9}, {"198.51.100.7", 9}}, {}, {{"198.51.100.7", 9}}, {{"198.51.100.7", 9}}},
+              milliseconds(0));
         ADD_FAILURE() << "there is nobody";
     } catch (const Error& error) {
         const std::string text = error.what();

@@ -109,6 +109,100 @@ TEST(Mailbox, AMessageBeyondItsCreditWaitsUntilItIsReceived) {
     }
 }
 
+// Counts the system calls that it costs to drive it.
+class CountingPipe : public TcpPipe {
+  public:
+    CountingPipe(UniqueFd socket, int& calls) : TcpPipe(std::move(socket)), calls_(calls) {}
+    size_t write(const iovec* pieces, int count) override {
+        ++calls_;
+        return TcpPipe::write(pieces, count);
+    }
+    size_t read(const iovec* pieces, int count) override {
+        ++calls_;
+        return TcpPipe::read(pieces, count);
+    }
+
+  private:
+    int& calls_;
+};
+
+// Two mailboxes, of which the sender's calls are counted.
+class WaitingMessage : public ::testing::Test {
+  protected:
+    static constexpr int kPasses = 100'000;
+    static constexpr int kFew = kPasses / 10;  // one pass in 32 looks, which takes two calls
+    static constexpr size_t kLarge = 4 << 20;  // more than the kernel keeps of it
+
+    void SetUp() override {
+        int ends[2];
+        ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+        send(1);  // dials
+        sender_.attach_out(1, std::make_unique<CountingPipe>(UniqueFd(ends[0]), calls_));
+        receiver_.attach_in(0, std::make_unique<TcpPipe>(UniqueFd(ends[1])));
+        sender_.progress();
+        hear();
+    }
+    TransferPtr send(int64_t tag) {
+        return sender_.send(1, {.operation = 0, .tag = tag}, {}, payload_.data(), payload_.size());
+    }
+    TransferPtr receive(int64_t tag) {
+        const TransferPtr transfer =
+            receiver_.receive(0, {.operation = 0, .tag = tag}, {}, got_.data(), got_.size());
+        hear();
+        return transfer;
+    }
+    void hear() {
+        receiver_.mark_readable(0);
+        receiver_.progress();
+    }
+    // The calls that so many passes of a driver cost.
+    int calls_of(int passes) {
+        const int before = calls_;
+        for (int pass = 0; pass < passes; ++pass) sender_.progress();
+        return calls_ - before;
+    }
+
+    int calls_ = 0;
+    std::vector<std::byte> payload_ = std::vector<std::byte>(kLarge, std::byte{5});
+    std::vector<std::byte> got_ = std::vector<std::byte>(kLarge);
+    Mailbox sender_{0, 2, kGroup, {}, [](int) {}, [](int rank) { return std::to_string(rank); }};
+    Mailbox receiver_{1, 2, kGroup, {}, [](int) {}, [](int rank) { return std::to_string(rank); }};
+};
+
+TEST_F(WaitingMessage, CostsNoSystemCallInMostPassesUntilItIsGranted) {
+    EXPECT_LT(calls_of(kPasses), kFew);
+    const auto transfer = receive(1);
+    sender_.mark_readable(1);  // the kernel tells
+    EXPECT_GE(calls_of(1), 2) << "the grant is read and answered at once";
+}
+
+TEST_F(WaitingMessage, HearsOfItsGrantSoonThoughTheKernelHasNotTold) {
+    calls_of(kPasses);
+    const auto transfer = receive(1);
+    int passes = 0;
+    while (calls_of(1) < 2 && passes < kPasses) ++passes;
+    EXPECT_LT(passes, 100);
+}
+
+TEST_F(WaitingMessage, CostsNoSystemCallInMostPassesWhileNobodyReadsIt) {
+    const auto transfer = receive(1);
+    sender_.mark_readable(1);
+    EXPECT_LT(calls_of(kPasses), kFew) << "the pipe is full";
+    while (!transfer->done) {
+        hear();
+        sender_.mark_readable(1);
+        sender_.progress();
+    }
+    EXPECT_EQ(got_, payload_);
+}
+
+// A reply is often there within microseconds.
+TEST_F(WaitingMessage, APassLooksForWhatHasJustBeenPosted) {
+    calls_of(kPasses);
+    send(2);
+    EXPECT_GE(calls_of(20), 20);
+}
+
 // A mailbox that a test talks to as its peer, rank 1, whose bytes it makes by hand.
 class MailboxFromOutside : public ::testing::Test {
   protected:

@@ -27,6 +27,7 @@ TransferPtr Mailbox::send(int to, const MessageKey& key, const Signature& signat
         Transfer{.peer = to, .key = key, .signature = signature, .data = const_cast<std::byte*>(data)});
     transfer->bytes = bytes;
     unfinished_.push_back(transfer);
+    peers_[to].out->expect();
     peers_[to].out->send(transfer, credit);
     return transfer;
 }
@@ -63,6 +64,10 @@ TransferPtr Mailbox::receive(int from, const MessageKey& key, const Signature& s
     }
     posted_[key].push_back(transfer);
     unfinished_.push_back(transfer);
+    for (const int rank : active_)
+        if (MessageLink* const in = peers_[rank].in.get();
+            in != nullptr && (from == rank || from == kAnySource))
+            in->expect();
     return transfer;
 }
 
@@ -225,16 +230,13 @@ bool Mailbox::progress() {
     bool moved = false;
     for (const int rank : active_) {
         Peer& peer = peers_[rank];
-        const bool look = interest.any || peer.awaited || std::exchange(peer.readable, false);
-        if (peer.out != nullptr) {
-            MessageLink& out = *peer.out;
-            if (out.wants_write() || out.wants_read() || look) moved = out.progress() || moved;
-            to_write_ = to_write_ || out.wants_write();
-        }
-        if (peer.in != nullptr) {
-            MessageLink& in = *peer.in;
-            if (in.wants_write() || in.wants_read() || look) moved = in.progress() || moved;
-            to_write_ = to_write_ || in.wants_write();
+        const bool told = std::exchange(peer.readable, false);
+        const bool awaited = interest.any || peer.awaited;
+        for (MessageLink* const link : {peer.out.get(), peer.in.get()}) {
+            if (link == nullptr) continue;
+            if (told || ((awaited || link->wants_write() || link->wants_read()) && !link->rests()))
+                moved = link->progress() || moved;
+            to_write_ = to_write_ || link->wants_write();
         }
     }
     std::erase_if(unfinished_, [](const TransferPtr& transfer) { return transfer->done; });

@@ -274,7 +274,19 @@ bool MessageLink::pull() {
     return true;
 }
 
+bool MessageLink::rests() {
+    // What another process makes in shared memory is seen without the kernel.
+    if (pipe_ == nullptr || pipe_->fd() < 0 || (wants_write() && !blocked_)) return false;
+    return fruitless_ == kEagerPasses && ++rested_ % kPassesPerLook != 0;
+}
+
 bool MessageLink::progress() {
+    const bool moved = move();
+    fruitless_ = moved ? 0 : std::min(fruitless_ + 1, kEagerPasses);
+    return moved;
+}
+
+bool MessageLink::move() {
     bool moved = false;
     try {
         moved = write();

@@ -86,6 +86,10 @@ class MessageLink {
     bool ready() const {
         return pipe_ != nullptr && !read_closed_ && (!pulls_.empty() || pipe_->ready(wants_write()));
     }
+    // Whether a pass of the driver leaves this link alone, though it waits for something: often, once it has
+    // asked the kernel again and again for nothing, until the kernel tells, or something is expected anew.
+    bool rests();
+    void expect() { fruitless_ = 0; }
     // Waits for so much that polling for it would waste the CPU.
     bool slow() const { return blocked_ || (reading_ && left_ > kWorthPolling); }
 
@@ -103,6 +107,10 @@ class MessageLink {
   private:
     static constexpr size_t kWorthPolling = 16 << 10;
     static constexpr size_t kAheadBytes = 8 << 10;
+    // Each fruitless pass costs a system call or two. So many are what a waiter spins for before it sleeps;
+    // of those after them one in so many may still find something before the kernel has told of it.
+    static constexpr unsigned kEagerPasses = 64;
+    static constexpr unsigned kPassesPerLook = 32;
     static constexpr size_t kPullStep = 512 << 10;  // then other work of the group has its turn
 
     struct Frame {
@@ -122,6 +130,7 @@ class MessageLink {
     size_t eager_bytes() const { return memory_ != nullptr ? kEagerInHost : kEagerBetweenHosts; }
     void push(MessageType type, uint64_t id, uint64_t length);
     void push_data();  // the next frame of a granted message
+    bool move();
     bool write();
     bool read();
     bool pull();
@@ -162,6 +171,8 @@ class MessageLink {
     std::deque<Pull> pulls_;                    // to be read from the peer's memory
     size_t to_return_ = 0;                      // credit
 
+    unsigned fruitless_ = 0;  // passes since something moved, or was expected anew; kEagerPasses at most
+    unsigned rested_ = 0;     // passes in which it was asked whether it rests
     bool write_closed_ = false;
     bool read_closed_ = false;
     bool goodbye_ = false;

@@ -18,6 +18,7 @@ class ShmPipe : public Pipe {
 
     size_t write(const iovec* pieces, int count) override;
     size_t read(const iovec* pieces, int count) override;
+    int fd() const override { return -1; }
     bool ready(bool write) const override;
     bool pending() const override { return false; }  // the memory stays
 

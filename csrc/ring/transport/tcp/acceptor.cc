@@ -14,7 +14,6 @@
 
 #include "ring/base/config.h"
 #include "ring/base/error.h"
-#include "ring/base/interrupt.h"
 #include "ring/base/log.h"
 #include "ring/transport/frame.h"
 #include "ring/transport/tcp/socket.h"
@@ -263,9 +262,8 @@ bool Acceptor::advance(Visitor& visitor) {
         visitor.write(&kWelcomeMagic, sizeof(kWelcomeMagic));
         unwatch(visitor.socket);
         ready_[key] = std::move(visitor.socket);
-        arrived_.notify_all();
         const auto watcher = watchers_.find({visitor.hello.group, visitor.hello.to});
-        if (visitor.hello.purpose == Purpose::kMessages && watcher != watchers_.end()) watcher->second();
+        if (watcher != watchers_.end()) watcher->second();
     } catch (const Error& error) {
         drop(visitor, error.what());
     }
@@ -334,53 +332,37 @@ void Acceptor::watch(uint64_t group, int to, std::function<void()> notify) {
     const auto waits = [&](const auto& entry) {
         return std::get<0>(entry.first) == group && std::get<2>(entry.first) == to;
     };
+    if (notify == nullptr) {
+        watchers_.erase({group, to});
+        return;
+    }
     if (std::any_of(ready_.begin(), ready_.end(), waits)) notify();
     watchers_[{group, to}] = std::move(notify);
 }
 
-std::vector<std::pair<int, UniqueFd>> Acceptor::collect(uint64_t group, int to) {
+std::vector<Acceptor::Arrival> Acceptor::collect(uint64_t group, int to, Purpose purpose) {
     const std::lock_guard lock(mutex_);
-    std::vector<std::pair<int, UniqueFd>> sockets;
+    std::vector<Arrival> arrivals;
     for (auto at = ready_.begin(); at != ready_.end();) {
-        const auto& [of_group, from, for_rank, purpose, _] = at->first;
-        if (of_group == group && for_rank == to && purpose == Purpose::kMessages) {
+        const auto& [of_group, from, for_rank, came_for, stream] = at->first;
+        if (of_group == group && for_rank == to && came_for == purpose) {
             tcp_configure(at->second);
-            sockets.emplace_back(from, std::move(at->second));
+            arrivals.push_back({from, stream, std::move(at->second)});
             at = ready_.erase(at);
         } else {
             ++at;
         }
     }
-    return sockets;
+    return arrivals;
 }
 
-UniqueFd Acceptor::take(uint64_t group, int from, int to, Purpose purpose, int stream, Deadline deadline) {
-    std::unique_lock lock(mutex_);
-    const Key key{group, from, to, purpose, stream};
-    while (!arrived_.wait_until(lock, std::min(deadline.next_look(), Clock::now() + kInterruptEvery),
-                                [&] { return ready_.count(key) != 0; })) {
-        lock.unlock();  // whoever looks may take its time
-        check_interrupt();
-        if (deadline.passed())
-            throw TimeoutError(
-                "nobody came for it to " + describe(listeners_.endpoints()) +
-                "; is it alive, can it reach one of these, and does every firewall between let it through? "
-                "TORCH_RING_PORT_RANGE says which ports they may be" +
-                trouble());
-        lock.lock();
-    }
-    UniqueFd socket = std::move(ready_[key]);
-    ready_.erase(key);
-    tcp_configure(socket);
-    return socket;
+std::vector<Endpoint> Acceptor::endpoints() const {
+    const std::lock_guard lock(mutex_);
+    return listeners_.endpoints();
 }
 
 std::string Acceptor::trouble() const {
     const std::lock_guard lock(mutex_);
-    return trouble_text();
-}
-
-std::string Acceptor::trouble_text() const {
     if (no_descriptors_ == 0) return "";
     return "; connections to " + describe(listeners_.endpoints()) +
            " cannot be taken: " + describe_errno(no_descriptors_);

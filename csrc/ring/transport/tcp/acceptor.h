@@ -8,7 +8,6 @@
 // progress thread.
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
@@ -46,15 +45,20 @@ class Acceptor {
     void forget(uint64_t group, int to);
     // The same, for a rank that has left the group in good order: who still calls it is told so.
     void leave(uint64_t group, int to);
-    // Connections for messages come at any time: `notify` is called after each, by the progress thread, and
-    // now if some have come already; not after forget(). It must not call this acceptor.
+    // From now on `notify` is called after each connection that has come for this rank, mostly by the
+    // progress thread, and now if some have come already; not after forget(), or when another one, or null,
+    // has taken its place. It must not call this acceptor.
     void watch(uint64_t group, int to, std::function<void()> notify);
-    // Those that have come since the last time, with the rank that each comes from.
-    std::vector<std::pair<int, UniqueFd>> collect(uint64_t group, int to);
-    // Waits for the connection of `from` for this purpose, number `stream` of those. Throws TimeoutError.
-    UniqueFd take(uint64_t group, int from, int to, Purpose purpose, int stream, Deadline deadline);
+    struct Arrival {
+        int from;
+        int stream;
+        UniqueFd socket;
+    };
+    // Those that have come for this purpose since the last time.
+    std::vector<Arrival> collect(uint64_t group, int to, Purpose purpose);
     // How many connections were dropped because they did not belong to the job.
     uint64_t dropped() const;
+    std::vector<Endpoint> endpoints() const;  // where it listens
     // Why connections cannot be taken at the moment, to be appended to an error; "" while they can.
     std::string trouble() const;
 
@@ -71,7 +75,6 @@ class Acceptor {
     // Tells those who knock that there is none for them.
     void refuse_all(const UniqueFd& listener);
     void refill();
-    std::string trouble_text() const;
     void listen_for_events(bool on);
     // Where that group has been left: tells the visitor.
     bool tell_of_leaving(Visitor& visitor);
@@ -84,7 +87,6 @@ class Acceptor {
     UniqueFd epoll_;
     mutable std::mutex mutex_;  // guards what follows
     Listeners listeners_;
-    std::condition_variable arrived_;
     // By a number that no other ever had, and so oldest first: an event that comes late finds nobody.
     Visitors visitors_;
     uint64_t last_visitor_ = 0;

@@ -1,7 +1,6 @@
 // See attempt.h.
 #include "ring/transport/tcp/attempt.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -92,11 +91,6 @@ Attempt::Stage Attempt::advance() {
             break;
     }
     return Stage::kOpening;
-}
-
-short Attempt::events() const {
-    return state_ == State::kConnecting || state_ == State::kHello || state_ == State::kProof ? POLLOUT
-                                                                                              : POLLIN;
 }
 
 void Attempt::answer() {

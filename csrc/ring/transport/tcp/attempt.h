@@ -45,7 +45,6 @@ class Attempt {
     void answer();
 
     int fd() const { return socket_.get(); }  // -1 where it failed at once
-    short events() const;                     // what it waits for, as poll() takes it
     UniqueFd take() { return std::move(socket_); }
     // After kFailed, why; before, what can be said of the silence so far.
     Setback setback() const;

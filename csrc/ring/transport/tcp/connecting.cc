@@ -1,10 +1,7 @@
 // See connecting.h.
 #include "ring/transport/tcp/connecting.h"
 
-#include <poll.h>
-
 #include <algorithm>
-#include <cerrno>
 
 #include "ring/base/error.h"
 
@@ -163,15 +160,6 @@ Clock::time_point Connecting::next() const {
     for (const Line& line : lines_)
         if (!line.attempt) at = std::min(at, line.start);
     return at;
-}
-
-void Connecting::wait(Clock::time_point until) const {
-    std::vector<pollfd> waiting;
-    for (const Line& line : lines_)
-        if (line.attempt) waiting.push_back({line.attempt->fd(), line.attempt->events(), 0});
-    if (::poll(waiting.data(), waiting.size(), Deadline(std::min(until, next())).poll_ms()) < 0 &&
-        errno != EINTR)
-        throw_errno("poll");
 }
 
 }  // namespace ring

@@ -27,12 +27,6 @@ struct Route {
     std::string remark;    // for messages about it
 };
 
-// The peer has left the group in good order.
-class PeerLeft : public PeerError {
-  public:
-    using PeerError::PeerError;
-};
-
 // Not thread-safe: used by the one thread that forms or drives the group.
 class Connecting {
   public:
@@ -44,8 +38,6 @@ class Connecting {
     // PeerError where no route leads to the peer, TimeoutError where it does not answer in time; both say
     // what became of each address; PeerLeft where the peer says so.
     bool advance();
-    // Waits until advance() may have something to do, `until` at the latest.
-    void wait(Clock::time_point until) const;
     UniqueFd take() { return std::move(connection_); }
     // After that: the address that it was.
     const Endpoint& reached() const { return reached_; }

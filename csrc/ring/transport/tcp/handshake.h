@@ -13,12 +13,12 @@
 #include <cstdint>
 #include <string>
 
+#include "ring/transport/fabric.h"
+
 namespace ring {
 
 using Nonce = std::array<uint8_t, 16>;
 using Digest = std::array<uint8_t, 32>;
-
-enum class Purpose : uint8_t { kControl = 1, kData = 2, kMessages = 3 };
 
 constexpr uint32_t kHelloMagic = 0x4f4c4852;    // "RHLO"
 constexpr uint32_t kWelcomeMagic = 0x4c455752;  // "RWEL"

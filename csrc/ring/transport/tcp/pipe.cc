@@ -12,6 +12,8 @@
 namespace ring {
 namespace {
 
+const char* const kClosed = "the connection was closed";
+
 msghdr message_of(const iovec* pieces, int count) {
     msghdr message{};
     message.msg_iov = const_cast<iovec*>(pieces);  // the kernel only reads it
@@ -33,14 +35,14 @@ size_t TcpPipe::write(const iovec* pieces, int count) {
         return static_cast<size_t>(written);
     }
     if (would_block(errno)) return 0;
-    throw PeerGone(describe_loss(errno));
+    throw PeerGone(errno == EPIPE ? kClosed : describe_loss(errno));
 }
 
 size_t TcpPipe::read(const iovec* pieces, int count) {
     msghdr message = message_of(pieces, count);
     const ssize_t got = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT);
     if (got > 0) return static_cast<size_t>(got);
-    if (got == 0) throw PeerClosed("the connection was closed");
+    if (got == 0) throw PeerClosed(kClosed);
     if (would_block(errno)) return 0;
     throw PeerGone(describe_loss(errno));
 }

@@ -11,7 +11,7 @@ class TcpPipe : public Pipe {
   public:
     explicit TcpPipe(UniqueFd socket) : socket_(std::move(socket)) {}
 
-    int fd() const { return socket_.get(); }
+    int fd() const override { return socket_.get(); }
     size_t write(const iovec* pieces, int count) override;
     size_t read(const iovec* pieces, int count) override;
     bool ready(bool) const override { return false; }
