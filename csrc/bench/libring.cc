@@ -34,8 +34,7 @@ Arguments arguments_of(const Subject& subject, const Tensors& tensors) {
 
 std::function<void()> Libring::call_of(const Subject& subject, Tensors& tensors) {
     Arguments arguments = arguments_of(subject, tensors);
-    if (!subject.traits().message)
-        return [this, arguments = std::move(arguments)] { group_.run(arguments); };
+    if (!subject.traits().message) return [this, arguments = std::move(arguments)] { group_.run(arguments); };
     Arguments receive = arguments;
     receive.signature.kind = Collective::kRecv;
     receive.signature.root = tensors.before();

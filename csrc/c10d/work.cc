@@ -95,7 +95,8 @@ bool RingWork::wait(std::chrono::milliseconds timeout) {
 }
 
 void RingWork::abort() {
-    group_->abort("the work of " + (operations_.empty() ? "a call that had ended" : operations_[0]->describe()) +
+    group_->abort("the work of " +
+                  (operations_.empty() ? "a call that had ended" : operations_[0]->describe()) +
                   " was aborted");
 }
 

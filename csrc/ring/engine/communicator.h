@@ -78,8 +78,8 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     // operation that it returns has failed.
     OperationPtr post(Arguments arguments, std::optional<milliseconds> timeout = std::nullopt,
                       Operation::OnDone on_done = nullptr);
-    // As post(), for a caller that waits next: where a small collective is all that there is to do, it is begun
-    // and polled for in here. Null: it has ended without an error, and `on_done` has not been called.
+    // As post(), for a caller that waits next: where a small collective is all that there is to do, it is
+    // begun and polled for in here. Null: it has ended without an error, and `on_done` has not been called.
     // Otherwise it is to be waited for.
     OperationPtr begin(const Arguments& arguments, std::optional<milliseconds> timeout = std::nullopt,
                        Operation::OnDone on_done = nullptr);

@@ -95,9 +95,9 @@ class Pipeline {
     std::vector<Slot> slots_;
     Cut cut_;
     std::optional<AllEntered> entering_;  // from enter() on, until it ends or is adopted
-    uint64_t history_ = 0;  // of the operations that have begun
-    uint64_t oldest_ = 0;   // the first piece that has not ended; all are numbered from 0
-    uint64_t begun_ = 0;    // pieces up to here have begun
+    uint64_t history_ = 0;                // of the operations that have begun
+    uint64_t oldest_ = 0;                 // the first piece that has not ended; all are numbered from 0
+    uint64_t begun_ = 0;                  // pieces up to here have begun
 };
 
 template <typename Ended>

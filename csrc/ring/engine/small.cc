@@ -1,6 +1,6 @@
 // Small operations go in the thread that posts them, as far as they get: a message that is eager, and a
-// collective of which the others need no more than that this rank has entered it. One that its caller waits for
-// needs no operation even, where nothing else is to be done. See communicator.h.
+// collective of which the others need no more than that this rank has entered it. One that its caller waits
+// for needs no operation even, where nothing else is to be done. See communicator.h.
 #include <algorithm>
 
 #include "ring/collectives/host/one_shot.h"
@@ -10,8 +10,8 @@
 namespace ring {
 namespace {
 
-// How often begin() polls for the others before it makes an operation of the call. Some microseconds: one that
-// waits for longer loses nothing by having an operation, and wait() polls anew, before it sleeps.
+// How often begin() polls for the others before it makes an operation of the call. Some microseconds: one
+// that waits for longer loses nothing by having an operation, and wait() polls anew, before it sleeps.
 constexpr int kPolls = 64;
 // Among so few operations it costs nothing to look at each.
 constexpr size_t kFew = 16;

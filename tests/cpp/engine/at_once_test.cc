@@ -75,11 +75,11 @@ TEST_P(AtOnce, GoesOnAsAnOperationWhereARankIsLate) {
             // Not adjacent, so that what this rank enters with lies in temporary memory.
             std::vector<std::vector<float>> shares(static_cast<size_t>(size()), mine(group));
             std::vector<float> share(10);
-            Arguments scatter{.signature = signature(Collective::kReduceScatter, DType::kFloat32, 10,
-                                                     ReduceOp::kSum),
-                              .output = share.data(),
-                              .inputs = {},
-                              .outputs = {}};
+            Arguments scatter{
+                .signature = signature(Collective::kReduceScatter, DType::kFloat32, 10, ReduceOp::kSum),
+                .output = share.data(),
+                .inputs = {},
+                .outputs = {}};
             for (auto& one : shares) scatter.inputs.push_back(one.data());
             if (const auto operation = group.begin(scatter)) group.wait(operation);
             EXPECT_EQ(share, sum());
@@ -143,7 +143,8 @@ TEST_P(AtOnce, ItsTimeoutIsThatOfTheCall) {
     });
 }
 
-// What another thread posts while begin() polls is driven without waiting for a look of the progress thread's.
+// What another thread posts while begin() polls is driven without waiting for a look of the progress
+// thread's.
 TEST_P(AtOnce, LeavesNothingOfOtherThreadsUndone) {
     run_group(GetParam(), [&](Communicator& group) {
         const int me = group.layout().rank();

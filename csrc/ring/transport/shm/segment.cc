@@ -198,8 +198,8 @@ void Segment::sleep_begin() {
 }
 
 void Segment::sleep_end() {
-    // Relaxed: a ring that comes late only costs an event. A store would take the line from all who look at it
-    // with each small operation.
+    // Relaxed: a ring that comes late only costs an event. A store would take the line from all who look at
+    // it with each small operation.
     std::atomic<uint32_t>& sleeping = block(local_rank_).sleeping;
     if (sleeping.load(std::memory_order_relaxed) != 0) sleeping.store(0, std::memory_order_relaxed);
 }
