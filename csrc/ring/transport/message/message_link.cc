@@ -275,9 +275,10 @@ bool MessageLink::pull() {
 }
 
 bool MessageLink::rests() {
+    if (fruitless_ < kEagerPasses) return false;
     // What another process makes in shared memory is seen without the kernel.
     if (pipe_ == nullptr || pipe_->fd() < 0 || (wants_write() && !blocked_)) return false;
-    return fruitless_ == kEagerPasses && ++rested_ % kPassesPerLook != 0;
+    return ++rested_ % kPassesPerLook != 0;
 }
 
 bool MessageLink::progress() {

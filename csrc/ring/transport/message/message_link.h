@@ -107,9 +107,9 @@ class MessageLink {
   private:
     static constexpr size_t kWorthPolling = 16 << 10;
     static constexpr size_t kAheadBytes = 8 << 10;
-    // Each fruitless pass costs a system call or two. So many are what a waiter spins for before it sleeps;
-    // of those after them one in so many may still find something before the kernel has told of it.
-    static constexpr unsigned kEagerPasses = 64;
+    // Each fruitless pass costs a system call or two. A waiter makes fewer before it sleeps. Of those after
+    // them one in kPassesPerLook may still find something before the kernel has told of it.
+    static constexpr unsigned kEagerPasses = 256;
     static constexpr unsigned kPassesPerLook = 32;
     static constexpr size_t kPullStep = 512 << 10;  // then other work of the group has its turn
 
