@@ -1,4 +1,5 @@
 // send and recv between any two ranks of a group, waited for and handed over.
+#include <atomic>
 #include <random>
 
 #include "group.h"
@@ -203,6 +204,30 @@ TEST_P(LeftAlone, WhoReceivesFromAnyoneIsToldSoon) {
         }
         EXPECT_LT(Clock::now() - start, std::chrono::seconds(5)) << "long before its deadline";
     });
+}
+
+// The same where the others keep the group that they have left, and with it their connections.
+TEST_P(LeftAlone, WhoReceivesIsToldThoughTheOthersKeepTheirGroup) {
+    for (const int from : {1, kAnySource}) {
+        std::atomic<bool> over{false};
+        in_group([&](Communicator& group) {
+            if (group.layout().rank() == 1) {
+                std::vector<int32_t> data = tokens(1, 0, 100);
+                group.wait(group.post(message(Collective::kSend, data, 0, 1)));
+            }
+            if (group.layout().rank() > 0) {
+                group.shutdown();
+                EXPECT_TRUE(eventually([&] { return over.load(); }));
+                return;
+            }
+            std::vector<int32_t> got(100);
+            group.run(message(Collective::kRecv, got, from, 1));
+            const auto start = Clock::now();
+            EXPECT_THROW(group.run(message(Collective::kRecv, got, from, 1)), PeerError);
+            EXPECT_LT(Clock::now() - start, std::chrono::seconds(5)) << "long before its deadline";
+            over = true;
+        });
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(

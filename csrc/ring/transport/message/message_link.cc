@@ -189,7 +189,8 @@ void MessageLink::open(const MessageHeader& header) {
             on_credit_ -= header.length;
             return;
         case MessageType::kGoodbye:
-            goodbye_ = true;
+            // Nothing follows, though the connection may stay open for as long as the peer keeps its group.
+            goodbye_ = read_closed_ = true;
             return;
     }
     throw unknown();
