@@ -24,7 +24,7 @@ class AtOnce : public ::testing::TestWithParam<Hosts> {
     }
 };
 
-TEST_P(AtOnce, MostOfThemNeedNoOperation) {
+TEST_P(AtOnce, SomeNeedNoOperation) {
     std::atomic<int> without{0};
     run_group(GetParam(), [&](Communicator& group) {
         for (int call = 0; call < 2000; ++call) {
