@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "fake_fabric.h"
 #include "ring/engine/rendezvous.h"
@@ -115,8 +116,8 @@ TEST_F(ConnectorTest, ConnectsManyRanksWhoeverIsDrivenFirst) {
 TEST_F(ConnectorTest, NamesAllThatHaveNotComeInTime) {
     Connector connecting = connector(3, {0, 1, 2}, milliseconds(0));
     const auto control = come(1, 3, {Purpose::kControl});  // but for its streams
-    const auto whole = {come(2, 3, {Purpose::kControl}), come(2, 3, {Purpose::kData, 0}),
-                        come(2, 3, {Purpose::kData, 1})};
+    const std::array whole{come(2, 3, {Purpose::kControl}), come(2, 3, {Purpose::kData, 0}),
+                           come(2, 3, {Purpose::kData, 1})};
     EXPECT_EQ(failure(connecting), "bystander: rank 0, rank 1 have not connected in time: nobody came");
     Connector of_one = connector(5, {4}, milliseconds(0));
     EXPECT_EQ(failure(of_one), "bystander: rank 4 has not connected in time: nobody came");
