@@ -6,6 +6,7 @@
 #include <c10/util/Exception.h>
 #include <torch/version.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "c10d/errors.h"
@@ -20,7 +21,7 @@ using PreMulSumSupplement = c10d::NCCLPreMulSumSupplement;
 using PreMulSumSupplement = c10d::PreMulSumSupplement;
 #endif
 
-std::optional<ring::DType> dtype_of(c10::ScalarType type) {
+constexpr std::optional<ring::DType> dtype_of(c10::ScalarType type) {
     switch (type) {
         case c10::kByte:
             return ring::DType::kUInt8;
@@ -57,16 +58,8 @@ std::optional<ring::DType> dtype_of(c10::ScalarType type) {
     }
 }
 
-}  // namespace
-
-Moved moved_as(const at::Tensor& tensor) {
-    if (const auto dtype = dtype_of(tensor.scalar_type()))
-        return {*dtype, static_cast<uint64_t>(tensor.numel())};
-    return {ring::DType::kUInt8, static_cast<uint64_t>(tensor.nbytes())};
-}
-
-ring::ReduceOp reduce_op(const c10d::ReduceOp& op) {
-    switch (op.op_) {
+constexpr std::optional<ring::ReduceOp> op_of(c10d::ReduceOp::RedOpType type) {
+    switch (type) {
         case c10d::ReduceOp::SUM:
             return ring::ReduceOp::kSum;
         case c10d::ReduceOp::AVG:
@@ -86,8 +79,35 @@ ring::ReduceOp reduce_op(const c10d::ReduceOp& op) {
         case c10d::ReduceOp::PREMUL_SUM:
             return ring::ReduceOp::kPremulSum;
         default:
-            refuse_value("ring: this is none of torch's reduce ops");
+            return std::nullopt;
     }
+}
+
+// Whether `kFind` gives `ours` for one of torch's values, which are less than `end`.
+template <auto kFind, typename Ours, typename Theirs>
+constexpr bool found(Ours ours, Theirs end) {
+    for (int i = 0; i < static_cast<int>(end); ++i)
+        if (kFind(static_cast<Theirs>(i)) == ours) return true;
+    return false;
+}
+static_assert(std::ranges::all_of(ring::kDTypes, [](const auto& row) {
+    return found<dtype_of>(row.dtype, c10::ScalarType::NumOptions);
+}));
+static_assert(std::ranges::all_of(ring::kReduceOps, [](const auto& row) {
+    return found<op_of>(row.op, c10d::ReduceOp::UNUSED);
+}));
+
+}  // namespace
+
+Moved moved_as(const at::Tensor& tensor) {
+    if (const auto dtype = dtype_of(tensor.scalar_type()))
+        return {*dtype, static_cast<uint64_t>(tensor.numel())};
+    return {ring::DType::kUInt8, static_cast<uint64_t>(tensor.nbytes())};
+}
+
+ring::ReduceOp reduce_op(const c10d::ReduceOp& op) {
+    if (const auto known = op_of(op.op_)) return *known;
+    refuse_value("ring: this is none of torch's reduce ops");
 }
 
 Moved reduced_as(const at::Tensor& tensor, const c10d::ReduceOp& op, const char* collective) {

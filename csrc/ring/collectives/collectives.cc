@@ -1,7 +1,9 @@
 // Dispatch and the checks that need no communication. See collectives.h.
 #include "ring/collectives/collectives.h"
 
+#include <algorithm>
 #include <array>
+#include <optional>
 
 #include "ring/base/error.h"
 #include "ring/collectives/host/one_shot.h"
@@ -30,7 +32,8 @@ size_t one_piece(const Context&) {
 // How each runs where it is not one shot in the host, and into how many pieces it is cut then.
 struct Way {
     Collective kind;
-    Task (*run)(Context&) = nullptr;
+    // None rather than null, with which GCC does not compare it at compile time under sanitizers.
+    std::optional<Task (*)(Context&)> run = std::nullopt;
     size_t (*pieces)(const Context&) = one_piece;
 };
 constexpr std::array<Way, kCollectives.size()> kWays{{
@@ -48,6 +51,10 @@ constexpr std::array<Way, kCollectives.size()> kWays{{
     {Collective::kRecv},
 }};
 static_assert(in_order(kWays, &Way::kind));
+static_assert(std::ranges::all_of(kWays, [](const Way& way) {
+    const CollectiveTraits& traits = traits_of(way.kind);
+    return way.run.has_value() || traits.message || traits.kind == Collective::kNone;
+}));
 
 const Way& way_of(const Context& context) {
     return kWays[static_cast<size_t>(context.signature().kind)];
@@ -56,9 +63,9 @@ const Way& way_of(const Context& context) {
 Task dispatch(Context& context) {
     if (is_host_one_shot(context.layout, context.group.config, context.signature()))
         return host_one_shot(context);
-    if (way_of(context).run == nullptr)
+    if (!way_of(context).run)
         throw Error(std::string(name_of(context.signature().kind)) + " is no collective");
-    return way_of(context).run(context);
+    return (*way_of(context).run)(context);
 }
 
 }  // namespace
