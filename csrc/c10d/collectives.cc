@@ -4,6 +4,7 @@
 #include "c10d/errors.h"
 #include "c10d/overlap.h"
 #include "c10d/sparse.h"
+#include "c10d/tensors.h"
 
 namespace torch_ring {
 namespace {
