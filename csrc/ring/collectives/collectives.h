@@ -1,5 +1,5 @@
-// The collectives: one file each, composed of the stages inside the host (host.h) and on the rail between
-// hosts (rail.h).
+// The collectives: one file each, composed of the stages inside the host (host/stages.h) and on the rail
+// between hosts (rail.h).
 //
 // One host, one rank per host and hosts of unequal size are the same code: a stage with nobody to work with
 // does nothing. Called by the engine.

@@ -33,8 +33,8 @@ namespace ring {
 //   reduce          input[count] -> output[count] on the root, which may be the same; elsewhere unused
 //   gather          input[count] -> outputs[rank][count] on the root; input may be outputs[own rank]
 //   scatter         inputs[rank][count] on the root -> output[count]
-//   all_to_all      inputs[rank][input_counts[rank]] -> outputs[rank][output_counts[rank]], which do not
-//   overlap send, recv      input[count] -> output[count], with equal tags
+//   all_to_all      inputs[rank][input_counts[rank]] -> outputs[rank][output_counts[rank]], disjoint
+//   send, recv      input[count] -> output[count], with equal tags
 // `input_counts`, `output_counts`: where the shares differ in size, of each rank's; all_gather takes
 // output_counts, too.
 struct Arguments {
