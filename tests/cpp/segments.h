@@ -3,6 +3,7 @@
 
 #include <future>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -14,17 +15,18 @@ namespace ring::testing {
 
 class Segments {
   public:
-    explicit Segments(int size) {
+    explicit Segments(int size) : Segments(numbers_below(size), size) {}
+    // Of these ranks, of a group of so many.
+    Segments(const std::vector<int>& ranks, int world) {
+        const int size = static_cast<int>(ranks.size());
         const Deadline deadline = Deadline::after(std::chrono::seconds(5));
-        std::vector<int> ranks;
         std::vector<std::string> names;
         for (int l = 0; l < size; ++l) {
-            ranks.push_back(l);
             bells_.push_back(std::make_unique<Doorbell>());
             names.push_back(bells_.back()->name());
         }
         const auto make = [&](int local) {
-            return std::make_unique<Segment>(local, ranks, size, *bells_[local], names, "token",
+            return std::make_unique<Segment>(local, ranks, world, *bells_[local], names, "token",
                                              membarrier_supported(), deadline);
         };
         auto leader = std::async(std::launch::async, [&] { return make(0); });
@@ -36,6 +38,12 @@ class Segments {
     Segment& of(int local) { return *segments_[local]; }
 
   private:
+    static std::vector<int> numbers_below(int size) {
+        std::vector<int> numbers(size);
+        std::iota(numbers.begin(), numbers.end(), 0);
+        return numbers;
+    }
+
     std::vector<std::unique_ptr<Doorbell>> bells_;
     std::vector<std::unique_ptr<Segment>> segments_;
 };

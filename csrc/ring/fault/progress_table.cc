@@ -12,9 +12,10 @@ using Words = std::array<uint64_t, 2>;
 
 }  // namespace
 
-ProgressTable::ProgressTable(int rank, int size, Segment* segment)
+ProgressTable::ProgressTable(int rank, int size, Segment* segment, Edges edges)
     : rank_(rank),
       segment_(segment),
+      edges_(std::move(edges)),
       own_(segment == nullptr ? std::make_unique<Segment::Progress[]>(size) : nullptr),
       sent_(size),
       waiting_(size),
@@ -35,10 +36,12 @@ void ProgressTable::enter(uint64_t operation) {
     entry(rank_).operation.store(operation, std::memory_order_relaxed);
 }
 
-void ProgressTable::beat(int waits_for, uint64_t operation, const Signature& called, Clock::time_point now) {
+void ProgressTable::beat(int waits_for, uint64_t operation, const Signature& called, Clock::duration patience,
+                         Clock::time_point now) {
     if (now < next_beat_) return;
     next_beat_ = now + kBeatEvery;
     news_ = true;
+    relies_until_ = patience < kBeatAfter ? now : now + kThere;
     if (waiting_[rank_].operation != operation) {
         waits_ = true;
         waiting_[rank_] = {operation, called};
@@ -53,12 +56,11 @@ void ProgressTable::beat(int waits_for, uint64_t operation, const Signature& cal
     }
     entry(rank_).waits_for.store(waits_for, std::memory_order_relaxed);
     entry(rank_).beats.fetch_add(1, std::memory_order_relaxed);
-    for (int rank = 0; rank < static_cast<int>(seen_.size()); ++rank) look(rank);
+    look_at_all(now);
     look_around();
 }
 
-void ProgressTable::answer() {
-    const auto now = Clock::now();
+void ProgressTable::answer(Clock::time_point now) {
     if (now < next_beat_) return;
     next_beat_ = now + kBeatEvery;
     news_ = true;
@@ -112,7 +114,7 @@ std::vector<int> ProgressTable::hear_host() {
     return died;
 }
 
-bool ProgressTable::merge(const CallProgress& heard) {
+bool ProgressTable::merge(const CallProgress& heard, Clock::time_point now) {
     const int size = static_cast<int>(sent_.size());
     if (heard.rank < 0 || heard.rank >= size || heard.waits_for < -1 || heard.waits_for >= size) return false;
     if (heard.rank == rank_) return true;
@@ -133,8 +135,8 @@ bool ProgressTable::merge(const CallProgress& heard) {
     }
     if (heard.departed == CallProgress::kLeft) depart(heard.rank);
     if (heard.departed == CallProgress::kDied) die(heard.rank);
-    if (heard.waits_in > called(rank_)) answer();
-    look(heard.rank);
+    if (heard.waits_in > called(rank_)) answer(now);
+    look(heard.rank, now);
     return true;
 }
 
@@ -151,9 +153,14 @@ CallProgress ProgressTable::known(int rank) const {
                                                                       : 0};
 }
 
-void ProgressTable::look(int rank) {
+void ProgressTable::look(int rank, Clock::time_point now) {
     const uint64_t beats = entry(rank).beats.load(std::memory_order_relaxed);
-    if (beats != seen_[rank].beats) seen_[rank] = {beats, Clock::now()};
+    if (beats != seen_[rank].beats) seen_[rank] = {beats, now, looked_};
+}
+
+void ProgressTable::look_at_all(Clock::time_point now) {
+    for (int rank = 0; rank < static_cast<int>(seen_.size()); ++rank) look(rank, now);
+    looked_ = now;
 }
 
 void ProgressTable::share(const std::vector<std::unique_ptr<Control>>& controls, Clock::time_point now) {
@@ -162,17 +169,36 @@ void ProgressTable::share(const std::vector<std::unique_ptr<Control>>& controls,
     may_share_ = now + kShareEvery;
     look_around();
     if (controls.empty()) return;
+    look_at_all(now);
     std::vector<CallProgress> news;
+    std::vector<CallProgress> rare;  // of these
     for (size_t rank = 0; rank < sent_.size(); ++rank) {
-        const CallProgress now = known(static_cast<int>(rank));
+        const CallProgress newest = known(static_cast<int>(rank));
         const CallProgress& before = sent_[rank];
-        if (now.operation <= before.operation && now.beats <= before.beats &&
-            now.waits_in <= before.waits_in && now.departed <= before.departed)
-            continue;
-        sent_[rank] = now;
-        news.push_back(now);
+        const bool beats = newest.beats > before.beats;
+        // Who does not beat will not tell again how far it is.
+        const bool is_rare = newest.waits_in > before.waits_in || newest.departed > before.departed ||
+                             (!beats && newest.operation > before.operation);
+        if (!is_rare && !beats) continue;
+        // Or left to another rank: what that one does not get sent grows again, or is rare.
+        sent_[rank] = newest;
+        news.push_back(newest);
+        if (is_rare) rare.push_back(newest);
     }
-    for (const auto& control : controls) control->tell(news);
+    for (const auto& control : controls) control->tell(tells(control->peer(), now) ? news : rare);
+}
+
+bool ProgressTable::is_there(int rank, Clock::time_point now) const {
+    return now - seen_[rank].after <= kThere && !died_[rank] && departed_[rank] == Clock::time_point::max();
+}
+
+bool ProgressTable::tells(int peer, Clock::time_point now) {
+    if (now >= relies_until_) return true;
+    auto known = known_edges_.find(peer);
+    if (known == known_edges_.end()) known = known_edges_.emplace(peer, edges_(peer)).first;
+    for (const Edge& edge : known->second)
+        if (is_there(edge.from, now) && is_there(edge.to, now)) return edge.from == rank_ && edge.to == peer;
+    return true;
 }
 
 std::vector<int> ProgressTable::missing(uint64_t operation) const {
@@ -182,8 +208,8 @@ std::vector<int> ProgressTable::missing(uint64_t operation) const {
     return ranks;
 }
 
-ProgressTable::Culprit ProgressTable::follow(int rank, uint64_t operation, Clock::duration patience) const {
-    const auto now = Clock::now();
+ProgressTable::Culprit ProgressTable::follow(int rank, uint64_t operation, Clock::duration patience,
+                                             Clock::time_point now) const {
     const int size = static_cast<int>(sent_.size());
     // In shared memory it is what another process wrote.
     for (int steps = 0; steps < size && rank >= 0 && rank < size && rank != rank_; ++steps) {

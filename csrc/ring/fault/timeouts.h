@@ -39,6 +39,11 @@ constexpr milliseconds kBeatAfter{1000};
 // How often it says so then. A rank that has not for as long as it waited before the first is taken for
 // stopped.
 constexpr milliseconds kBeatEvery{100};
+// Who has beaten within so long is there, and may be left to tell other hosts of the beats of its own. When
+// it is stopped, they hear none for this time, one beat before and another until the next rank takes over,
+// and the hops between: they must not think so soon that all have stopped.
+constexpr milliseconds kThere{400};
+static_assert(kThere + 3 * kBeatEvery < kBeatAfter);
 // What has been heard is passed on at most once in so long: news must not keep all ranks awake.
 constexpr milliseconds kShareEvery{20};
 // A rank of whose host nothing has been heard for so long may have called an operation, for all that is

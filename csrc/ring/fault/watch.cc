@@ -22,7 +22,17 @@ Watch::Watch(Watched& watched, const Layout& layout, Segment* segment, const Con
       controls_(controls),
       mailbox_(mailbox),
       neighbours_(std::move(neighbours)),
-      progress_(layout.rank(), layout.size(), segment) {}
+      progress_(layout.rank(), layout.size(), segment, edges(layout, neighbours_)) {}
+
+ProgressTable::Edges Watch::edges(const Layout& layout, Neighbours neighbours) {
+    return [&layout, neighbours = std::move(neighbours)](int peer) {
+        std::vector<ProgressTable::Edge> found;
+        for (const int from : layout.host_ranks())
+            for (const int to : neighbours(from))
+                if (layout.same_host(to, peer)) found.push_back({from, to});
+        return found;
+    };
+}
 
 void Watch::look() {
     explain_suspect();
@@ -36,7 +46,8 @@ void Watch::look() {
         check_departures();
         if (now >= first_beat(*oldest)) {
             const auto awaited = watched_.awaited();
-            progress_.beat(awaited.empty() ? -1 : awaited.front(), oldest->number, oldest->called, now);
+            progress_.beat(awaited.empty() ? -1 : awaited.front(), oldest->number, oldest->called,
+                           first_beat(*oldest) - oldest->posted, now);
             progress_.share(controls_, now);
         }
     }
@@ -60,8 +71,9 @@ bool Watch::heed(const Control::Message& message) {
     }
     if (message.type != Control::Type::kProgress) return true;
     const auto progress = decode_progress(message.payload);
-    return progress && std::all_of(progress->begin(), progress->end(), [this](const CallProgress& one) {
-               if (!progress_.merge(one)) return false;
+    const auto now = Clock::now();
+    return progress && std::all_of(progress->begin(), progress->end(), [&](const CallProgress& one) {
+               if (!progress_.merge(one, now)) return false;
                if (one.departed == CallProgress::kDied) note_death(one.rank, kLost);
                return true;
            });
@@ -101,13 +113,13 @@ Clock::time_point Watch::first_beat(const Watched::Oldest& oldest) const {
     return oldest.posted + std::min<Clock::duration>(kBeatAfter, (oldest.deadline - oldest.posted) / 4);
 }
 
-std::string Watch::blame() const {
+std::string Watch::blame() {
     const auto oldest = watched_.oldest();
     if (!oldest) return {};
     return progress_.blame(
         oldest->number, watched_.awaited(), first_beat(*oldest) - oldest->posted,
         [this](int rank) { return layout_.describe(rank); },
-        [this](int a, int b) { return layout_.same_host(a, b); });
+        [this](int a, int b) { return layout_.same_host(a, b); }, Clock::now());
 }
 
 void Watch::check_mismatch() {

@@ -76,6 +76,8 @@ class Watch {
     // All must outlive it. `segment`: null where a rank is alone on its host.
     Watch(Watched& watched, const Layout& layout, Segment* segment, const Controls& controls,
           Mailbox& mailbox, Neighbours neighbours);
+    // The connections between hosts, for its table of progress. `layout` must outlive what it returns.
+    static ProgressTable::Edges edges(const Layout& layout, Neighbours neighbours);
 
     // ---- what it is told ----
     // The process of a rank on this host is no more. Thread-safe.
@@ -111,7 +113,7 @@ class Watch {
     // because of them.
     std::string who_went_before(int rank) const;
     // Who is to blame that the oldest collective does not end.
-    std::string blame() const;
+    std::string blame();
     // With the ranks' global numbers.
     Failure mismatch(const DifferentCalls& calls) const;
 

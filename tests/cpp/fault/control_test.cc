@@ -91,14 +91,16 @@ TEST(Control, RefusesWhatMakesNoSense) {
 class Progress : public ::testing::Test {
   protected:
     static std::string name(int rank) { return "rank " + std::to_string(rank); }
-    std::string blame() const {
-        return mine_.blame(5, {1}, milliseconds(100), name, [](int a, int b) { return a == b; });
+    std::string blame() {
+        return mine_.blame(
+            5, {1}, milliseconds(100), name, [](int a, int b) { return a == b; }, Clock::now());
     }
+    static std::vector<ProgressTable::Edge> no_edges(int) { return {}; }
     static void hear(ProgressTable& table, Control& control) {
         for (const auto& message : control.receive()) {
             const auto heard = decode_progress(message.payload);
             ASSERT_TRUE(heard.has_value());
-            for (const CallProgress& one : *heard) ASSERT_TRUE(table.merge(one));
+            for (const CallProgress& one : *heard) ASSERT_TRUE(table.merge(one, Clock::now()));
         }
     }
 
@@ -106,17 +108,17 @@ class Progress : public ::testing::Test {
         CallProgress waits = progress_of(rank);
         waits.waits_in = 7;
         waits.called = called;
-        ASSERT_TRUE(mine_.merge(waits));
+        ASSERT_TRUE(mine_.merge(waits, Clock::now()));
     }
 
-    ProgressTable mine_{0, 3, nullptr};
-    ProgressTable theirs_{1, 3, nullptr};
+    ProgressTable mine_{0, 3, nullptr, no_edges};
+    ProgressTable theirs_{1, 3, nullptr, no_edges};
 };
 
 TEST_F(Progress, NumbersThatAreNoRanksAreRefused) {
-    EXPECT_TRUE(mine_.merge(progress_of(2)));
-    for (const int number : {-1, 3, 1 << 30}) EXPECT_FALSE(mine_.merge(progress_of(number)));
-    for (const int number : {-2, 3, 1 << 30}) EXPECT_FALSE(mine_.merge(progress_of(1, number)));
+    EXPECT_TRUE(mine_.merge(progress_of(2), Clock::now()));
+    for (const int number : {-1, 3, 1 << 30}) EXPECT_FALSE(mine_.merge(progress_of(number), Clock::now()));
+    for (const int number : {-2, 3, 1 << 30}) EXPECT_FALSE(mine_.merge(progress_of(1, number), Clock::now()));
 }
 
 TEST_F(Progress, ARankThatIsLateIsToldFromOneThatCannotBeHeard) {
@@ -128,7 +130,7 @@ TEST_F(Progress, ARankThatIsLateIsToldFromOneThatCannotBeHeard) {
               "connection");
     // Rank 1 computes: all that it does is to answer.
     const auto now = Clock::now();
-    mine_.beat(1, 5, {}, now);
+    mine_.beat(1, 5, {}, milliseconds(100), now);
     mine_.share(ends.near, now);
     hear(theirs_, *ends.far.front());
     theirs_.share(ends.far, now + std::chrono::seconds(1));
@@ -140,7 +142,7 @@ TEST_F(Progress, ARankThatIsLateIsToldFromOneThatCannotBeHeard) {
 
 TEST_F(Progress, WhoHearsOfTwoThatCalledDifferentThingsTells) {
     const auto none = [](uint64_t) { return std::optional<Signature>(); };
-    mine_.beat(-1, 8, {.count = 3, .kind = Collective::kAllReduce}, Clock::now());
+    mine_.beat(-1, 8, {.count = 3, .kind = Collective::kAllReduce}, milliseconds(100), Clock::now());
     EXPECT_FALSE(mine_.mismatch(none).has_value());
     for (const int rank : {1, 2}) {
         EXPECT_FALSE(mine_.mismatch(none).has_value());
