@@ -54,6 +54,8 @@ class Baton::Waiter {
 
     void moved() {}
 
+    bool polls_on() const { return baton_.driven_.polls_on(); }
+
     void rests(Lock&) { baton_.sleep(until_); }
 
     const std::exception_ptr& interruption() const { return interruption_; }
@@ -103,6 +105,8 @@ class Baton::Server {
         if (turn_.passed()) end(Served::kAtWork);
     }
 
+    bool polls_on() const { return false; }  // other groups wait for it
+
     void rests(Lock& lock) {
         Driven& driven = baton_.driven_;
         // What has come meanwhile is not announced again: look at it before waiting to be woken.
@@ -148,7 +152,7 @@ void Baton::drive(Driver& driver, Lock& lock) {
         if (step == Step::kMoved) {
             spinner.reset();
             driver.moved();
-        } else if (callbacks_.empty() && (step == Step::kSleep || !spinner.again())) {
+        } else if (callbacks_.empty() && (step == Step::kSleep || !(spinner.again() || driver.polls_on()))) {
             driven_.look_up();
             driver.rests(lock);
         }

@@ -151,6 +151,7 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     bool listen(Clock::time_point until) override { return session_.listen(until); }
     bool ready() const override;
     Clock::time_point wake_time() const override { return session_.wake_time(); }
+    bool polls_on() override { return session_.polls_on(); }
     void doze() override { session_.doze(); }
     void awake() override { session_.awake(); }
     Left left() const override;

@@ -45,6 +45,8 @@ class Driven {
     // The ranks of this host have to ring from now on, for what is under way; or need not any more.
     virtual void doze() = 0;
     virtual void awake() = 0;
+    // Whether a waiter that has polled for long enough should poll on, rather than sleep.
+    virtual bool polls_on() = 0;
     virtual Left left() const = 0;
 
     // ---- from any thread ----

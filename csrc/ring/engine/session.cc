@@ -2,6 +2,7 @@
 // sockets and on the doorbell that the ranks of its host ring. See session.h; how it ends is in leave.cc.
 #include "ring/engine/session.h"
 
+#include <sched.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -27,6 +28,7 @@ Session::Session(Owner& owner, const Config& config, Parts parts)
       doorbell_(std::move(parts.doorbell)),
       connections_(std::move(parts.connections)),
       segment_(connections_.segment.get()),
+      core_sharing_(segment_, parts.crowded, ::sched_getcpu),
       epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       tuning_(layout_, std::move(parts.choices)),
       p2p_(layout_, roster_.group, connections_,

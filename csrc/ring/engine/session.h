@@ -14,6 +14,7 @@
 #include "ring/collectives/context.h"
 #include "ring/collectives/host/shared_memory.h"
 #include "ring/engine/connections.h"
+#include "ring/engine/core_sharing.h"
 #include "ring/engine/operation.h"
 #include "ring/engine/p2p.h"
 #include "ring/engine/pipeline.h"
@@ -76,6 +77,7 @@ class Session : private Watched {
     bool listen(Clock::time_point until);
     bool ready() const;
     Clock::time_point wake_time() const;
+    bool polls_on() { return core_sharing_.polls_on(); }
     void doze();
     void awake();
 
@@ -144,6 +146,7 @@ class Session : private Watched {
     const std::unique_ptr<Doorbell> doorbell_;
     Connections connections_;
     Segment* const segment_;  // null where this rank is alone on its host
+    CoreSharing core_sharing_;
     UniqueFd epoll_;
     const Tuning tuning_;
     std::vector<Link*> links_;  // all there are

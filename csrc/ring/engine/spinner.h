@@ -18,24 +18,30 @@ class Spinner {
     Spinner(int spin_us, unsigned pauses) : limit_(std::chrono::microseconds(spin_us)), pauses_(pauses) {}
 
     // Something moved: start over.
-    void reset() { turns_ = 0; }
+    void reset() {
+        turns_ = 0;
+        started_ = kNotYet;
+    }
 
     // Passes a moment; false when it is time to sleep.
     bool again() {
+        // Reading the clock costs as much as many pauses, and a tenth of a yield; but where others yield, too,
+        // one turn of theirs can take seconds.
+        unsigned turns_per_look = 16;
         if (turns_ < pauses_) {
             pause();
         } else {
             ::sched_yield();
+            turns_per_look = 4;
         }
-        // Reading the clock costs as much as many turns.
-        if (++turns_ % kTurnsPerLook != 0) return true;
+        if (++turns_ % turns_per_look != 0) return true;
         const auto now = Clock::now();
-        if (turns_ == kTurnsPerLook) started_ = now;
+        if (started_ == kNotYet) started_ = now;
         return now - started_ < limit_;
     }
 
   private:
-    static constexpr unsigned kTurnsPerLook = 16;
+    static constexpr Clock::time_point kNotYet{};
 
     static void pause() {
 #if defined(__x86_64__)
@@ -48,7 +54,7 @@ class Spinner {
     Clock::duration limit_;
     unsigned pauses_;
     unsigned turns_ = 0;
-    Clock::time_point started_;
+    Clock::time_point started_ = kNotYet;
 };
 
 }  // namespace ring

@@ -93,6 +93,21 @@ TEST_P(WaiterAt, LeavesTheBatonToAnotherWaiter) {
     ASSERT_TRUE(ends(other));
 }
 
+TEST(Waiter, DoesNotSleepWhileItIsToPollOn) {
+    FakeGroup group;
+    std::atomic<bool> slept{false};
+    group.at(Point::kWaits, [&] { slept = true; });
+    group.poll_on(true);
+    const auto operation = group.post();
+    auto wait = waiter(group, operation);
+    std::this_thread::sleep_for(milliseconds(100));
+    EXPECT_FALSE(slept.load());
+    group.poll_on(false);
+    EXPECT_TRUE(eventually([&] { return slept.load(); }));
+    group.arrive(operation);
+    ASSERT_TRUE(ends(wait));
+}
+
 INSTANTIATE_TEST_SUITE_P(Points, WaiterAt,
                          ::testing::Values(Point::kStep, Point::kLookUp, Point::kDoze, Point::kReady,
                                            Point::kListen, Point::kWaits, Point::kAwake),

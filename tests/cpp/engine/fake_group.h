@@ -94,6 +94,8 @@ class FakeGroup : private Driven, private ProgressThread {
     std::thread::id last_driver() const { return last_driver_.load(); }
     // As long as it is set, each step moves something.
     void keep_busy(bool busy) { busy_.store(busy); }
+    // As long as it is set, whoever drives polls on, however long it has.
+    void poll_on(bool polls_on) { polls_on_.store(polls_on); }
 
   private:
     std::shared_ptr<Operation> post(Operation::OnDone on_done, bool arrived) {
@@ -207,6 +209,8 @@ class FakeGroup : private Driven, private ProgressThread {
         dozing_.store(false);
     }
 
+    bool polls_on() override { return polls_on_.load(); }
+
     Left left() const override { return has_work() ? Left::kMore : Left::kNothing; }
     bool has_work() const override { return unfinished_.load() > 0; }
 
@@ -252,6 +256,7 @@ class FakeGroup : private Driven, private ProgressThread {
     std::atomic<bool> dozing_{false};
     std::atomic<bool> news_{false};
     std::atomic<bool> busy_{false};
+    std::atomic<bool> polls_on_{false};
     std::atomic<int> overslept_{0};
     mutable std::atomic<bool> inside_{false};
     mutable std::atomic<int> collisions_{0};

@@ -1,6 +1,7 @@
 // See segment.h.
 #include "ring/transport/shm/segment.h"
 
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,6 +71,7 @@ struct Segment::RankBlock {
     Entry entries[2];
     Phase phases[kTurns + 1];
     alignas(kLine) std::atomic<uint32_t> sleeping;
+    std::atomic<int32_t> slept_on;  // the core, from 1
     std::atomic<uint32_t> departed;
     std::atomic<uint32_t> withdrawn;
     MemoryTicket ticket;
@@ -190,6 +192,8 @@ bool Segment::reached(int local, int lane, uint64_t phase) const {
 }
 
 void Segment::sleep_begin() {
+    // Relaxed: only a hint.
+    block(local_rank_).slept_on.store(::sched_getcpu() + 1, std::memory_order_relaxed);
     // Either this rank sees the change when it looks once more, or whoever made the change sees the flag:
     // between the store and the look lies a barrier for both sides, or a fence that pairs with theirs.
     block(local_rank_).sleeping.store(1, std::memory_order_seq_cst);
@@ -202,6 +206,12 @@ void Segment::sleep_end() {
     // it with each small operation.
     std::atomic<uint32_t>& sleeping = block(local_rank_).sleeping;
     if (sleeping.load(std::memory_order_relaxed) != 0) sleeping.store(0, std::memory_order_relaxed);
+}
+
+bool Segment::sleeps_on(int core) const {
+    for (int l = 0; l < local_size(); ++l)
+        if (l != local_rank_ && block(l).slept_on.load(std::memory_order_relaxed) == core + 1) return true;
+    return false;
 }
 
 void Segment::order_before_wake() const {

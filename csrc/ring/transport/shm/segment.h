@@ -105,6 +105,8 @@ class Segment {
     // could make up for them when they agreed on it, and its barriers are refused now.
     bool hard_of_hearing() const { return hard_of_hearing_; }
     void sleep_end();
+    // Whether another rank of this host went to sleep on that core (of sched_getcpu()) when it last did.
+    bool sleeps_on(int core) const;
     void wake(int local);  // if it sleeps
     void wake_all();
 
