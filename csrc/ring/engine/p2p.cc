@@ -58,10 +58,7 @@ bool P2p::progress(Watch& watch) {
     if (!dialing_.empty()) moved = advance_dialing(watch) || moved;
     moved = mailbox_.progress() || moved;
     if (!messages_.empty()) moved = finish_messages() || moved;
-    if (const auto lost = mailbox_.lost()) {
-        if (lost->left) throw PeerError(watch.describe_leaving(lost->rank));
-        watch.lose(lost->rank, lost->why);
-    }
+    if (const auto lost = mailbox_.lost()) watch.lose(lost->rank, lost->why, lost->left);
     return moved;
 }
 

@@ -51,6 +51,8 @@ constexpr milliseconds kShareEvery{20};
 constexpr milliseconds kSilence{5000};
 // How long a peer whose data connection ended may take to say why on its control connection.
 constexpr milliseconds kExplain{200};
+// Inside a host the words are there before it leaves, and are seen at the next step.
+constexpr milliseconds kExplainInHost{1};
 // After so long without any movement nothing of a dead rank is on its way between hosts any more: lost
 // packets are sent again sooner.
 constexpr milliseconds kInFlightStill{1000};

@@ -135,25 +135,31 @@ Failure Watch::mismatch(const DifferentCalls& calls) const {
 
 // ---- who has left ----
 
-void Watch::lose(int rank, const std::string& why) {
+void Watch::lose(int rank, const std::string& why, bool left) {
     if (const auto dead = deaths_.find(rank); dead != deaths_.end()) {
         dead->second.drained = true;
     } else if (!suspect_) {
-        suspect_ = Suspect{rank, why, Clock::now() + kExplain};
+        // What needs it has failed already, and ends when those before it have.
+        if (const auto from = needs(rank); from && *from >= watched_.fails_from()) return;
+        const bool near = layout_.same_host(rank, layout_.rank());
+        suspect_ = Suspect{rank, why, left, Clock::now() + (left && near ? kExplainInHost : kExplain)};
     }
 }
 
 void Watch::explain_suspect() {
     if (!suspect_) return;
     const std::string who = layout_.describe(suspect_->rank);
-    const bool left = std::any_of(controls_.begin(), controls_.end(), [&](const auto& control) {
+    const bool said = std::any_of(controls_.begin(), controls_.end(), [&](const auto& control) {
         return control->peer() == suspect_->rank && control->said_goodbye();
     });
-    if (!left && Clock::now() < suspect_->until) return;
+    if (!said && Clock::now() < suspect_->until) return;
     // All that it sent has been received meanwhile; the rest is of interest to who needs more.
-    if (const auto from = needs(suspect_->rank))
-        watched_.fail({FailureKind::kPeer,
-                       left ? describe_leaving(suspect_->rank) : who + " is gone: " + suspect_->why, *from});
+    const auto from = needs(suspect_->rank);
+    if (from && *from < watched_.fails_from())
+        watched_.fail(
+            {FailureKind::kPeer,
+             said || suspect_->left ? describe_leaving(suspect_->rank) : who + " is gone: " + suspect_->why,
+             *from});
     suspect_.reset();  // told once: telling leads here again
 }
 

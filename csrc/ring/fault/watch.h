@@ -86,8 +86,9 @@ class Watch {
     void entered(uint64_t operation) { progress_.enter(operation); }
     // A step has moved something.
     void moved();
-    // A data connection has ended.
-    void lose(int rank, const std::string& why);
+    // A data connection, or one for messages, has ended. `left`: in good order, it said itself. Why that rank
+    // left may still be on its way, over its control connection or from others.
+    void lose(int rank, const std::string& why, bool left = false);
     // A rank has left in good order, said somebody who tried to reach it.
     void depart(int rank) { progress_.depart(rank); }
 
@@ -152,6 +153,7 @@ class Watch {
     struct Suspect {
         int rank;
         std::string why;
+        bool left;  // in good order, says the connection
         Clock::time_point until;
     };
     std::optional<Suspect> suspect_;  // its data connection ended; its control connection may say why
