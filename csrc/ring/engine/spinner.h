@@ -25,8 +25,7 @@ class Spinner {
 
     // Passes a moment; false when it is time to sleep.
     bool again() {
-        // Reading the clock costs as much as many pauses, and a tenth of a yield; but where others yield, too,
-        // one turn of theirs can take seconds.
+        // Reading the clock costs as much as many pauses, and a tenth of a yield.
         unsigned turns_per_look = 16;
         if (turns_ < pauses_) {
             pause();
@@ -37,11 +36,16 @@ class Spinner {
         if (++turns_ % turns_per_look != 0) return true;
         const auto now = Clock::now();
         if (started_ == kNotYet) started_ = now;
-        return now - started_ < limit_;
+        const auto spent = now - started_;
+        return spent < limit_ || (turns_ < kFewestTurns && spent < kStarved);
     }
 
   private:
     static constexpr Clock::time_point kNotYet{};
+    // Whoever it yields to may take long to make what is waited for; but where hundreds of processes yield,
+    // one turn of theirs can take seconds.
+    static constexpr unsigned kFewestTurns = 32;
+    static constexpr std::chrono::milliseconds kStarved{50};
 
     static void pause() {
 #if defined(__x86_64__)
