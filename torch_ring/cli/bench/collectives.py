@@ -100,8 +100,10 @@ class Case:
                 dist.all_to_all_single(self._other, self._whole, group=group)
             case "send_recv":
                 self._pass_on(group)
-            case _:
+            case "barrier":
                 dist.barrier(group=group)
+            case _:
+                raise ValueError(f"no collective is called {self.name}")
         if self._finish:
             self._finish()
 
@@ -149,7 +151,10 @@ class Case:
             case "send_recv":
                 before = _pattern((self._rank - 1) % ranks)
                 return self._unequal(self._other, _filled(before, self._other))
-        return 0
+            case "barrier":
+                return 0
+            case _:
+                raise ValueError(f"no collective is called {self.name}")
 
     def _unequal_parts(self, result: torch.Tensor, start: int) -> int:
         """Each part is of another rank, which sent what begins at `start` of its pattern."""
