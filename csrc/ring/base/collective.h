@@ -135,6 +135,8 @@ inline constexpr std::array<CollectiveTraits, static_cast<size_t>(Collective::kC
      .name = "scatter",
      .rooted = true,
      .inputs = true,
+     .one_shot = rows::kShare,
+     .all_shares = true,
      .large = LargeMessages::kOnceToSeveral},
     {.kind = Collective::kAllToAll,
      .name = "all_to_all",

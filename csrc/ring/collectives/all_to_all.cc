@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ring/collectives/collectives.h"
+#include "ring/collectives/host/all_to_all.h"
 #include "ring/collectives/link_turns.h"
 #include "ring/collectives/transfers.h"
 
@@ -34,9 +35,7 @@ Partners partners_of(const Layout& layout, int direction) {
     return partners;
 }
 
-}  // namespace
-
-Task all_to_all(Context& context) {
+Task far_all_to_all(Context& context) {
     const Arguments& called = *context.arguments;
     const Layout& layout = context.layout;
     const size_t element = context.element_bytes();
@@ -85,6 +84,13 @@ Task all_to_all(Context& context) {
     co_await drain(far, 0);
     co_await drain(near, 0);
     co_await drain(sends, 0);
+}
+
+}  // namespace
+
+Task all_to_all(Context& context) {
+    const bool one_host = context.layout.cells() == 1 && context.segment != nullptr;
+    return one_host ? host_all_to_all(context) : far_all_to_all(context);
 }
 
 }  // namespace ring

@@ -56,6 +56,7 @@ constexpr int host_lane(Lane lane) {
 }
 
 class HostStages;
+class Offers;
 
 // What the operations of one group share.
 struct Group {
@@ -65,6 +66,7 @@ struct Group {
     uint64_t id = 0;
     const HostStages& host;
     Memory& memory;
+    Offers* offers = nullptr;    // this rank's, where it has a segment
     Segment* segment = nullptr;  // shared with the other ranks of this cell; null where there are none
     std::vector<Link*> links{};  // by position on this rank's rail; null where no edge is
     Mailbox* mailbox = nullptr;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "ring/collectives/collectives.h"
+#include "ring/collectives/host/offers.h"
 #include "ring/collectives/transfers.h"
 #include "ring/kernels/copy.h"
 
@@ -135,6 +136,23 @@ Task hand_on_chunks(Context& context, int carrier) {
     phase += carried_chunks(context.bytes());
 }
 
+// In one host alone: the root reads all shares. Like read_offers().
+Task read_shares(Context& context, bool& read) {
+    const Arguments& called = *context.arguments;
+    const Layout& layout = context.layout;
+    Extents offered;
+    std::vector<Want> wants;
+    if (layout.rank() != context.signature().root) {
+        offered = {{static_cast<std::byte*>(const_cast<void*>(called.input)), context.bytes()}};
+    } else {
+        for (int l = 0; l < layout.local_size(); ++l)
+            if (const int rank = layout.my_cell()[l]; rank != layout.rank())
+                wants.push_back({l, 0, {{static_cast<std::byte*>(called.outputs[rank]), context.bytes()}}});
+        copy_share(called.outputs[layout.rank()], called.input, context.bytes());
+    }
+    co_await read_offers(context, Lane::kHostIn, std::move(offered), std::move(wants), read);
+}
+
 }  // namespace
 
 Task gather(Context& context) {
@@ -151,6 +169,13 @@ Task gather(Context& context) {
 
     co_await context.turn(Lane::kHostIn);
     co_await enter(context, called.input, way == Way::kEntry ? bytes : 0);
+    const auto others = static_cast<size_t>(layout.size() - 1);
+    if (layout.cells() == 1 &&
+        goes_by_offers(context, Lane::kHostIn, {.bytes = others * bytes, .extents = others})) {
+        bool read = false;
+        co_await read_shares(context, read);
+        if (read) co_return context.pass(Lane::kHostIn);
+    }
     if (way == Way::kEntry && layout.rank() == carrier) co_await hand_on(context, credit);
     if (way == Way::kChunks && !in_root_cell) co_await hand_on_chunks(context, carrier);
     context.pass(Lane::kHostIn);

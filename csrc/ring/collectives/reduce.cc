@@ -74,7 +74,8 @@ Task reduce(Context& context) {
         co_await skip(context, Lane::kRail);
     }
     co_await context.turn(Lane::kHostOut);
-    if (layout.my_cell_index() == root_cell) co_await context.host().share(context, Lane::kHostOut, results);
+    if (layout.my_cell_index() == root_cell)
+        co_await context.host().share(context, Lane::kHostOut, results, Wanted::kBySome);
     context.pass(Lane::kHostOut);
 }
 

@@ -98,7 +98,7 @@ Task over_hosts(Context& context, Piece piece) {
             if (j == rail) to = result[l / rails].data;
             handed[j].push_back({to, piece.bytes});
         }
-        co_await context.host().share(context, Lane::kHostOut, handed);
+        co_await context.host().share(context, Lane::kHostOut, handed, Wanted::kBySome);
     }
     context.pass(Lane::kHostOut);
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ring/collectives/collectives.h"
+#include "ring/collectives/host/offers.h"
 #include "ring/collectives/transfers.h"
 #include "ring/kernels/copy.h"
 
@@ -132,6 +133,25 @@ Task send_far(Context& context) {
     for (Transfers& sends : far) co_await drain(sends, 0);
 }
 
+// In one host alone: each rank reads its share of the root's. Like read_offers().
+Task read_share(Context& context, bool& read) {
+    const Arguments& called = *context.arguments;
+    const Layout& layout = context.layout;
+    const int root = context.signature().root;
+    Extents offered;
+    std::vector<Want> wants;
+    if (layout.rank() == root) {
+        for (const void* share : called.inputs)
+            offered.push_back({static_cast<std::byte*>(const_cast<void*>(share)), context.bytes()});
+        copy_share(called.output, called.inputs[root], context.bytes());
+    } else {
+        wants.push_back({layout.local_index(root),
+                         static_cast<size_t>(layout.rank()),
+                         {{static_cast<std::byte*>(called.output), context.bytes()}}});
+    }
+    co_await read_offers(context, Lane::kHostIn, std::move(offered), std::move(wants), read);
+}
+
 }  // namespace
 
 Task scatter(Context& context) {
@@ -148,6 +168,14 @@ Task scatter(Context& context) {
     auto entered = enter(context);
     // What the root has is ready as soon as it has entered; the others wait for all, to see what they called.
     if (!is_root) co_await entered;
+    const auto others = static_cast<size_t>(layout.size() - 1);
+    if (layout.cells() == 1 &&
+        goes_by_offers(context, Lane::kHostIn, {.bytes = others * bytes, .extents = others + 1})) {
+        if (is_root) co_await entered;
+        bool read = false;
+        co_await read_share(context, read);
+        if (read) co_return context.pass(Lane::kHostIn);
+    }
     if (carried && in_root_cell) co_await hand_out(context, Lane::kHostIn, carrier);
     if (is_root) co_await entered;
     context.pass(Lane::kHostIn);

@@ -72,7 +72,8 @@ void Pipeline::enter(uint64_t number, const Arguments& arguments) {
 }
 
 bool Pipeline::all_have_entered() {
-    return entering_->ready() && announced_alike(slot(begun_).context);
+    const Context& context = slot(begun_).context;
+    return entering_->ready() && announced_alike(context) && can_take_one_shot(context);
 }
 
 const Context& Pipeline::take_entered() {

@@ -41,12 +41,14 @@ Session::Session(Owner& owner, const Config& config, Parts parts)
                     ring();
                     owner_.kick();
                 }}),
+      offers_(segment_, config.single_copy, parts.crowded),
       group_{.layout = layout_,
              .config = config,
              .tuning = tuning_,
              .id = roster_.group,
              .host = host_,
              .memory = memory_,
+             .offers = &offers_,
              .segment = layout_.local_size() > 1 ? segment_ : nullptr,
              .mailbox = &p2p_.mailbox()},
       pipeline_(group_, tuning_),

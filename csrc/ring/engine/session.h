@@ -12,6 +12,7 @@
 #include "ring/base/config.h"
 #include "ring/base/failure.h"
 #include "ring/collectives/context.h"
+#include "ring/collectives/host/offers.h"
 #include "ring/collectives/host/shared_memory.h"
 #include "ring/engine/connections.h"
 #include "ring/engine/core_sharing.h"
@@ -152,6 +153,7 @@ class Session : private Watched {
     std::vector<Link*> links_;  // all there are
     P2p p2p_;
     const SharedMemoryStages host_{};
+    Offers offers_;
     HeapMemory memory_{};  // for what is under way
     Group group_;
     Pipeline pipeline_;

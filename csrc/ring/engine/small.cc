@@ -20,7 +20,7 @@ constexpr size_t kFew = 16;
 
 bool Communicator::is_small(const Operation& operation) const {
     const Signature& called = operation.arguments.signature;
-    if (operation.number > 0) return is_host_one_shot(layout(), config_, called);
+    if (operation.number > 0) return may_be_host_one_shot(layout(), config_, operation.arguments);
     return called.count * size_of(called.dtype) <= kEagerInHost;  // eager wherever it goes
 }
 
@@ -29,7 +29,7 @@ OperationPtr Communicator::begin(const Arguments& arguments, std::optional<milli
     check(arguments);
     const Signature& called = arguments.signature;
     Baton::Lock baton;
-    if (layout().local_size() > 1 && called.uneven == 0 && is_host_one_shot(layout(), config_, called))
+    if (layout().local_size() > 1 && called.uneven == 0 && may_be_host_one_shot(layout(), config_, arguments))
         baton = baton_.try_take();
     const uint64_t number = baton.owns_lock() ? number_at_once() : 0;
     if (number == 0) {

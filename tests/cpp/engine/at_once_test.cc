@@ -94,6 +94,78 @@ TEST_P(AtOnce, GoesOnAsAnOperationWhereARankIsLate) {
     });
 }
 
+// An all_to_all in which rank r sends counts[r][s] to rank s, and expects counts[s][r].
+class Exchange {
+  public:
+    using Counts = std::vector<std::vector<uint64_t>>;
+
+    Exchange(const Counts& sent, const Counts& expected, int rank) : rank_(rank) {
+        const auto me = static_cast<size_t>(rank);
+        arguments_.signature = signature(Collective::kAllToAll, DType::kInt32, 0);
+        for (size_t other = 0; other < sent.size(); ++other) {
+            inputs_.emplace_back(sent[me][other], value(rank, static_cast<int>(other)));
+            outputs_.emplace_back(expected[other][me]);
+            arguments_.input_counts.push_back(sent[me][other]);
+            arguments_.output_counts.push_back(expected[other][me]);
+        }
+        for (auto& one : inputs_) arguments_.inputs.push_back(one.data());
+        for (auto& one : outputs_) arguments_.outputs.push_back(one.data());
+    }
+
+    const Arguments& arguments() const { return arguments_; }
+    void expect_right() const {
+        for (size_t other = 0; other < outputs_.size(); ++other)
+            for (const int32_t one : outputs_[other]) ASSERT_EQ(one, value(static_cast<int>(other), rank_));
+    }
+
+  private:
+    static int32_t value(int from, int to) { return 100 * from + to; }
+
+    int rank_;
+    std::vector<std::vector<int32_t>> inputs_;
+    std::vector<std::vector<int32_t>> outputs_;
+    Arguments arguments_;
+};
+
+TEST_P(AtOnce, AllToAllMayBeAtOnceOnSomeRanksAlone) {
+    const auto ranks = static_cast<size_t>(size());
+    run_group(GetParam(), [&](Communicator& group) {
+        const int me = group.layout().rank();
+        for (size_t call = 0; call < 60; ++call) {
+            Exchange::Counts counts(ranks, std::vector<uint64_t>(ranks));
+            for (size_t from = 0; from < ranks; ++from)
+                for (size_t to = 0; to < ranks; ++to) {
+                    // Of some calls one rank sends more than it may enter with; of some, nobody anything.
+                    const bool much = call % 3 == 1 && from == call % ranks;
+                    counts[from][to] = call % 5 == 4 ? 0 : much ? 30'000 + to : (from + to + call) % 7;
+                }
+            if (call % 10 == 0 && me == 0) std::this_thread::sleep_for(kLate);
+            const Exchange exchange(counts, counts, me);
+            group.run(exchange.arguments());
+            exchange.expect_right();
+        }
+    });
+}
+
+TEST_P(AtOnce, AllToAllTellsOfASizeThatIsNotExpected) {
+    const auto ranks = static_cast<size_t>(size());
+    run_group(GetParam(), [&](Communicator& group) {
+        const int me = group.layout().rank();
+        const Exchange::Counts expected(ranks, std::vector<uint64_t>(ranks, 3));
+        Exchange::Counts sent = expected;
+        sent[0][1] = 4;
+        const Exchange exchange(sent, expected, me);
+        try {
+            group.run(exchange.arguments());
+            EXPECT_NE(me, 1);
+        } catch (const MismatchError& error) {
+            EXPECT_NE(std::string(error.what()).find("sent 16 bytes, but rank 1"), std::string::npos)
+                << error.what();
+            EXPECT_NE(std::string(error.what()).find("expects 12"), std::string::npos) << error.what();
+        }
+    });
+}
+
 TEST_P(AtOnce, TellsOfARankThatCalledSomethingElse) {
     run_group(GetParam(), [&](Communicator& group) {
         auto data = mine(group);

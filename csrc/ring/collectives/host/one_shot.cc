@@ -5,12 +5,13 @@
 #include <cstring>
 #include <utility>
 
+#include "ring/collectives/host/all_to_all.h"
 #include "ring/collectives/transfers.h"
 
 namespace ring {
 namespace {
 
-// The inputs of a reduce_scatter one behind the other, as they may already be.
+// The inputs of a reduce_scatter or a scatter one behind the other, as they may already be.
 const void* joined(Context& context) {
     const auto& inputs = context.arguments->inputs;
     const size_t bytes = context.bytes();
@@ -35,6 +36,8 @@ Entered payload_of(Context& context) {
     const CollectiveTraits& traits = traits_of(called.signature.kind);
     const int me = context.layout.rank();
     if (!traits.sized) return {};
+    if (traits.counted) return shares_to_enter_with(context);
+    if (traits.inputs && traits.rooted && me != called.signature.root) return {};
     if (traits.inputs) return {joined(context), called.inputs.size() * context.bytes()};
     if (traits.outputs) return {called.input, share_bytes(context, me)};
     if (traits.reduces) return {called.input, context.bytes()};
@@ -49,9 +52,11 @@ void take(Context& context, const Entered& mine) {
     const Layout& layout = context.layout;
     const int root = called.signature.root;
     if (!traits.sized) return;
+    if (traits.counted) return take_entered_shares(context);
     if (traits.reduces || traits.outputs) {
         if (traits.rooted && layout.rank() != root) return;
     } else if (layout.rank() == root) {
+        if (traits.inputs) copy_share(called.output, called.inputs[root], context.bytes());
         return;
     }
     if (traits.reduces) {
@@ -66,9 +71,12 @@ void take(Context& context, const Entered& mine) {
             copy_share(called.outputs[rank], share, bytes);
         }
     } else {
-        copy_share(called.output,
-                   context.segment->payload(layout.local_index(root), context.operation, context.bytes()),
-                   context.bytes());
+        const size_t bytes = context.bytes();
+        const size_t entered = traits.inputs ? bytes * static_cast<size_t>(layout.size()) : bytes;
+        const std::byte* const from =
+            context.segment->payload(layout.local_index(root), context.operation, entered);
+        copy_share(called.output, traits.inputs ? from + static_cast<size_t>(layout.rank()) * bytes : from,
+                   bytes);
     }
 }
 
@@ -79,6 +87,12 @@ bool is_host_one_shot(const Layout& layout, const Config& config, const Signatur
     if (!limit || layout.cells() > 1) return false;
     return deciding_bytes(called, static_cast<size_t>(layout.size())) <=
            std::min<size_t>(*limit, config.host_small_bytes);
+}
+
+bool may_be_host_one_shot(const Layout& layout, const Config& config, const Arguments& called) {
+    if (traits_of(called.signature.kind).counted)
+        return layout.cells() == 1 && enters_with_shares(called, layout, config);
+    return is_host_one_shot(layout, config, called.signature);
 }
 
 Task host_one_shot(Context& context) {
@@ -95,6 +109,10 @@ void enter_one_shot(Context& context) {
     if (context.segment != nullptr)
         context.segment->enter({context.operation, context.signature()}, context.entered->data,
                                context.entered->bytes);
+}
+
+bool can_take_one_shot(const Context& context) {
+    return !traits_of(context.signature().kind).counted || can_take_entered_shares(context);
 }
 
 void take_one_shot(Context& context) {

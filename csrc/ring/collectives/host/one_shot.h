@@ -10,13 +10,17 @@ namespace ring {
 // answer on all ranks.
 bool is_host_one_shot(const Layout& layout, const Config& config, const Signature& called);
 
-// Any but scatter and all_to_all, of a group that is one cell. Sums are in order of local rank.
+// Whether it may be, as far as this rank knows: of an all_to_all the others may send more.
+bool may_be_host_one_shot(const Layout& layout, const Config& config, const Arguments& called);
+
+// Any but all_to_all, of a group that is one cell. Sums are in order of local rank.
 Task host_one_shot(Context& context);
 
 // The same in parts, for a caller that polls for the others itself, with nothing else under way: enters; and
-// once all have entered, and called the same, takes what this rank needs. If it gives up in between, the
-// coroutine goes on from there.
+// once all have entered, called the same, and it can, takes what this rank needs. If it gives up in between,
+// the coroutine of the collective goes on from there.
 void enter_one_shot(Context& context);
+bool can_take_one_shot(const Context& context);
 void take_one_shot(Context& context);
 
 // Reduces what the ranks of the cell entered with, from `offset` on, to `to`, which may be this rank's own

@@ -11,7 +11,7 @@ class SharedMemoryStages final : public HostStages {
     Task reduce(Context& context, std::vector<Extents> contributions, Extents result, ReduceStage stage,
                 std::vector<Extents> shared) const override;
     Task all_reduce(Context& context, Extent input, Extent output) const override;
-    Task share(Context& context, Lane lane, std::vector<Extents> shared) const override;
+    Task share(Context& context, Lane lane, std::vector<Extents> shared, Wanted wanted) const override;
 };
 
 }  // namespace ring

@@ -13,6 +13,9 @@
 
 namespace ring {
 
+// Who wants what is shared: the same on all ranks.
+enum class Wanted { kByAll, kBySome };
+
 // Used by the thread that drives the group.
 class HostStages {
   public:
@@ -31,7 +34,8 @@ class HostStages {
     virtual Task all_reduce(Context& context, Extent input, Extent output) const = 0;
 
     // Copies shared[j] of owner j into shared[j] of every other rank of the cell.
-    virtual Task share(Context& context, Lane lane, std::vector<Extents> shared) const = 0;
+    virtual Task share(Context& context, Lane lane, std::vector<Extents> shared,
+                       Wanted wanted = Wanted::kByAll) const = 0;
 };
 
 }  // namespace ring

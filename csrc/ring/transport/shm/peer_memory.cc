@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <vector>
 
 #include "ring/base/clock.h"
@@ -35,7 +36,7 @@ Clock::duration fastest(const Work& work) {
     return best;
 }
 
-bool measure_cheap() {
+double measure_cost() {
     // As much as is read at a time, and still in the cache of one core.
     const std::vector<std::byte> from(512 << 10, std::byte{1});
     std::vector<std::byte> to(from.size());
@@ -44,16 +45,16 @@ bool measure_cheap() {
         allowed =
             allowed && read_all(::getpid(), to.data(), reinterpret_cast<uint64_t>(from.data()), to.size());
     });
-    if (!allowed) return false;
+    if (!allowed) return std::numeric_limits<double>::infinity();
     const auto by_processor = fastest([&] { ring::copy(to.data(), from.data(), to.size()); });
-    return by_kernel < 2 * by_processor;
+    return static_cast<double>(by_kernel.count()) / static_cast<double>(by_processor.count());
 }
 
 }  // namespace
 
-bool PeerMemory::is_cheap() {
-    static const bool cheap = measure_cheap();
-    return cheap;
+double PeerMemory::cost() {
+    static const double cost = measure_cost();
+    return cost;
 }
 
 bool PeerMemory::find() {
@@ -66,9 +67,13 @@ bool PeerMemory::find() {
     return true;
 }
 
-bool PeerMemory::read(std::byte* to, uint64_t from, size_t bytes) {
+bool PeerMemory::found() {
     if (!refused_ && pid_ == 0) refused_ = !find();
-    if (!refused_) refused_ = !read_all(pid_, to, from, bytes);
+    return !refused_;
+}
+
+bool PeerMemory::read(std::byte* to, uint64_t from, size_t bytes) {
+    if (found()) refused_ = !read_all(pid_, to, from, bytes);
     // Looked at after the copy: a rank withdraws its memory before it gives it back to the user.
     std::atomic_thread_fence(std::memory_order_acquire);
     if (segment_.withdrawn(peer_)) throw PeerGone("ended the group");

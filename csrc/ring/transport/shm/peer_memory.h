@@ -29,10 +29,14 @@ class PeerMemory {
     // `peer` is a local rank. The segment must outlive it.
     PeerMemory(const Segment& segment, int peer) : segment_(segment), peer_(peer) {}
 
-    // Whether the kernel copies so fast here that one such copy costs less than two by the processor.
-    // Measured once per process, at the first call, in some 0.2 ms; false where the kernel refuses.
-    // Thread-safe.
-    static bool is_cheap();
+    // How many times as long a copy by the kernel takes here as one by the processor. Measured once per
+    // process, at the first call, in some 0.2 ms; infinity where the kernel refuses. Thread-safe.
+    static double cost();
+    // Whether one such copy costs less than two by the processor.
+    static bool is_cheap() { return cost() < 2; }
+
+    // Whether the kernel lets this process read there at all.
+    bool found();
 
     // Copies `bytes` bytes from `from`, an address that the peer sent and has not taken back, to `to`.
     // False where the kernel refuses: then `to` holds anything, and it will go on refusing.

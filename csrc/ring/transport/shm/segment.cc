@@ -75,6 +75,7 @@ struct Segment::RankBlock {
     std::atomic<uint32_t> departed;
     std::atomic<uint32_t> withdrawn;
     MemoryTicket ticket;
+    std::array<std::atomic<uint64_t>, kHostLanes> refused;  // the phase, which is never 0
 };
 
 Segment::Segment(int local_rank, std::vector<int> ranks, int world, const Doorbell& doorbell,
@@ -209,6 +210,7 @@ void Segment::sleep_end() {
 }
 
 bool Segment::sleeps_on(int core) const {
+    if (core < 0) return false;  // nobody knows
     for (int l = 0; l < local_size(); ++l)
         if (l != local_rank_ && block(l).slept_on.load(std::memory_order_relaxed) == core + 1) return true;
     return false;
@@ -322,6 +324,16 @@ void Segment::withdraw() {
 bool Segment::withdrawn(int local) const {
     // Relaxed: the reader's fence puts it after the reading.
     return block(local).withdrawn.load(std::memory_order_relaxed) != 0;
+}
+
+void Segment::refuse(int lane, uint64_t phase) {
+    block(local_rank_).refused[lane].store(phase, std::memory_order_relaxed);  // published with the phase
+}
+
+bool Segment::anyone_refused(int lane, uint64_t phase) const {
+    for (int l = 0; l < local_size(); ++l)
+        if (block(l).refused[lane].load(std::memory_order_relaxed) == phase) return true;  // as above
+    return false;
 }
 
 void Segment::depart() {

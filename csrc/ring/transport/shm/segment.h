@@ -97,6 +97,10 @@ class Segment {
     void withdraw();
     bool withdrawn(int local) const;
 
+    // Told before a phase is published: the kernel did not let this rank read what it should have.
+    void refuse(int lane, uint64_t phase);
+    bool anyone_refused(int lane, uint64_t phase) const;  // of all that have published that phase
+
     // ---- sleeping ----
     // Between begin and end, whoever changes shared memory rings this rank's doorbell. After begin, look once
     // more at what is waited for before sleeping.
