@@ -155,7 +155,7 @@ Task read_offers(Context& context, Lane lane, Extents offered, std::vector<Want>
     }
     segment.publish(flags, end);
     // What a rank offers may be read until then.
-    if (read || !wants.empty() || !offered.empty()) co_await until(PhaseReached(segment, flags, end));
+    co_await until(PhaseReached(segment, flags, end));
     read = read && !segment.anyone_refused(flags, end);
     if (!read) offers.end(lane);
 }
