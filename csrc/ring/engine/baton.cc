@@ -54,9 +54,13 @@ class Baton::Waiter {
 
     void moved() {}
 
-    bool polls_on() const { return baton_.driven_.polls_on(); }
+    // Once it has slept, the other ranks take their time: what wakes it meanwhile must not cost as much again.
+    bool polls_on() const { return !slept_ && baton_.driven_.polls_on(); }
 
-    void rests(Lock&) { baton_.sleep(until_); }
+    void rests(Lock&) {
+        slept_ = true;
+        baton_.sleep(until_);
+    }
 
     const std::exception_ptr& interruption() const { return interruption_; }
 
@@ -80,6 +84,7 @@ class Baton::Waiter {
     Interrupts interrupts_;
     Clock::time_point now_{};
     Clock::time_point until_{};
+    bool slept_ = false;
     std::exception_ptr interruption_;
 };
 

@@ -108,6 +108,22 @@ TEST(Waiter, DoesNotSleepWhileItIsToPollOn) {
     ASSERT_TRUE(ends(wait));
 }
 
+// Ranks that wait for long hear from each other all the time.
+TEST(Waiter, DoesNotPollOnOnceItHasSlept) {
+    FakeGroup group;
+    std::atomic<int> slept{0};
+    group.at(Point::kWaits, [&] { ++slept; });
+    const auto operation = group.post();
+    auto wait = waiter(group, operation);
+    ASSERT_TRUE(eventually([&] { return slept.load() == 1; }));
+    group.poll_on(true);
+    group.at(Point::kWaits, [&] { ++slept; });
+    group.tell_news();
+    EXPECT_TRUE(eventually([&] { return slept.load() == 2; }));
+    group.arrive(operation);
+    ASSERT_TRUE(ends(wait));
+}
+
 INSTANTIATE_TEST_SUITE_P(Points, WaiterAt,
                          ::testing::Values(Point::kStep, Point::kLookUp, Point::kDoze, Point::kReady,
                                            Point::kListen, Point::kWaits, Point::kAwake),
