@@ -39,9 +39,9 @@ std::function<void()> Libring::call_of(const Subject& subject, Tensors& tensors)
     receive.signature.kind = Collective::kRecv;
     receive.signature.root = tensors.before();
     return [this, send = std::move(arguments), receive = std::move(receive)] {
-        const auto sent = group_.post(send);
-        group_.wait(group_.post(receive));
-        group_.wait(sent);
+        const auto sent = group_.begin(send);
+        group_.run(receive);
+        if (sent) group_.wait(sent);
     };
 }
 

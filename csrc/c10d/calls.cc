@@ -284,6 +284,7 @@ void add_all_to_all_single(RingWork::Call& call, const at::Tensor& output, const
 void add_send(RingWork::Call& call, const at::Tensor& tensor, int to, int tag) {
     check_tensor(tensor, "send");
     auto& arguments = add(call, ring::Collective::kSend, moved_as(tensor));
+    call.message = true;
     arguments.signature.root = to;
     arguments.tag = tag;
     arguments.input = call.staging.read(tensor).data_ptr();
@@ -292,6 +293,7 @@ void add_send(RingWork::Call& call, const at::Tensor& tensor, int to, int tag) {
 void add_recv(RingWork::Call& call, const at::Tensor& tensor, int from, int tag) {
     check_tensor(tensor, "recv");
     auto& arguments = add(call, ring::Collective::kRecv, moved_as(tensor));
+    call.message = true;
     arguments.signature.root = from;
     arguments.tag = tag;
     arguments.output = call.staging.write(tensor, "recv").data_ptr();

@@ -12,6 +12,7 @@ RingWork::RingWork(std::shared_ptr<ring::Communicator> group, const Call& call)
       staging_(call.staging),
       finally_(call.finally),
       outputs_(call.outputs),
+      peer_(call.message ? call.arguments.front().signature.root : ring::kAnySource),
       unfinished_(call.arguments.size()) {}
 
 c10::intrusive_ptr<RingWork> RingWork::start(const std::shared_ptr<ring::Communicator>& group, Call call) {
@@ -24,7 +25,7 @@ c10::intrusive_ptr<RingWork> RingWork::start(const std::shared_ptr<ring::Communi
             for (const ring::Arguments& arguments : call.arguments) group->check(arguments);
         for (ring::Arguments& arguments : call.arguments) {
             const auto done = [work](std::exception_ptr error) { work->operation_done(error); };
-            if (call.async || call.arguments.size() > 1) {
+            if (call.arguments.size() > 1 || (call.async && !call.message)) {
                 work->operations_.push_back(group->post(std::move(arguments), timeout, done));
             } else if (auto operation = group->begin(arguments, timeout, done)) {
                 work->operations_.push_back(std::move(operation));
@@ -34,7 +35,7 @@ c10::intrusive_ptr<RingWork> RingWork::start(const std::shared_ptr<ring::Communi
         }
     });
     if (call.arguments.empty()) work->complete(nullptr);
-    if (call.async) group->hand_over(work->operations_);
+    if (call.async && !work->operations_.empty()) group->hand_over(work->operations_);
     return work;
 }
 
@@ -101,9 +102,9 @@ void RingWork::abort() {
 }
 
 int RingWork::sourceRank() const {
-    TORCH_CHECK(!operations_.empty() && operations_[0]->done(),
+    TORCH_CHECK(outputs_.size() == 1 && const_cast<RingWork*>(this)->isCompleted(),
                 "ring: the source of a message is known when the receive is complete");
-    return operations_[0]->source();
+    return peer_ >= 0 ? peer_ : operations_[0]->source();
 }
 
 c10::intrusive_ptr<c10::ivalue::Future> RingWork::getFuture() {

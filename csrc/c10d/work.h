@@ -25,11 +25,12 @@ class RingWork : public c10d::Work {
         std::vector<at::Tensor> inputs;                           // for the profiler
         std::chrono::milliseconds timeout = c10d::kUnsetTimeout;  // c10d::kUnsetTimeout: the group's
         bool async = true;
+        bool message = false;             // it may be waited for next, and is begun as if it were
         std::function<void()> finally{};  // after the last operation, before the work is complete
     };
 
-    // Posts the operations. An asynchronous work goes on by itself; any other is about to be waited
-    // for: it runs then, or, if it is small, in here.
+    // Posts the operations. An asynchronous work goes on by itself; any other is about to be waited for: it
+    // runs then, or, if it is small, in here. So does a small message: send() and isend() look alike here.
     static c10::intrusive_ptr<RingWork> start(const std::shared_ptr<ring::Communicator>& group, Call call);
 
     RingWork(std::shared_ptr<ring::Communicator> group, const Call& call);
@@ -55,6 +56,7 @@ class RingWork : public c10d::Work {
     Staging staging_;
     std::function<void()> finally_;
     std::vector<at::Tensor> outputs_;
+    const int peer_;            // of a message that goes to one rank, or comes from one
     std::mutex future_mutex_;   // guards what follows
     size_t unfinished_;         // operations
     std::exception_ptr error_;  // the first

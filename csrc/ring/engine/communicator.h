@@ -78,9 +78,9 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     // operation that it returns has failed.
     OperationPtr post(Arguments arguments, std::optional<milliseconds> timeout = std::nullopt,
                       Operation::OnDone on_done = nullptr);
-    // As post(), for a caller that waits next: where a small collective is all that there is to do, it is
-    // begun and polled for in here. Null: it has ended without an error, and `on_done` has not been called.
-    // Otherwise it is to be waited for.
+    // As post(), for a caller that waits next: where a small collective is all that there is to do, and of
+    // each message, it is begun and polled for in here. Null: it has ended without an error, and `on_done`
+    // has not been called. Otherwise it is to be waited for.
     OperationPtr begin(const Arguments& arguments, std::optional<milliseconds> timeout = std::nullopt,
                        Operation::OnDone on_done = nullptr);
     // As post() and wait().
@@ -176,8 +176,8 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     uint64_t next_number();  // of a collective; with the lock of the queue
 
     // All of these with the baton in hand.
-    // The number for a collective that may begin without an operation; 0 where it may not.
-    uint64_t number_at_once();
+    // The number for what may begin without an operation, 0 for a message; nothing where it may not.
+    std::optional<uint64_t> number_at_once(bool message);
     OperationPtr adopt(uint64_t number, const Arguments& arguments, std::optional<milliseconds> timeout,
                        Operation::OnDone on_done);
     bool move_on();  // true if anything moved
@@ -188,7 +188,8 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
 
     Failure reason(uint64_t operation) const;         // why it fails
     bool is_small(const Operation& operation) const;  // the others can do without this rank once it has begun
-    bool only_small() const;                          // all that there is to do are a few of them
+    bool may_go_at_once(const Arguments& arguments) const;
+    bool only_small() const;  // all that there is to do are a few of them
     // As far as they get now; false if the progress thread must look at once.
     bool begin_small(std::span<const OperationPtr> posted);
 

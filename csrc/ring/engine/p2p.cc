@@ -39,17 +39,46 @@ void P2p::dial(int rank) {
         rank, fabric_->call(rank, {Purpose::kMessages}, Deadline::after(hooks_.timeout()), hooks_.watch));
 }
 
-void P2p::post(OperationPtr operation) {
-    const Arguments& arguments = operation->arguments;
+TransferPtr P2p::start(const Arguments& arguments) {
     const Signature& called = arguments.signature;
     const MessageKey key{.operation = 0, .tag = arguments.tag};
     const size_t bytes = called.count * size_of(called.dtype);
+    return called.kind == Collective::kSend
+               ? mailbox_.send(called.root, key, called, static_cast<const std::byte*>(arguments.input),
+                               bytes)
+               : mailbox_.receive(called.root, key, called, static_cast<std::byte*>(arguments.output), bytes);
+}
+
+void P2p::post(OperationPtr operation) {
     // Known before it can fail, so that it ends with the others.
     Message& message = messages_.emplace_back(std::move(operation), nullptr);
-    message.transfer =
-        called.kind == Collective::kSend
-            ? mailbox_.send(called.root, key, called, static_cast<const std::byte*>(arguments.input), bytes)
-            : mailbox_.receive(called.root, key, called, static_cast<std::byte*>(arguments.output), bytes);
+    message.transfer = start(message.operation->arguments);
+}
+
+void P2p::begin(const Arguments& arguments) {
+    const Signature& called = arguments.signature;
+    if (called.kind == Collective::kSend &&
+        mailbox_.send_now(called.root, {.operation = 0, .tag = arguments.tag}, called,
+                          static_cast<const std::byte*>(arguments.input),
+                          called.count * size_of(called.dtype)))
+        return;
+    begun_.emplace();
+    begun_ = start(arguments);
+}
+
+bool P2p::ends() {
+    if (!begun_) return true;
+    const TransferPtr& transfer = *begun_;
+    if (transfer == nullptr) return false;
+    if (!transfer->done) mailbox_.progress();
+    if (!transfer->done) return false;
+    begun_.reset();
+    return true;
+}
+
+void P2p::adopt(OperationPtr operation) {
+    messages_.push_back({std::move(operation), std::move(*begun_)});
+    begun_.reset();
 }
 
 bool P2p::progress(Watch& watch) {

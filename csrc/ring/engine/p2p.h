@@ -41,6 +41,13 @@ class P2p {
 
     // A message of the user's begins.
     void post(OperationPtr operation);
+    // The same without an operation, for a caller that holds the baton until it has ended, or is adopted.
+    // Throws what post() throws.
+    void begin(const Arguments& arguments);
+    // Whether it has ended; polls for it. Throws what progress() throws.
+    bool ends();
+    // Goes on with it as an operation.
+    void adopt(OperationPtr operation);
     // True if anything moved. Throws what is wrong with a message, PeerError.
     bool progress(Watch& watch);
     // Connections have come that progress() has not taken yet.
@@ -69,6 +76,7 @@ class P2p {
         TransferPtr transfer;
     };
 
+    TransferPtr start(const Arguments& arguments);
     void dial(int rank);
     bool finish_messages();
     bool take_visitors();
@@ -78,7 +86,8 @@ class P2p {
     Fabric* const fabric_;  // null where all ranks are on one host
     const Hooks hooks_;
     Mailbox mailbox_;
-    std::vector<Message> messages_;                 // the user's, under way
+    std::vector<Message> messages_;     // the user's, under way
+    std::optional<TransferPtr> begun_;  // by begin(), and neither ended nor adopted; null: refused
     std::map<int, std::unique_ptr<Call>> dialing_;  // connections that are being opened, by rank
     std::map<int, int> ranks_;                      // of connections, by descriptor
     std::atomic<bool> visitors_{false};             // connections have come

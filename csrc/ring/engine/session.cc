@@ -135,12 +135,15 @@ bool Session::take_messages() {
     return any;
 }
 
-void Session::enter(uint64_t number, const Arguments& arguments) {
+void Session::begin(uint64_t number, const Arguments& arguments) {
+    message_ = number == 0;
+    if (message_) return guard([&] { p2p_.begin(arguments); });
     watch_.entered(number);
     pipeline_.enter(number, arguments);
 }
 
 bool Session::ends() {
+    if (message_) return message_ends();
     if (!pipeline_.all_have_entered()) return false;
     guard([this] {
         const Context& ended = pipeline_.take_entered();
@@ -148,6 +151,19 @@ bool Session::ends() {
         p2p_.mailbox().end_of(ended.operation, ended.signature());
     });
     return true;
+}
+
+bool Session::message_ends() {
+    bool ended = false;
+    guard([&] {
+        ended = p2p_.ends();
+        if (ended) watch_.moved();
+    });
+    return ended;
+}
+
+void Session::adopt(OperationPtr operation) {
+    message_ ? p2p_.adopt(std::move(operation)) : pipeline_.adopt(std::move(operation));
 }
 
 bool Session::progress_links() {

@@ -82,10 +82,11 @@ class Session : private Watched {
     void doze();
     void awake();
 
-    // A collective that is one shot in the host, while nothing is under way; see Pipeline.
-    void enter(uint64_t number, const Arguments& arguments);
+    // Without an operation, for a caller that holds the baton until it has ended, or is adopted: a collective
+    // that is one shot in the host, while nothing is under way; or a message, whose number is 0.
+    void begin(uint64_t number, const Arguments& arguments);
     bool ends();  // whether it has
-    void adopt(OperationPtr operation) { pipeline_.adopt(std::move(operation)); }
+    void adopt(OperationPtr operation);
 
     bool under_way() const { return pipeline_.busy() || p2p_.busy(); }
     bool sends() const { return p2p_.mailbox().busy(); }
@@ -138,6 +139,7 @@ class Session : private Watched {
     bool pass();  // goes through all that there is to do, once
     bool begin_next(uint64_t fails_from);
     bool take_messages();
+    bool message_ends();
     bool progress_links();
     Failure mismatch(const DifferentPast& past);
 
@@ -158,6 +160,7 @@ class Session : private Watched {
     Group group_;
     Pipeline pipeline_;
     Watch watch_;
+    bool message_ = false;  // that is what begin() has begun
 };
 
 }  // namespace ring

@@ -1,6 +1,6 @@
 // Small operations go in the thread that posts them, as far as they get: a message that is eager, and a
 // collective of which the others need no more than that this rank has entered it. One that its caller waits
-// for needs no operation even, where nothing else is to be done. See communicator.h.
+// for needs no operation even, where nothing else is to be done, nor does a message. See communicator.h.
 #include <algorithm>
 
 #include "ring/collectives/host/one_shot.h"
@@ -27,34 +27,46 @@ bool Communicator::is_small(const Operation& operation) const {
 OperationPtr Communicator::begin(const Arguments& arguments, std::optional<milliseconds> timeout,
                                  Operation::OnDone on_done) {
     check(arguments);
-    const Signature& called = arguments.signature;
     Baton::Lock baton;
-    if (layout().local_size() > 1 && called.uneven == 0 && may_be_host_one_shot(layout(), config_, arguments))
-        baton = baton_.try_take();
-    const uint64_t number = baton.owns_lock() ? number_at_once() : 0;
-    if (number == 0) {
+    if (may_go_at_once(arguments)) baton = baton_.try_take();
+    std::optional<uint64_t> number;
+    if (baton.owns_lock()) number = number_at_once(traits_of(arguments.signature.kind).message);
+    if (!number) {
         if (baton.owns_lock()) baton_.release(baton);
         return queue(arguments, timeout, std::move(on_done));
     }
     awake();  // the progress thread may have left it dozing
-    session_.enter(number, arguments);
+    session_.begin(*number, arguments);
     Spinner spinner = baton_.spinner();
     bool ended = session_.ends();
     for (int polls = 0; !ended && polls < kPolls && spinner.again(); ++polls) ended = session_.ends();
     OperationPtr operation;
-    if (!ended) operation = adopt(number, arguments, timeout, std::move(on_done));
+    if (!ended) operation = adopt(*number, arguments, timeout, std::move(on_done));
+    const bool sends = session_.sends();
     baton_.release(baton);
-    // What other threads have posted meanwhile.
-    if (ended && has_work()) kick();
+    // What other threads have posted meanwhile, and what could not be written whole.
+    if (ended && (sends || has_work())) kick();
     return operation;
 }
 
-uint64_t Communicator::number_at_once() {
-    if (has_work() || session_.under_way() || session_.sends() || !baton_.has_listened()) return 0;
+bool Communicator::may_go_at_once(const Arguments& arguments) const {
+    const Signature& called = arguments.signature;
+    // Where it may come from anyone, its operation tells from whom it came.
+    if (traits_of(called.kind).message)
+        return called.root >= 0 && called.count * size_of(called.dtype) <= kEagerInHost;
+    return layout().local_size() > 1 && called.uneven == 0 &&
+           may_be_host_one_shot(layout(), config_, arguments);
+}
+
+std::optional<uint64_t> Communicator::number_at_once(bool message) {
+    if (!baton_.has_listened()) return std::nullopt;
+    // A message waits for nothing but those that were posted before.
+    if (!message && (has_work() || session_.under_way() || session_.sends())) return std::nullopt;
     const std::lock_guard lock(queue_mutex_);
-    const bool quiet = queue_.empty() && message_queue_.empty();
-    if (!quiet || closed_ || failures_.first() != nullptr || session_.has_failures(kNone)) return 0;
-    return next_number();
+    const bool quiet = message_queue_.empty() && (message || queue_.empty());
+    if (!quiet || closed_ || failures_.first() != nullptr || session_.has_failures(kNone))
+        return std::nullopt;
+    return message ? 0 : next_number();
 }
 
 OperationPtr Communicator::adopt(uint64_t number, const Arguments& arguments,
@@ -62,8 +74,9 @@ OperationPtr Communicator::adopt(uint64_t number, const Arguments& arguments,
     auto operation = std::make_shared<Operation>(arguments, last_tick(), timeout.value_or(this->timeout()),
                                                  std::move(on_done));
     operation->number = number;
-    operation->small = true;
-    unfinished_.fetch_add(1, std::memory_order_release);  // pairs with has_work()
+    operation->small = is_small(*operation);
+    if (!operation->small) large_.fetch_add(1, std::memory_order_relaxed);  // as in queue()
+    unfinished_.fetch_add(1, std::memory_order_release);                    // pairs with has_work()
     session_.adopt(operation);
     return operation;
 }

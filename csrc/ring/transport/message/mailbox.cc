@@ -32,6 +32,19 @@ TransferPtr Mailbox::send(int to, const MessageKey& key, const Signature& signat
     return transfer;
 }
 
+bool Mailbox::send_now(int to, const MessageKey& key, const Signature& signature, const std::byte* data,
+                       size_t bytes) {
+    MessageLink* const out = peers_[to].out.get();
+    if (out == nullptr) return false;
+    try {
+        if (!out->send_now(key, signature, data, bytes)) return false;
+    } catch (const PeerGone&) {
+        return false;  // send() is told so, too
+    }
+    to_write_ = to_write_ || out->wants_write();
+    return true;
+}
+
 void Mailbox::call(int to) {
     Peer& peer = peers_[to];
     if (peer.out != nullptr) return;
@@ -81,7 +94,7 @@ void Mailbox::take(Arrival& arrival, const TransferPtr& transfer) {
         if (transfer->bytes > 0) std::memcpy(transfer->data, arrival.payload.get(), transfer->bytes);
         transfer->done = true;
         arrival.link->claimed(arrival.header);
-        to_write_ = true;
+        to_write_ = to_write_ || arrival.link->wants_write();
     }
 }
 

@@ -43,6 +43,10 @@ class Mailbox : public MessageSorter {
     // than `credit`, at most kCreditBytes, would be eagerly on its way to that rank, or waiting there.
     TransferPtr send(int to, const MessageKey& key, const Signature& signature, const std::byte* data,
                      size_t bytes, size_t credit = kCreditBytes);
+    // As send(), where that has nothing to wait for: true when the memory may be overwritten. Otherwise
+    // nothing has happened.
+    bool send_now(int to, const MessageKey& key, const Signature& signature, const std::byte* data,
+                  size_t bytes);
     // `from` is another rank, or kAnySource. Throws MismatchError where a message that has come already has
     // another size, or, within a collective, another signature.
     TransferPtr receive(int from, const MessageKey& key, const Signature& signature, std::byte* data,

@@ -21,13 +21,17 @@ MessageLink::MessageLink(int peer, uint64_t group, MessageSorter& sorter)
 
 // ---- out ----
 
+MessageHeader MessageLink::header_of(MessageType type, uint64_t id, uint64_t length) const {
+    MessageHeader header;
+    header.type = type;
+    header.group = group_;
+    header.id = id;
+    header.length = length;
+    return header;
+}
+
 void MessageLink::push(MessageType type, uint64_t id, uint64_t length) {
-    Frame frame;
-    frame.header.type = type;
-    frame.header.group = group_;
-    frame.header.id = id;
-    frame.header.length = length;
-    frames_.push_back(std::move(frame));
+    frames_.push_back({.header = header_of(type, id, length)});
 }
 
 void MessageLink::send(const TransferPtr& transfer, size_t credit) {
@@ -48,6 +52,32 @@ void MessageLink::send(const TransferPtr& transfer, size_t credit) {
         if (memory_ != nullptr) frame.header.address = reinterpret_cast<uint64_t>(transfer->data);
         requests_[last_id_] = transfer;
     }
+}
+
+bool MessageLink::send_now(const MessageKey& key, const Signature& signature, const std::byte* data,
+                           size_t bytes) {
+    const size_t cost = kHeaderBytes + bytes;
+    if (pipe_ == nullptr || wants_write() || closed_to_send()) return false;
+    if (bytes > eager_bytes() || on_credit_ + cost > kCreditBytes) return false;
+    MessageHeader header = header_of(MessageType::kEager, last_id_ + 1, bytes);
+    header.low_on_credit = on_credit_ + 2 * cost > kCreditBytes;
+    header.key = key;
+    header.signature = signature;
+    // The payload is only ever read.
+    auto* const payload = const_cast<std::byte*>(data);
+    const std::array<iovec, 2> pieces{{{&header, kHeaderBytes}, {payload, bytes}}};
+    const size_t taken = pipe_->write(pieces.data(), bytes > 0 ? 2 : 1);
+    if (taken == 0) return false;
+    ++last_id_;
+    on_credit_ += cost;
+    if (taken == cost) return true;
+    Frame& frame = frames_.emplace_back(Frame{.header = header, .bytes = bytes});
+    frame.kept = std::make_unique_for_overwrite<std::byte[]>(bytes);
+    frame.data = frame.kept.get();
+    std::memcpy(frame.data, data, bytes);
+    written_ = taken;
+    blocked_ = true;
+    return true;
 }
 
 void MessageLink::push_data() {

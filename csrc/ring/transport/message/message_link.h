@@ -62,6 +62,9 @@ class MessageLink {
     // ---- the sender's side ----
     // `credit`: what eager messages may take, of kCreditBytes.
     void send(const TransferPtr& transfer, size_t credit);
+    // As send() with all credit, where the message can be written now: true when its memory may be
+    // overwritten. Otherwise nothing has happened. Throws PeerGone.
+    bool send_now(const MessageKey& key, const Signature& signature, const std::byte* data, size_t bytes);
 
     // ---- the receiver's side ----
     // Gets a requested message: reads it out of the sender's memory, if `copy_once` and there is a way to it,
@@ -117,7 +120,8 @@ class MessageLink {
         MessageHeader header;
         std::byte* data = nullptr;
         size_t bytes = 0;
-        TransferPtr transfer;  // done when the frame is written; null for others
+        TransferPtr transfer{};               // done when the frame is written; null for others
+        std::unique_ptr<std::byte[]> kept{};  // `data`, where its owner does not wait for it
     };
 
     struct Pull {
@@ -128,6 +132,7 @@ class MessageLink {
 
     // A link that is not attached yet leads to another host.
     size_t eager_bytes() const { return memory_ != nullptr ? kEagerInHost : kEagerBetweenHosts; }
+    MessageHeader header_of(MessageType type, uint64_t id, uint64_t length) const;
     void push(MessageType type, uint64_t id, uint64_t length);
     void push_data();  // the next frame of a granted message
     bool move();

@@ -37,9 +37,14 @@ size_t spread(uint64_t position, size_t room, const iovec* pieces, int count, Co
 
 size_t ShmPipe::write(const iovec* pieces, int count) {
     const uint64_t written = out_.written.load(std::memory_order_relaxed);  // only this rank writes it
-    const uint64_t read = out_.read.load(std::memory_order_acquire);  // the reader is done with those bytes
+    size_t offered = 0;
+    for (int i = 0; i < count; ++i) offered += pieces[i].iov_len;
+    // The reader's counter is in its core's cache: it is looked at only where what was seen of it last leaves
+    // too little room.
+    if (kChannelBytes - (written - read_) < offered)
+        read_ = out_.read.load(std::memory_order_acquire);  // the reader is done with those bytes
     const size_t moved = spread(
-        written, kChannelBytes - (written - read), pieces, count,
+        written, kChannelBytes - (written - read_), pieces, count,
         [&](size_t at, std::byte* piece, size_t n) { ring::copy(out_.data + at, piece, n); },
         [&](size_t so_far) {
             // Release: the bytes come before the count.

@@ -27,6 +27,7 @@ class ShmPipe : public Pipe {
     int peer_;
     Channel& out_;
     Channel& in_;
+    uint64_t read_ = 0;  // of out_, as this rank saw it last
 };
 
 }  // namespace ring
