@@ -30,12 +30,24 @@ constexpr size_t kStrangers = 64;  // connections at a time beyond those of the 
 
 constexpr size_t kKeysPerRequest = 1000;
 
-enum Ask : uint32_t { kHello, kSet, kGet, kCompareSet, kHas, kGetAll, kCount, kRemove, kAsks };
+enum Ask : uint32_t {
+    kHello,
+    kSet,
+    kGet,
+    kCompareSet,
+    kHas,
+    kGetAll,
+    kCount,
+    kRemove,
+    kSetAll,
+    kAppend,
+    kAsks
+};
 
 // Followed by the key and the value. Hello has the rank as its value, and is the first request. The value of
-// kCompareSet is the length of what is expected, a uint32_t, that, and what is desired. kHas, kGetAll and
-// kRemove have their keys in the value, each with its length before it, as kGetAll's answer has its values:
-// of as many of the first keys as are there, and fit.
+// kCompareSet is the length of what is expected, a uint32_t, that, and what is desired. kHas, kGetAll,
+// kRemove and kSetAll have their keys in the value, each with its length before it, as kGetAll's answer has
+// its values: of as many of the first keys as are there, and fit. kSetAll's key is what they are set to.
 struct Request {
     uint32_t magic = kMagic;
     uint32_t what = kHello;
@@ -99,12 +111,12 @@ ring::Deadline answer_time() {
 }
 
 template <typename Struct>
-void append(std::string& buffer, const Struct& value) {
+void append_bytes(std::string& buffer, const Struct& value) {
     buffer.append(reinterpret_cast<const char*>(&value), sizeof(value));
 }
 
 void append_text(std::string& buffer, const std::string& text) {
-    append(buffer, static_cast<uint32_t>(text.size()));
+    append_bytes(buffer, static_cast<uint32_t>(text.size()));
     buffer += text;
 }
 
@@ -232,7 +244,7 @@ bool TcpStoreServer::enter(Client& client, const std::string& value) {
     std::memcpy(&rank, value.data(), sizeof(rank));
     if (rank >= static_cast<uint32_t>(ranks_)) return false;
     client.rank = static_cast<int>(rank);
-    append(client.out, Reply{.found = 1, .value_bytes = 0});
+    append_bytes(client.out, Reply{.found = 1, .value_bytes = 0});
     const std::lock_guard lock(mutex_);
     present_.insert(client.rank);
     return true;
@@ -256,6 +268,10 @@ bool TcpStoreServer::answer(Client& client, uint32_t what, const std::string& ke
         const auto entry = values_.find(key);
         found = entry != values_.end();
         if (found) result = entry->second;
+    } else if (what == kAppend) {
+        std::string& all = values_[key];
+        if (all.size() + value.size() > kMaxValue) return false;
+        all += value;
     } else if (what == kCount) {
         result = std::to_string(++counts_[key]);
     } else {
@@ -266,6 +282,8 @@ bool TcpStoreServer::answer(Client& client, uint32_t what, const std::string& ke
                 values_.erase(one);
                 counts_.erase(one);
             }
+        } else if (what == kSetAll) {
+            for (const std::string& one : *keys) values_[one] = key;
         } else if (what == kHas) {
             found = std::all_of(keys->begin(), keys->end(),
                                 [this](const std::string& one) { return values_.contains(one); });
@@ -279,7 +297,7 @@ bool TcpStoreServer::answer(Client& client, uint32_t what, const std::string& ke
             }
         }
     }
-    append(client.out, Reply{.found = found, .value_bytes = static_cast<uint32_t>(result.size())});
+    append_bytes(client.out, Reply{.found = found, .value_bytes = static_cast<uint32_t>(result.size())});
     client.out += result;
     return true;
 }
@@ -301,10 +319,10 @@ TcpStore::Answer TcpStore::ask(uint32_t what, const std::string& key, const std:
         throw ring::Error("too large for " + where_ + ": key '" + key.substr(0, 64) + "' of " +
                           std::to_string(key.size()) + " bytes, value of " + std::to_string(value.size()));
     std::string message;
-    append(message, Request{.magic = kMagic,
-                            .what = what,
-                            .key_bytes = static_cast<uint32_t>(key.size()),
-                            .value_bytes = static_cast<uint32_t>(value.size())});
+    append_bytes(message, Request{.magic = kMagic,
+                                  .what = what,
+                                  .key_bytes = static_cast<uint32_t>(key.size()),
+                                  .value_bytes = static_cast<uint32_t>(value.size())});
     message += key;
     message += value;
     const std::lock_guard lock(mutex_);
@@ -361,6 +379,18 @@ std::string TcpStore::compare_set(const std::string& key, const std::string& exp
     std::string both;
     append_text(both, expected);
     return ask(kCompareSet, key, both + desired).value;
+}
+
+void TcpStore::set_all(const std::vector<std::string>& keys, const std::string& value) {
+    in_parts(keys, [&](std::span<const std::string> some) {
+        ask(kSetAll, value, pack(some));
+        return some.size();
+    });
+}
+
+bool TcpStore::append(const std::string& key, const std::string& text) {
+    ask(kAppend, key, text);
+    return true;
 }
 
 bool TcpStore::has(const std::vector<std::string>& keys) {

@@ -173,6 +173,17 @@ std::string TorchStore::compare_set(const std::string& key, const std::string& e
     return store_->compareSet(key, expected, desired);
 }
 
+void TorchStore::set_all(const std::vector<std::string>& keys, const std::string& value) {
+    if (!store_->hasExtendedApi()) return Store::set_all(keys, value);
+    store_->multiSet(keys, std::vector(keys.size(), std::vector<uint8_t>(value.begin(), value.end())));
+}
+
+bool TorchStore::append(const std::string& key, const std::string& text) {
+    if (!own_ || !store_->hasExtendedApi()) return false;
+    store_->append(key, std::vector<uint8_t>(text.begin(), text.end()));
+    return true;
+}
+
 bool TorchStore::has(const std::vector<std::string>& keys) {
     return store_->check(keys);
 }

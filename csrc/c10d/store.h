@@ -29,6 +29,8 @@ class TorchStore : public ring::Store {
     std::vector<std::string> get_all(const std::vector<std::string>& keys, ring::Deadline deadline) override;
     std::string compare_set(const std::string& key, const std::string& expected,
                             const std::string& desired) override;
+    void set_all(const std::vector<std::string>& keys, const std::string& value) override;
+    bool append(const std::string& key, const std::string& text) override;
     bool has(const std::vector<std::string>& keys) override;
     std::optional<int64_t> count(const std::string& key) override;
     void remove(const std::vector<std::string>& keys) override;

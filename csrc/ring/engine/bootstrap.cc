@@ -212,7 +212,7 @@ Addresses addresses(Store& store, const Roster& roster, int rank, Deadline deadl
     }
 }
 
-std::vector<std::string> done_with(const Roster& roster) {
+std::vector<std::string> keys_of_addresses(const Roster& roster) {
     return {addresses_key(roster)};
 }
 

@@ -34,6 +34,6 @@ void publish_addresses(Store& store, const Roster& roster, int rank, const std::
 Addresses addresses(Store& store, const Roster& roster, int rank, Deadline deadline);
 
 // The keys that nobody needs once the group has formed on all ranks.
-std::vector<std::string> done_with(const Roster& roster);
+std::vector<std::string> keys_of_addresses(const Roster& roster);
 
 }  // namespace ring

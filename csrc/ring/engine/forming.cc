@@ -144,7 +144,9 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
                                             settings.config.streams, deadline);
     const Machine machine =
         measure_machine(meeting.store(), settings.config.link, layout, roster, connections, deadline);
-    meeting.finish(done_with(roster));
+    std::vector<std::string> done_with = keys_of_addresses(roster);
+    std::ranges::move(keys_of_measuring(roster), std::back_inserter(done_with));
+    meeting.finish(std::move(done_with));
     if (settings.rank == 0)
         log(LogLevel::kInfo, "group of " + std::to_string(layout.size()) + " ranks on " +
                                  std::to_string(layout.hosts()) + " hosts, " +

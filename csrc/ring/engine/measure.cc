@@ -120,6 +120,16 @@ class Prober {
     std::vector<std::byte> in_;
 };
 
+std::string known_key(const Roster& roster) {
+    return roster.keys + "link/known";
+}
+std::string agreed_key(const Roster& roster) {
+    return roster.keys + "link/agreed";
+}
+std::string measured_key(const Roster& roster, int cell) {
+    return roster.keys + "link/" + std::to_string(cell);
+}
+
 std::string encode(const LinkCost& link) {
     std::ostringstream text;
     text.precision(17);
@@ -203,12 +213,11 @@ Machine measure_machine(Store& store, const std::string& given, const Layout& la
         return machine;
     }
     const bool first = layout.rank() == 0;
-    const std::string known_key = roster.keys + "link/known";
     if (first) {
         const std::string known = remembered.find(Remembered::key_of(layout));
-        store.set(known_key, known.empty() ? "no" : known);
+        store.set(known_key(roster), known.empty() ? "no" : known);
     }
-    std::string agreed = expect(store, known_key, layout.name(0), deadline);
+    std::string agreed = expect(store, known_key(roster), layout.name(0), deadline);
     if (agreed == "no") {
         if (layout.local_rank() == 0) {
             const int n = layout.cells();
@@ -217,13 +226,13 @@ Machine measure_machine(Store& store, const std::string& given, const Layout& la
                           *connections.links[(me + n - 1) % n], deadline);
             const double latency = prober.latency();
             const LinkCost mine{latency, prober.seconds_per_byte(), 0};
-            store.set(roster.keys + "link/" + std::to_string(me), encode(mine));
+            store.set(measured_key(roster, me), encode(mine));
         }
         if (first) {
             std::vector<std::string> keys;
             std::vector<std::string> leaders;
             for (int cell = 0; cell < layout.cells(); ++cell) {
-                keys.push_back(roster.keys + "link/" + std::to_string(cell));
+                keys.push_back(measured_key(roster, cell));
                 leaders.push_back(layout.name(layout.cell(cell).front()));
             }
             LinkCost slowest{};
@@ -232,13 +241,19 @@ Machine measure_machine(Store& store, const std::string& given, const Layout& la
                 slowest.latency_s = std::max(slowest.latency_s, one.latency_s);
                 slowest.seconds_per_byte = std::max(slowest.seconds_per_byte, one.seconds_per_byte);
             }
-            store.set(roster.keys + "link/agreed", encode(slowest));
+            store.set(agreed_key(roster), encode(slowest));
             remembered.keep(Remembered::key_of(layout), encode(slowest));
         }
-        agreed = expect(store, roster.keys + "link/agreed", layout.name(0), deadline);
+        agreed = expect(store, agreed_key(roster), layout.name(0), deadline);
+        // Rank 0 has read it.
+        if (layout.local_rank() == 0) store.remove({measured_key(roster, layout.my_cell_index())});
     }
     machine.link = decode(agreed);
     return machine;
+}
+
+std::vector<std::string> keys_of_measuring(const Roster& roster) {
+    return {known_key(roster), agreed_key(roster)};
 }
 
 }  // namespace ring

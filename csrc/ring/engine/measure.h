@@ -15,4 +15,7 @@ namespace ring {
 Machine measure_machine(Store& store, const std::string& given, const Layout& layout, const Roster& roster,
                         Connections& connections, Deadline deadline);
 
+// The keys that nobody needs once the group has formed on all ranks.
+std::vector<std::string> keys_of_measuring(const Roster& roster);
+
 }  // namespace ring

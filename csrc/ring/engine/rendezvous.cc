@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -149,6 +150,10 @@ std::string Rendezvous::merged_key() const {
     return keys() + "merged";
 }
 
+std::string Rendezvous::come_key() const {
+    return keys() + "come";
+}
+
 std::vector<std::string> Rendezvous::card_keys() const {
     std::vector<std::string> all;
     for (int r = 0; r < party_.size; ++r) all.push_back(keys() + "card/" + std::to_string(r));
@@ -172,6 +177,7 @@ void Rendezvous::join(Card card) {
     card["attempt"] = random_name();
     mine_ = std::move(card);
     joined_ = false;
+    tells_at_ = Clock::now() + kTellsItCame;
     rank_0_.reset();
     if (party_.alone()) return;
     const std::string text = encode(mine_);
@@ -312,6 +318,10 @@ void Rendezvous::look() {
         leave();
     }
     look_at_rank_0();
+    if (Clock::now() >= tells_at_) {
+        tells_at_ = Clock::time_point::max();
+        store_.append(come_key(), std::to_string(party_.rank) + " ");
+    }
     if (who_ended_)
         if (const auto words = who_ended_()) throw Gone(*words + "; the group was still forming");
 }
@@ -328,8 +338,13 @@ void Rendezvous::finish(std::vector<std::string> done_with) {
         const std::string counted = keys() + "formed";
         if (store_.count(counted) != party_.size) return;
         done_with.push_back(merged_key());
+        done_with.push_back(come_key());
         done_with.push_back(counted);
         store_.remove(done_with);
+        // The places stay taken, by a group that whoever comes to one can compare with its own.
+        Card rest;
+        for (const char* name : {"members", "size", "world"}) rest[name] = mine_[name];
+        store_.set_all(card_keys(), encode(rest));
     } catch (const std::exception&) {
         // The store has ended with the process of a rank that needs the group no more.
     }
@@ -438,9 +453,24 @@ void Rendezvous::throw_missing() {
 }
 
 std::vector<int> Rendezvous::missing() {
+    // Those that have told need not be looked for, which takes a few round trips for each that is missing
+    // then, and not the logarithm of all ranks.
+    std::set<int> come;
+    if (store_.has({come_key()})) {
+        std::istringstream told(store_.get(come_key(), Deadline(end_)));
+        for (int rank = 0; told >> rank;) come.insert(rank);
+    }
+    const auto all = card_keys();
+    std::vector<int> ranks;
+    std::vector<std::string> keys;
+    for (int rank = 0; rank < party_.size; ++rank) {
+        if (come.contains(rank)) continue;
+        ranks.push_back(rank);
+        keys.push_back(all[static_cast<size_t>(rank)]);
+    }
     std::vector<int> missing;
-    for (const size_t rank : find_missing(store_, card_keys(), kNamed + 1))
-        missing.push_back(static_cast<int>(rank));
+    if (keys.empty()) return missing;
+    for (const size_t at : find_missing(store_, keys, kNamed + 1)) missing.push_back(ranks[at]);
     return missing;
 }
 

@@ -4,15 +4,16 @@
 // Each attempt to form the group is a round, with keys of its own:
 //
 //   ring/round           the newest round that somebody had to go on to; none: 0
-//   ring/<n>/card/<r>    what rank r says of itself in round n; set once
+//   ring/<n>/card/<r>    what rank r says of itself in round n; whose place it was, later
 //   ring/<n>/merged      what rank 0 has made of all cards; or why the round failed before that
 //   ring/<n>/failed      who could not go on in round n, and why; or that a rank has formed the group
 //   ring/<n>/heard/<r>   rank r knows why round n has failed
 //   ring/<n>/formed      how many ranks have formed the group
+//   ring/<n>/come        the ranks that have waited for a while
 //
 // Rank 0 alone reads all cards; so each rank asks the store a fixed number of things, and what they read
-// together grows with the ranks times what one has to know of all. The cards stay, since they keep the places
-// in their round; the last rank to form the group takes out what the others needed.
+// together grows with the ranks times what one has to know of all. The last rank to form
+// the group takes out what the others needed; of the cards it leaves what keeps the places in their round.
 //
 // A rank joins the first round in which its card is missing, from the newest on. That is a fresh one whether
 // the rounds before it have formed a group, ended by an error, or were left by processes that were killed;
@@ -156,6 +157,7 @@ class Rendezvous : public Lookout {
   private:
     std::string failed_key() const;
     std::string merged_key() const;
+    std::string come_key() const;  // who has waited for a while: a list that grows
     std::vector<std::string> card_keys() const;
     uint64_t newest();  // round that somebody has gone on to
     uint64_t go_on();   // to a round after this one; returns the newest
@@ -175,8 +177,9 @@ class Rendezvous : public Lookout {
     Card mine_;
     uint64_t round_ = 0;
     bool joined_ = false;
-    bool told_ = false;  // the others know why this one does not go on
-    int left_ = 0;       // rounds
+    Clock::time_point tells_at_{};  // that it has come; the end of time once it has
+    bool told_ = false;             // the others know why this one does not go on
+    int left_ = 0;                  // rounds
     // While this rank waits for what rank 0 makes: what to do with its card, and that once it is there.
     std::function<void(const Card&)> meet_;
     std::optional<Card> rank_0_;

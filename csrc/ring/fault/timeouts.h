@@ -14,6 +14,8 @@ namespace ring {
 constexpr milliseconds kFirstLook{50};
 constexpr milliseconds kLook{500};
 constexpr milliseconds kLookPerRank{1};
+// How long a rank waits before it tells that it has come, for whoever looks then who has not.
+constexpr milliseconds kTellsItCame{400};
 // How long a rank that lost a connection, or waited in vain, waits for the words of who knows more.
 constexpr milliseconds kWords{500};
 // How long the first rank stays until the others have heard why the group does not form, since the store may

@@ -64,6 +64,12 @@ std::string FileStore::compare_set(const std::string& key, const std::string& ex
     return desired;
 }
 
+bool FileStore::append(const std::string& key, const std::string& text) {
+    const UniqueFd locked = lock();
+    set(key, (has({key}) ? get(key, Deadline::after(milliseconds(0))) : "") + text);
+    return true;
+}
+
 bool FileStore::has(const std::vector<std::string>& keys) {
     return std::all_of(keys.begin(), keys.end(),
                        [this](const std::string& key) { return std::filesystem::exists(path_of(key)); });

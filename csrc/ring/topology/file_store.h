@@ -16,6 +16,7 @@ class FileStore : public Store {
     std::string get(const std::string& key, Deadline deadline) override;
     std::string compare_set(const std::string& key, const std::string& expected,
                             const std::string& desired) override;
+    bool append(const std::string& key, const std::string& text) override;
     bool has(const std::vector<std::string>& keys) override;
     std::optional<int64_t> count(const std::string& key) override;
     void remove(const std::vector<std::string>& keys) override;

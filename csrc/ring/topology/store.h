@@ -28,6 +28,12 @@ class Store {
     // once. Returns the value that it has afterwards.
     virtual std::string compare_set(const std::string& key, const std::string& expected,
                                     const std::string& desired) = 0;
+    // Sets all of these to one value, in as few round trips as the store can.
+    virtual void set_all(const std::vector<std::string>& keys, const std::string& value) {
+        for (const std::string& key : keys) set(key, value);
+    }
+    // Puts `text` behind the value, which may not be there yet; false where the store cannot.
+    virtual bool append(const std::string& /*key*/, const std::string& /*text*/) { return false; }
     // What this one is a part of, and those of all other groups of the same ranks and of some of them; null
     // where it is not known.
     virtual Store* common() { return nullptr; }

@@ -79,6 +79,20 @@ TEST(TcpStore, KeepsWhatRanksSet) {
     EXPECT_TRUE(a->has({"large"}));
 }
 
+TEST(TcpStore, SetsManyAndAppends) {
+    const TcpStoreServer server(0, 2);
+    const auto a = client(server, 0);
+    const auto b = client(server, 1);
+    std::vector<std::string> keys;
+    for (int i = 0; i < 2500; ++i) keys.push_back("key " + std::to_string(i));
+    b->set(keys[7], "before");
+    a->set_all(keys, "now");
+    EXPECT_EQ(b->get_all(keys, Deadline::after(0s)), std::vector<std::string>(keys.size(), "now"));
+    EXPECT_TRUE(a->append("list", "1 "));
+    EXPECT_TRUE(b->append("list", "2 "));
+    EXPECT_EQ(a->get("list", Deadline::after(0s)), "1 2 ");
+}
+
 TEST(TcpStore, ComparesAndSetsAtOnce) {
     const TcpStoreServer server(0, 4);
     const auto store = client(server, 0);
