@@ -30,8 +30,8 @@ enum class Collective : uint8_t {
     kCount,
 };
 
-// How a large message of a collective gets from rank to rank inside a host, where nothing says otherwise:
-// copied once, by the kernel, or twice, by both ranks through shared memory.
+// How a large message of a collective gets from rank to rank inside a host: copied once, by the kernel, where
+// that takes less than two copies, or twice, by both ranks through shared memory.
 enum class LargeMessages : uint8_t {
     kTwice,          // one rank would have to copy alone what the others copy for it by half
     kOnce,           // all ranks have copies to make meanwhile: what counts is how much is copied

@@ -155,6 +155,27 @@ TEST_P(Offered, IsReadByNoneWhereTheUserSaysSo) {
 INSTANTIATE_TEST_SUITE_P(Layouts, Offered, ::testing::Values(Hosts{2}, Hosts{3}, Hosts{2, 2}, Hosts{3, 1}),
                          [](const auto& info) { return "hosts_" + name_of_layout(info.param); });
 
+// How often the ranks offer something, by what they found before.
+std::string asked(Offers& offers, KernelCopy found, int operations) {
+    std::string all;
+    for (int i = 0; i < operations; ++i) {
+        const bool asks = offers.ask(Lane::kHostIn);
+        if (asks) offers.tell(Lane::kHostIn, found);
+        all += asks ? '!' : '.';
+    }
+    return all;
+}
+
+TEST(Offers, AreMadeByWhatRanksFoundBefore) {
+    Offers offers(nullptr, SingleCopy::kAuto, false);
+    EXPECT_EQ(asked(offers, KernelCopy::kCheap, 50), std::string(50, '!'));
+    EXPECT_EQ(asked(offers, KernelCopy::kDear, 32), "!...............!...............");
+    EXPECT_EQ(asked(offers, KernelCopy::kCheapNow, 34), "!!!!!!!!!!!!!!!!.!!!!!!!!!!!!!!!!.");
+    offers.end(Lane::kHostIn);
+    EXPECT_FALSE(offers.ask(Lane::kHostIn));
+    EXPECT_TRUE(offers.ask(Lane::kHostOut)) << "another lane";
+}
+
 // Its memory is gone while others read it, or wait until it has read theirs.
 TEST(Offered, ByARankThatDiesFailsTheOthersSoon) {
     const TemporaryFolder folder;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ring/kernels/copy.h"
 #include "ring/transport/message/mailbox.h"
 #include "ring/transport/shm/pipe.h"
 #include "segments.h"
@@ -64,8 +65,8 @@ class Host {
 };
 
 HostCopies automatic(bool cheap, bool crowded = false) {
-    if (cheap) return {.crowded = crowded, .kernel_is_cheap = [] { return true; }};
-    return {.crowded = crowded, .kernel_is_cheap = [] { return false; }};
+    if (cheap) return {.crowded = crowded, .kernel = [] { return KernelCopy::kCheap; }};
+    return {.crowded = crowded, .kernel = [] { return KernelCopy::kDear; }};
 }
 
 TEST(HostCopies, ASendGoesThroughTheChannelWhileBothSidesAreFree) {
@@ -101,9 +102,43 @@ TEST(HostCopies, AScatterIsReadWhereItsRootHasSeveralToServe) {
 
 TEST(HostCopies, AnAllToAllIsReadAndAGatherIsNot) {
     for (const bool cheap : {false, true}) {
-        EXPECT_TRUE(Host(2, automatic(cheap)).is_read(0, 1, Collective::kAllToAll));
+        EXPECT_EQ(Host(2, automatic(cheap)).is_read(0, 1, Collective::kAllToAll), cheap);
         EXPECT_FALSE(Host(3, automatic(cheap, true)).is_read(1, 0, Collective::kGather));
     }
+}
+
+// How far cores are from each other is only found out by writing into memory that they share.
+TEST(HostCopies, SomeGoThroughTheChannelWhereTheKernelIsCheapForNow) {
+    Host host(2, {.kernel = [] { return KernelCopy::kCheapNow; }});
+    int read = 0;
+    for (int message = 0; message < 64; ++message)
+        if (host.is_read(0, 1, Collective::kAllToAll)) ++read;
+    EXPECT_EQ(read, 60);
+}
+
+TEST(HostCopies, ByTheKernelAreCheapByWhatEachTakes) {
+    const LineCosts unknown{.kernel = 6, .processor = 1.5, .shared = 0};
+    EXPECT_EQ(compare(unknown, 1, 2), KernelCopy::kDear);
+    EXPECT_EQ(compare({.kernel = 6, .processor = 1.5, .shared = 2.5}, 1, 2), KernelCopy::kDear)
+        << "near cores";
+    EXPECT_EQ(compare({.kernel = 6, .processor = 1.5, .shared = 10}, 1, 2), KernelCopy::kCheapNow)
+        << "far ones";
+    EXPECT_EQ(compare({.kernel = 6, .processor = 1.5, .shared = 10}, 3, 1), KernelCopy::kDear);
+    EXPECT_EQ(compare({.kernel = 2, .processor = 1.5, .shared = 0}, 1, 2), KernelCopy::kCheap);
+    EXPECT_EQ(
+        compare({.kernel = std::numeric_limits<double>::infinity(), .processor = 1, .shared = 100}, 1, 2),
+        KernelCopy::kDear)
+        << "refused";
+}
+
+TEST(HostCopies, TellWhatAStoreIntoSharedMemoryTakes) {
+    const std::vector<char> from(64 << 10, 'x');
+    std::vector<char> to(from.size());
+    for (int i = 0; i < 100; ++i) copy_and_time(to.data(), from.data(), from.size());
+    EXPECT_EQ(to, from);
+    EXPECT_GT(shared_line_ns(), 0);
+    // Of a core's own cache, however often it was interrupted.
+    EXPECT_LT(shared_line_ns(), 1000);
 }
 
 TEST(HostCopies, TheUserMayChoose) {

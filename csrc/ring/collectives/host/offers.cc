@@ -3,18 +3,22 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 namespace ring {
 namespace {
 
 constexpr size_t kOfferBytes = 32 << 10;  // a slot
+// Where the kernel's copy is only worth while at times: so often they find out whether it is.
+constexpr int kAskEvery = 16;
 // What is read between two looks at what else there is to do.
 constexpr size_t kReadAtOnce = 4 << 20;
 
 // Lies in a slot of staging memory, the list behind it.
 struct OfferHeader {
     uint64_t extents;
-    uint64_t wanted;
+    uint64_t allowed;
+    LineCosts costs;
 };
 static_assert(sizeof(OfferHeader) + kOfferExtents * sizeof(Extent) <= kOfferBytes);
 
@@ -22,22 +26,38 @@ std::byte* slot_of(const Context& context, int local, int flags, uint64_t phase)
     return context.segment->out_slot(local, flags, phase, kOfferBytes);
 }
 
-void write_offer(std::byte* slot, const Extents& offered, bool wanted) {
-    const OfferHeader header{offered.size(), wanted ? 1U : 0U};
+void write_offer(std::byte* slot, const Extents& offered, Offers& offers) {
+    const bool allowed = offers.allowed();
+    const OfferHeader header{offered.size(), allowed ? 1U : 0U, allowed ? offers.costs() : LineCosts{}};
     std::memcpy(slot, &header, sizeof(header));
     if (!offered.empty()) std::memcpy(slot + sizeof(header), offered.data(), offered.size() * sizeof(Extent));
 }
 
-bool is_wanted(const std::byte* slot) {
+OfferHeader header_of(const std::byte* slot) {
     OfferHeader header;
     std::memcpy(&header, slot, sizeof(header));
-    return header.wanted != 0;
+    return header;
+}
+
+// Of the offers of all ranks, so that they decide alike: a rank that has written nothing of late does not
+// know how far the cores are. Nothing where one of them may not read.
+std::optional<KernelCopy> worth(const Context& context, int flags, uint64_t phase) {
+    LineCosts most{};
+    const int ranks = context.segment->local_size();
+    for (int l = 0; l < ranks; ++l) {
+        const OfferHeader header = header_of(slot_of(context, l, flags, phase));
+        if (header.allowed == 0) return std::nullopt;
+        most.kernel = std::max(most.kernel, header.costs.kernel);
+        most.processor = std::max(most.processor, header.costs.processor);
+        most.shared = std::max(most.shared, header.costs.shared);
+    }
+    // By staging memory a rank copies what it offers besides what it reads.
+    return compare(most, ranks - 1, ranks);
 }
 
 // The addresses are the owner's.
 Extents read_offer(const std::byte* slot, size_t first) {
-    OfferHeader header;
-    std::memcpy(&header, slot, sizeof(header));
+    const OfferHeader header = header_of(slot);
     first = std::min<size_t>(first, header.extents);
     Extents extents(header.extents - first);
     if (!extents.empty())
@@ -95,18 +115,35 @@ Offers::Offers(const Segment* segment, SingleCopy mode, bool crowded) : mode_(mo
     for (int l = 0; l < segment->local_size(); ++l) memories_.emplace_back(*segment, l);
 }
 
-// By staging memory a rank copies what it offers besides what it reads. Where cores are short its waiting
-// costs little, and one hand-over more costs much.
-bool Offers::is_faster() const {
-    const auto ranks = static_cast<double>(memories_.size());
-    return !crowded_ && PeerMemory::cost() * (ranks - 1) < ranks;
+bool Offers::ask(Lane lane) {
+    Turn& turn = turns_[static_cast<size_t>(lane)];
+    if (turn.ended) return false;
+    if (turn.staged == 0) return true;
+    --turn.staged;
+    return false;
 }
 
-bool Offers::wanted() {
-    if (std::exchange(known_, true)) return wanted_;
-    wanted_ = mode_ == SingleCopy::kAll || (mode_ == SingleCopy::kAuto && is_faster());
-    if (wanted_) wanted_ = std::ranges::all_of(memories_, [](PeerMemory& memory) { return memory.found(); });
-    return wanted_;
+void Offers::tell(Lane lane, KernelCopy found) {
+    Turn& turn = turns_[static_cast<size_t>(lane)];
+    if (found == KernelCopy::kDear) {
+        turn.staged = kAskEvery - 1;
+    } else if (found == KernelCopy::kCheapNow && ++turn.read % kAskEvery == 0) {
+        turn.staged = 1;  // which tells what that costs now
+    }
+}
+
+bool Offers::allowed() {
+    if (std::exchange(known_, true)) return allowed_;
+    // Where cores are short a rank's waiting costs little, and one hand-over more costs much.
+    allowed_ = mode_ == SingleCopy::kAll || (mode_ == SingleCopy::kAuto && !crowded_);
+    if (allowed_)
+        allowed_ = std::ranges::all_of(memories_, [](PeerMemory& memory) { return memory.found(); });
+    return allowed_;
+}
+
+LineCosts Offers::costs() const {
+    if (mode_ == SingleCopy::kAll) return {.kernel = 0, .processor = 1, .shared = 1};
+    return line_costs();
 }
 
 bool Offers::read(int local, std::byte* to, const std::byte* from, size_t bytes) {
@@ -114,9 +151,10 @@ bool Offers::read(int local, std::byte* to, const std::byte* from, size_t bytes)
 }
 
 bool goes_by_offers(const Context& context, Lane lane, const Offered& offered) {
-    return context.segment != nullptr && context.group.offers->are_made(lane) &&
+    return context.segment != nullptr &&
            offered.bytes >= std::max(kOfferFrom, offered.extents * kOfferExtent) &&
-           offered.extents <= kOfferExtents && (offered.both_ways || offered.bytes <= kOfferOneWay);
+           offered.extents <= kOfferExtents && (offered.both_ways || offered.bytes <= kOfferOneWay) &&
+           context.group.offers->ask(lane);
 }
 
 Task read_offers(Context& context, Lane lane, Extents offered, std::vector<Want> wants, bool& read) {
@@ -128,11 +166,11 @@ Task read_offers(Context& context, Lane lane, Extents offered, std::vector<Want>
     context.group.phase[flags] = end;
 
     co_await until(PhaseReached(segment, flags, base));  // the slots are free
-    write_offer(slot_of(context, segment.local_rank(), flags, base), offered, offers.wanted());
+    write_offer(slot_of(context, segment.local_rank(), flags, base), offered, offers);
     segment.publish(flags, base + 1);
     co_await until(PhaseReached(segment, flags, base + 1));
-    read = true;
-    for (int l = 0; l < segment.local_size(); ++l) read = read && is_wanted(slot_of(context, l, flags, base));
+    const std::optional<KernelCopy> found = worth(context, flags, base);
+    read = found.has_value() && *found != KernelCopy::kDear;
     size_t at_once = 0;
     for (const Want& want : wants) {
         if (!read) break;
@@ -157,7 +195,11 @@ Task read_offers(Context& context, Lane lane, Extents offered, std::vector<Want>
     // What a rank offers may be read until then.
     co_await until(PhaseReached(segment, flags, end));
     read = read && !segment.anyone_refused(flags, end);
-    if (!read) offers.end(lane);
+    if (found && (read || *found == KernelCopy::kDear)) {
+        offers.tell(lane, *found);
+    } else {
+        offers.end(lane);
+    }
 }
 
 }  // namespace ring

@@ -3,9 +3,9 @@
 // where it is faster.
 //
 // A rank writes into its staging memory where what it offers lies, and reads what it wants when all have done
-// so. Whether that is worth while, or allowed, a rank only knows of itself; so each says so with its offer,
-// and if one does not want to, or is refused when it tries, all of them go another way, in this lane for
-// good.
+// so. Whether that is allowed, and what it costs, a rank only knows of itself; so each says so with its
+// offer. If one may not, or is refused when it tries, all of them go another way, in this lane for good; and
+// for a while, where that costs less now. What it costs changes with the cores that the ranks are on.
 #pragma once
 
 #include <array>
@@ -33,23 +33,32 @@ class Offers {
     // host outnumber its cores.
     Offers(const Segment* segment, SingleCopy mode, bool crowded);
 
-    // Whether the ranks still take this way in that lane; the same on all of them, at the same operation.
-    bool are_made(Lane lane) const { return !ended_[static_cast<size_t>(lane)]; }
-    void end(Lane lane) { ended_[static_cast<size_t>(lane)] = true; }
-    // Whether this rank wants to read the others' memory, and may. Found out at the first call.
-    bool wanted();
+    // Once for each operation that could go this way in that lane, in order: whether the ranks offer
+    // something. The same on all of them.
+    bool ask(Lane lane);
+    // What the ranks found then; the same on all of them.
+    void tell(Lane lane, KernelCopy found);
+    void end(Lane lane) { turns_[static_cast<size_t>(lane)].ended = true; }
+    // Whether this rank may read the others' memory. Found out at the first call.
+    bool allowed();
+    // Of this rank.
+    LineCosts costs() const;
     // See PeerMemory::read().
     bool read(int local, std::byte* to, const std::byte* from, size_t bytes);
 
   private:
-    bool is_faster() const;
+    struct Turn {
+        bool ended = false;
+        int staged = 0;  // so many of the next go another way
+        int read = 0;    // so many since the last that did
+    };
 
     const SingleCopy mode_;
     const bool crowded_;
-    std::array<bool, kLanes> ended_{};
+    std::array<Turn, kLanes> turns_{};
     std::vector<PeerMemory> memories_;  // by local rank
     bool known_ = false;
-    bool wanted_ = false;
+    bool allowed_ = false;
 };
 
 // What a rank wants of another one's offer: the list from number `first` on, into `to`, as many bytes as
@@ -66,7 +75,7 @@ struct Offered {
     size_t extents = 0;
     bool both_ways = false;  // all offer, and all read
 };
-// Whether it goes this way in that lane.
+// Whether it goes this way in that lane; asked once.
 bool goes_by_offers(const Context& context, Lane lane, const Offered& offered);
 
 // In its turn in `lane`: offers `offered`, and reads `wants`. `read` tells whether all ranks of the cell have

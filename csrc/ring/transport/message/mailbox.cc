@@ -8,6 +8,11 @@
 #include <utility>
 
 namespace ring {
+namespace {
+
+constexpr unsigned kThroughChannelEvery = 16;
+
+}  // namespace
 
 Mailbox::Mailbox(int self, int size, uint64_t group, HostCopies copies, Dial dial, Describe describe)
     : self_(self),
@@ -100,20 +105,28 @@ void Mailbox::take(Arrival& arrival, const TransferPtr& transfer) {
 
 // Two copies that overlap take less than one by the kernel, as long as there are cores for both. Where these
 // have other copies to make meanwhile, all that counts is how much.
-bool Mailbox::copies_once(const MessageHeader& header) const {
+bool Mailbox::copies_once(const MessageHeader& header) {
     if (header.address == 0) return false;  // there is no way to its memory
     if (copies_.single_copy != SingleCopy::kAuto) return copies_.single_copy == SingleCopy::kAll;
     switch (traits_of(header.signature.kind).large) {
         case LargeMessages::kTwice:
             return false;
         case LargeMessages::kOnce:
-            return true;
+            return kernel_is_cheap();
         case LargeMessages::kOnceToSeveral:
-            return local_peers_ > 1 && copies_.kernel_is_cheap();
+            return local_peers_ > 1 && kernel_is_cheap();
         case LargeMessages::kOnceBothWays:
-            return (copies_.crowded || sends_in_host()) && copies_.kernel_is_cheap();
+            return (copies_.crowded || sends_in_host()) && kernel_is_cheap();
     }
     return false;
+}
+
+bool Mailbox::kernel_is_cheap() {
+    const KernelCopy kernel = copies_.kernel();
+    // Where ranks outnumber cores, some are on one core, and what was measured between two does not hold.
+    if (kernel != KernelCopy::kCheapNow || copies_.crowded) return kernel == KernelCopy::kCheap;
+    // Now and then through the channel, whose writer finds out by that how far the cores are now.
+    return ++read_by_kernel_ % kThroughChannelEvery != 0;
 }
 
 bool Mailbox::sends_in_host() const {

@@ -25,7 +25,7 @@ constexpr int kAnySource = -1;
 struct HostCopies {
     SingleCopy single_copy = SingleCopy::kAuto;
     bool crowded = false;  // the ranks of the host outnumber its cores
-    bool (*kernel_is_cheap)() = PeerMemory::is_cheap;
+    KernelCopy (*kernel)() = PeerMemory::of_one_for_two;
 };
 
 // Not thread-safe: used by the one thread that drives the group.
@@ -129,7 +129,8 @@ class Mailbox : public MessageSorter {
     [[noreturn]] void refuse(int source, const MessageHeader& header) const;
     void take(Arrival& arrival, const TransferPtr& transfer);
     // Whether a requested message is worth reading out of its sender's memory.
-    bool copies_once(const MessageHeader& header) const;
+    bool copies_once(const MessageHeader& header);
+    bool kernel_is_cheap();
     bool sends_in_host() const;  // something large
     Interest find_interest();
     bool awaits(int rank) const;  // a message of this rank
@@ -155,6 +156,7 @@ class Mailbox : public MessageSorter {
     uint64_t last_ended_ = 0;
     bool to_read_ = false;
     bool to_write_ = false;
+    unsigned read_by_kernel_ = 0;  // messages
 };
 
 }  // namespace ring

@@ -36,7 +36,7 @@ Clock::duration fastest(const Work& work) {
     return best;
 }
 
-double measure_cost() {
+LineCosts measure() {
     // As much as is read at a time, and still in the cache of one core.
     const std::vector<std::byte> from(512 << 10, std::byte{1});
     std::vector<std::byte> to(from.size());
@@ -45,16 +45,28 @@ double measure_cost() {
         allowed =
             allowed && read_all(::getpid(), to.data(), reinterpret_cast<uint64_t>(from.data()), to.size());
     });
-    if (!allowed) return std::numeric_limits<double>::infinity();
     const auto by_processor = fastest([&] { ring::copy(to.data(), from.data(), to.size()); });
-    return static_cast<double>(by_kernel.count()) / static_cast<double>(by_processor.count());
+    const auto per_line = [&](Clock::duration spent) {
+        return std::chrono::duration<double, std::nano>(spent).count() /
+               static_cast<double>(from.size() / 64);
+    };
+    return {.kernel = allowed ? per_line(by_kernel) : std::numeric_limits<double>::infinity(),
+            .processor = per_line(by_processor),
+            .shared = 0};
 }
 
 }  // namespace
 
-double PeerMemory::cost() {
-    static const double cost = measure_cost();
-    return cost;
+LineCosts line_costs() {
+    static const LineCosts measured = measure();
+    LineCosts now = measured;
+    now.shared = shared_line_ns();
+    return now;
+}
+
+KernelCopy compare(const LineCosts& costs, double by_kernel, double by_processor) {
+    if (costs.kernel * by_kernel < costs.processor * by_processor) return KernelCopy::kCheap;
+    return costs.kernel * by_kernel < costs.shared * by_processor ? KernelCopy::kCheapNow : KernelCopy::kDear;
 }
 
 bool PeerMemory::find() {

@@ -23,17 +23,32 @@ struct MemoryTicket {
     std::array<uint8_t, 16> proof{};
 };
 
+// What copying a cache line takes here, in ns.
+struct LineCosts {
+    double kernel;     // one that the kernel reads for this process; infinite where it refuses
+    double processor;  // one in the cache of this core
+    double shared;     // a store into one that another core has read; see shared_line_ns()
+};
+// Measured once per process, at the first call, in some 0.2 ms, but for the last, which changes. Thread-safe.
+LineCosts line_costs();
+
+// Whether to let the kernel copy.
+enum class KernelCopy {
+    kDear,
+    kCheapNow,  // while the cores are as far from each other as they seem to be
+    kCheap,
+};
+// So many copies by the kernel, instead of so many by the processor of which another core has read the lines.
+KernelCopy compare(const LineCosts& costs, double by_kernel, double by_processor);
+
 // Not thread-safe: used by the one thread that drives the group.
 class PeerMemory {
   public:
     // `peer` is a local rank. The segment must outlive it.
     PeerMemory(const Segment& segment, int peer) : segment_(segment), peer_(peer) {}
 
-    // How many times as long a copy by the kernel takes here as one by the processor. Measured once per
-    // process, at the first call, in some 0.2 ms; infinity where the kernel refuses. Thread-safe.
-    static double cost();
-    // Whether one such copy costs less than two by the processor.
-    static bool is_cheap() { return cost() < 2; }
+    // Instead of two copies, into shared memory and out of it.
+    static KernelCopy of_one_for_two() { return compare(line_costs(), 1, 2); }
 
     // Whether the kernel lets this process read there at all.
     bool found();

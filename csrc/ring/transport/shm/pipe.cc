@@ -45,7 +45,7 @@ size_t ShmPipe::write(const iovec* pieces, int count) {
         read_ = out_.read.load(std::memory_order_acquire);  // the reader is done with those bytes
     const size_t moved = spread(
         written, kChannelBytes - (written - read_), pieces, count,
-        [&](size_t at, std::byte* piece, size_t n) { ring::copy(out_.data + at, piece, n); },
+        [&](size_t at, std::byte* piece, size_t n) { copy_and_time(out_.data + at, piece, n); },
         [&](size_t so_far) {
             // Release: the bytes come before the count.
             out_.written.store(written + so_far, std::memory_order_release);
