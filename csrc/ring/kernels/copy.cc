@@ -80,9 +80,10 @@ const Functions& functions() {
 
 // ---- which kind of store, see copy.h ----
 
-constexpr size_t kProbeBytes = 8 << 10;           // of a copy that are enough to tell
-constexpr size_t kStreamFrom = 1 << 10;           // below, a streaming store's way to memory costs more
-constexpr std::chrono::nanoseconds kFarLine{20};  // near cores take 2 to 9 ns a line, far ones over 30
+constexpr size_t kProbeBytes = 8 << 10;  // of a copy that are enough to tell
+constexpr size_t kStreamFrom = 1 << 10;  // below, a streaming store's way to memory costs more
+constexpr float kFarLineNs = 20;         // where a store past the caches is faster
+constexpr float kLeastNs = 0.1f;
 constexpr std::chrono::nanoseconds kOverhead{150};
 constexpr uint32_t kProbeEvery = 16;  // copies that are small, or made while the cores are far
 
@@ -111,9 +112,10 @@ bool is_far_now(CopyFn plain, char* to, const char* from, size_t bytes) {
     plain(to, from, bytes);
     // Until the stores have left the core, whose buffer hides some 64 of them.
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    const std::chrono::nanoseconds spent = std::chrono::steady_clock::now() - start;
-    note(static_cast<float>(spent.count()) / static_cast<float>(bytes / kLine));
-    const bool slow = spent > kOverhead + kFarLine * (bytes / kLine);
+    const auto per_line = (std::chrono::steady_clock::now() - start - kOverhead) / (1.0f * (bytes / kLine));
+    const auto ns = std::chrono::duration<float, std::nano>(per_line).count();
+    note(std::max(ns, kLeastNs));
+    const bool slow = ns > kFarLineNs;
     far.store(slow, std::memory_order_relaxed);
     return slow;
 }

@@ -21,7 +21,7 @@ void copy_to_shared(void* to, const void* from, size_t bytes);
 void copy_and_time(void* to, const void* from, size_t bytes);
 
 // What an ordinary store into such a line took of late, in this process, in ns; 0 while nobody has found out.
-// Some 1 to 3 between near cores, and 8 and more between far ones. Thread-safe.
+// Up to 2 between near cores, and 8 and more between far ones. Thread-safe.
 double shared_line_ns();
 
 }  // namespace ring
