@@ -54,7 +54,8 @@ class Baton::Waiter {
 
     void moved() {}
 
-    // Once it has slept, the other ranks take their time: what wakes it meanwhile must not cost as much again.
+    // Once it has slept, the other ranks take their time: what wakes it meanwhile must not cost as much
+    // again.
     bool polls_on() const { return !slept_ && baton_.driven_.polls_on(); }
 
     void rests(Lock&) {
