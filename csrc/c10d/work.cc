@@ -23,11 +23,12 @@ c10::intrusive_ptr<RingWork> RingWork::start(const std::shared_ptr<ring::Communi
         // All or none: a wrong argument is found before anything is sent.
         if (call.arguments.size() > 1)
             for (const ring::Arguments& arguments : call.arguments) group->check(arguments);
+        const auto next = call.async ? ring::Communicator::Next::kUnknown : ring::Communicator::Next::kWaits;
         for (ring::Arguments& arguments : call.arguments) {
             const auto done = [work](std::exception_ptr error) { work->operation_done(error); };
             if (call.arguments.size() > 1 || (call.async && !call.message)) {
                 work->operations_.push_back(group->post(std::move(arguments), timeout, done));
-            } else if (auto operation = group->begin(arguments, timeout, done)) {
+            } else if (auto operation = group->begin(arguments, timeout, done, next)) {
                 work->operations_.push_back(std::move(operation));
             } else {
                 done(nullptr);
@@ -102,7 +103,7 @@ void RingWork::abort() {
 }
 
 int RingWork::sourceRank() const {
-    TORCH_CHECK(outputs_.size() == 1 && const_cast<RingWork*>(this)->isCompleted(),
+    TORCH_CHECK(peer_ >= 0 || (!operations_.empty() && operations_[0]->done()),
                 "ring: the source of a message is known when the receive is complete");
     return peer_ >= 0 ? peer_ : operations_[0]->source();
 }

@@ -68,6 +68,8 @@ class Baton {
     bool has_listened() const { return last_tick() < look_at_; }
     // For whoever polls with the baton in hand.
     Spinner spinner() const { return {spin_us_, pauses_}; }
+    // It lets others run at each poll, since the ranks of this host are known to outnumber its cores.
+    bool yields_at_once() const { return pauses_ == 0; }
 
     // Operations have been posted, or are waited for; see attended().
     void attend();

@@ -166,7 +166,8 @@ void Communicator::wait(const OperationPtr& operation, std::optional<millisecond
 }
 
 bool Communicator::has_work() const {
-    return unfinished_.load(std::memory_order_acquire) > 0;  // pairs with post()
+    // Acquire: pair with post() and with note_unwritten().
+    return unfinished_.load(std::memory_order_acquire) > 0 || unwritten_.load(std::memory_order_acquire);
 }
 
 Left Communicator::left() const {
@@ -195,15 +196,17 @@ bool Communicator::move_on() {
     if (session_.has_failures(fails_from_.load(std::memory_order_relaxed)))  // read again below
         for (Failure& failure : session_.failures()) fail(std::move(failure));
     const uint64_t from = fails_from();
-    if (from != kNone) {
-        if (from < flooded_from_) flood();
-        const uint64_t oldest = oldest_number();
-        if (oldest >= from) {
-            abandon_all();
-            return oldest != kNone;
-        }
+    const uint64_t oldest = from == kNone ? kNone : oldest_number();
+    if (from < flooded_from_) flood();
+    bool moved = false;
+    if (from != kNone && oldest >= from) {
+        abandon_all();
+        moved = oldest != kNone;
+    } else {
+        moved = session_.step();
     }
-    return session_.step();
+    note_unwritten();
+    return moved;
 }
 
 bool Communicator::ready() const {

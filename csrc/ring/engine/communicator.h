@@ -78,11 +78,13 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     // operation that it returns has failed.
     OperationPtr post(Arguments arguments, std::optional<milliseconds> timeout = std::nullopt,
                       Operation::OnDone on_done = nullptr);
-    // As post(), for a caller that waits next: where a small collective is all that there is to do, and of
-    // each message, it is begun and polled for in here. Null: it has ended without an error, and `on_done`
-    // has not been called. Otherwise it is to be waited for.
+    // What the caller does next, if what it has begun has not ended.
+    enum class Next { kWaits, kUnknown };
+    // As post(): where a small collective is all that there is to do, and of each small message, it is begun
+    // in here, and polled for a moment if the caller waits next. Null: it has ended without an error, and
+    // `on_done` has not been called. Otherwise it is to be waited for, or handed over.
     OperationPtr begin(const Arguments& arguments, std::optional<milliseconds> timeout = std::nullopt,
-                       Operation::OnDone on_done = nullptr);
+                       Operation::OnDone on_done = nullptr, Next next = Next::kWaits);
     // As post() and wait().
     void run(const Arguments& arguments) {
         if (const OperationPtr operation = begin(arguments)) wait(operation);
@@ -189,6 +191,8 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     Failure reason(uint64_t operation) const;         // why it fails
     bool is_small(const Operation& operation) const;  // the others can do without this rank once it has begun
     bool may_go_at_once(const Arguments& arguments) const;
+    bool polls_for_messages() const;
+    void note_unwritten();
     bool only_small() const;  // all that there is to do are a few of them
     // As far as they get now; false if the progress thread must look at once.
     bool begin_small(std::span<const OperationPtr> posted);
@@ -223,6 +227,7 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     std::atomic<uint64_t> queued_{0};  // the sizes of the queues, to be read without their lock
     std::atomic<uint64_t> message_posts_{0};
     std::atomic<uint64_t> unfinished_{0};  // in the queue or under way, or their callbacks have not begun
+    std::atomic<bool> unwritten_{false};   // there may be something to write that belongs to no operation
     std::atomic<uint64_t> large_{0};       // in the queue or under way, and not small
 
     mutable Baton baton_;            // whoever holds it drives, and alone touches what follows

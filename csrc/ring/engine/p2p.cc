@@ -57,22 +57,27 @@ void P2p::post(OperationPtr operation) {
 
 void P2p::begin(const Arguments& arguments) {
     const Signature& called = arguments.signature;
-    if (called.kind == Collective::kSend &&
-        mailbox_.send_now(called.root, {.operation = 0, .tag = arguments.tag}, called,
-                          static_cast<const std::byte*>(arguments.input),
-                          called.count * size_of(called.dtype)))
-        return;
-    begun_.emplace();
-    begun_ = start(arguments);
+    begun_.emplace();  // known before it can fail
+    std::optional<TransferPtr> sent;
+    if (called.kind == Collective::kSend)
+        sent = mailbox_.send_now(called.root, {.operation = 0, .tag = arguments.tag}, called,
+                                 static_cast<const std::byte*>(arguments.input),
+                                 called.count * size_of(called.dtype));
+    if (!sent) begun_ = start(arguments);
+    if (sent && *sent) begun_ = *sent;
+    if (sent && !*sent) begun_.reset();
 }
 
 bool P2p::ends() {
-    if (!begun_) return true;
-    const TransferPtr& transfer = *begun_;
-    if (transfer == nullptr) return false;
-    if (!transfer->done) mailbox_.progress();
-    if (!transfer->done) return false;
-    begun_.reset();
+    if (begun_) {
+        const TransferPtr& transfer = *begun_;
+        if (transfer == nullptr) return false;
+        if (!transfer->done) mailbox_.progress();
+        if (!transfer->done) return false;
+        begun_.reset();
+    }
+    // Such as the credit of what was received.
+    if (mailbox_.writes()) mailbox_.progress();
     return true;
 }
 

@@ -90,6 +90,7 @@ class Session : private Watched {
 
     bool under_way() const { return pipeline_.busy() || p2p_.busy(); }
     bool sends() const { return p2p_.mailbox().busy(); }
+    bool writes() const { return p2p_.mailbox().writes(); }
     // Whether an operation that is posted now could begin.
     bool takes() const { return pipeline_.takes(); }
     // The oldest collective that has not ended; kNone for none.

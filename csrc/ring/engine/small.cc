@@ -25,7 +25,7 @@ bool Communicator::is_small(const Operation& operation) const {
 }
 
 OperationPtr Communicator::begin(const Arguments& arguments, std::optional<milliseconds> timeout,
-                                 Operation::OnDone on_done) {
+                                 Operation::OnDone on_done, Next next) {
     check(arguments);
     Baton::Lock baton;
     if (may_go_at_once(arguments)) baton = baton_.try_take();
@@ -39,14 +39,25 @@ OperationPtr Communicator::begin(const Arguments& arguments, std::optional<milli
     session_.begin(*number, arguments);
     Spinner spinner = baton_.spinner();
     bool ended = session_.ends();
-    for (int polls = 0; !ended && polls < kPolls && spinner.again(); ++polls) ended = session_.ends();
+    const int polls = next == Next::kWaits && (*number > 0 || polls_for_messages()) ? kPolls : 0;
+    for (int poll = 0; !ended && poll < polls && spinner.again(); ++poll) ended = session_.ends();
     OperationPtr operation;
     if (!ended) operation = adopt(*number, arguments, timeout, std::move(on_done));
-    const bool sends = session_.sends();
+    note_unwritten();
+    const bool small = only_small() && !unwritten_.load(std::memory_order_relaxed);  // set by this thread
     baton_.release(baton);
-    // What other threads have posted meanwhile, and what could not be written whole.
-    if (ended && (sends || has_work())) kick();
+    // What other threads have posted meanwhile, and what could not be written.
+    if (ended && has_work()) small ? look_soon() : kick();
     return operation;
+}
+
+// Not while collectives stand still for it, nor where whoever sends may need this core.
+bool Communicator::polls_for_messages() const {
+    return session_.oldest_number() == kNone && !baton_.yields_at_once();
+}
+
+void Communicator::note_unwritten() {
+    unwritten_.store(session_.writes(), std::memory_order_release);  // pairs with has_work()
 }
 
 bool Communicator::may_go_at_once(const Arguments& arguments) const {

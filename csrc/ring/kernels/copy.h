@@ -17,10 +17,10 @@ void copy(void* to, const void* from, size_t bytes);
 // by the minute: so the cost of the first kilobytes is measured now and then, and decides about the rest.
 void copy_to_shared(void* to, const void* from, size_t bytes);
 
-// copy() into such memory, which only finds that cost out.
+// copy() into such memory, or out of it, which only finds that cost out.
 void copy_and_time(void* to, const void* from, size_t bytes);
 
-// What an ordinary store into such a line took of late, in this process, in ns; 0 while nobody has found out.
+// What such a line took of late, in this process, with ordinary stores, in ns; 0 while nobody has found out.
 // Up to 2 between near cores, and 8 and more between far ones. Thread-safe.
 double shared_line_ns();
 

@@ -132,6 +132,42 @@ TEST_P(MessagesAtOnce, WaitForAReceiverThatIsLate) {
     });
 }
 
+// The others may owe a rank credit that it has not read, while all are in send.
+TEST_P(MessagesAtOnce, GoRoundARingForAsLongAsTheyAreReceived) {
+    run_group(GetParam(), [&](Communicator& group) {
+        for (int call = 0; call < 300; ++call) {
+            std::vector<int32_t> out(4000, call);
+            std::vector<int32_t> in(4000);
+            group.run(message(Collective::kSend, out, next(group)));
+            group.run(message(Collective::kRecv, in, before(group)));
+            ASSERT_EQ(in, out);
+        }
+    });
+}
+
+// What has been received is the sender's credit again, though its receiver does nothing more.
+TEST_P(MessagesAtOnce, GiveBackTheirCredit) {
+    run_group(GetParam(), [&](Communicator& group) {
+        constexpr int kCalls = 60;
+        std::vector<int32_t> data(15'000, 3);
+        std::vector<int32_t> in(15'000);
+        const int me = group.layout().rank();
+        for (int call = 0; me == 0 && call < kCalls; ++call) group.run(message(Collective::kSend, data, 1));
+        for (int call = 0; me == 1 && call < kCalls; ++call) {
+            // So that several wait when the first of them is received.
+            if (call % 15 == 0) std::this_thread::sleep_for(kLate);
+            group.run(message(Collective::kRecv, in, 0));
+            ASSERT_EQ(in, data);
+        }
+        // Rank 1 is idle meanwhile.
+        const auto start = Clock::now();
+        for (int call = 0; me == 0 && call < 3; ++call) group.run(message(Collective::kSend, data, 1));
+        EXPECT_LT(Clock::now() - start, std::chrono::seconds(1));
+        if (me == 1) std::this_thread::sleep_for(std::chrono::seconds(2));
+        for (int call = 0; me == 1 && call < 3; ++call) group.run(message(Collective::kRecv, in, 0));
+    });
+}
+
 TEST_P(MessagesAtOnce, PassBesideCollectives) {
     run_group(GetParam(), [&](Communicator& group) {
         for (int call = 0; call < 100; ++call) {

@@ -54,6 +54,39 @@ TEST(Mailbox, AnEagerMessageMayBeReceivedWhileItArrives) {
     }
 }
 
+// Its sender must not take it for sent, and leave.
+TEST(Mailbox, AMessageThatIsWrittenInPartIsDoneWhenTheRestIs) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+    const int small = 4096;
+    ASSERT_EQ(::setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    const UniqueFd peer(ends[1]);
+    Mailbox mailbox(0, 2, kGroup, {}, [](int) {}, [](int rank) { return std::to_string(rank); });
+    const std::vector<std::byte> payload(60'000, std::byte{7});
+    const MessageKey key{.operation = 0, .tag = 3};
+    EXPECT_FALSE(mailbox.send_now(1, key, {}, payload.data(), payload.size()))
+        << "there is no connection yet";
+    mailbox.call(1);
+    mailbox.attach_out(1, std::make_unique<TcpPipe>(UniqueFd(ends[0])));
+    const auto sent = mailbox.send_now(1, key, {}, payload.data(), payload.size());
+    ASSERT_TRUE(sent.has_value());
+    const TransferPtr& rest = *sent;
+    ASSERT_NE(rest, nullptr);
+    EXPECT_FALSE(rest->done);
+    EXPECT_TRUE(mailbox.busy() && mailbox.writes());
+    EXPECT_FALSE(mailbox.send_now(1, key, {}, payload.data(), 1)) << "behind the rest";
+    std::vector<std::byte> got;
+    std::vector<std::byte> buffer(10'000);
+    while (!rest->done || got.size() < sizeof(MessageHeader) + payload.size()) {
+        const ssize_t bytes = ::recv(peer.get(), buffer.data(), buffer.size(), 0);
+        if (bytes > 0) got.insert(got.end(), buffer.begin(), buffer.begin() + bytes);
+        mailbox.progress();
+        ASSERT_TRUE(bytes > 0 || mailbox.writes() || rest->done);
+    }
+    EXPECT_TRUE(std::equal(payload.begin(), payload.end(), got.begin() + sizeof(MessageHeader), got.end()));
+    EXPECT_FALSE(mailbox.writes());
+}
+
 // A sender that keeps its messages within less credit than a link has.
 TEST(Mailbox, AMessageBeyondItsCreditWaitsUntilItIsReceived) {
     int ends[2];

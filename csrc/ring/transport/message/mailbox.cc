@@ -37,17 +37,20 @@ TransferPtr Mailbox::send(int to, const MessageKey& key, const Signature& signat
     return transfer;
 }
 
-bool Mailbox::send_now(int to, const MessageKey& key, const Signature& signature, const std::byte* data,
-                       size_t bytes) {
+std::optional<TransferPtr> Mailbox::send_now(int to, const MessageKey& key, const Signature& signature,
+                                             const std::byte* data, size_t bytes) {
     MessageLink* const out = peers_[to].out.get();
-    if (out == nullptr) return false;
-    try {
-        if (!out->send_now(key, signature, data, bytes)) return false;
-    } catch (const PeerGone&) {
-        return false;  // send() is told so, too
+    if (out == nullptr) return std::nullopt;
+    // A link of which nothing is awaited is not read otherwise: ranks that all send round a ring would each
+    // find that the others owe them credit, and wait for it.
+    if (out->low_on_credit()) out->progress();
+    const auto sent = out->send_now(key, signature, data, bytes);
+    if (sent && *sent) {
+        unfinished_.push_back(*sent);
+        out->expect();
+        to_write_ = true;
     }
-    to_write_ = to_write_ || out->wants_write();
-    return true;
+    return sent;
 }
 
 void Mailbox::call(int to) {

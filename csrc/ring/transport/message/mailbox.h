@@ -43,10 +43,10 @@ class Mailbox : public MessageSorter {
     // than `credit`, at most kCreditBytes, would be eagerly on its way to that rank, or waiting there.
     TransferPtr send(int to, const MessageKey& key, const Signature& signature, const std::byte* data,
                      size_t bytes, size_t credit = kCreditBytes);
-    // As send(), where that has nothing to wait for: true when the memory may be overwritten. Otherwise
-    // nothing has happened.
-    bool send_now(int to, const MessageKey& key, const Signature& signature, const std::byte* data,
-                  size_t bytes);
+    // As send(), where the message can be written now: null when it is whole, and its memory may be
+    // overwritten. Nothing where nothing has been sent. Throws what progress() throws.
+    std::optional<TransferPtr> send_now(int to, const MessageKey& key, const Signature& signature,
+                                        const std::byte* data, size_t bytes);
     // `from` is another rank, or kAnySource. Throws MismatchError where a message that has come already has
     // another size, or, within a collective, another signature.
     TransferPtr receive(int from, const MessageKey& key, const Signature& signature, std::byte* data,
@@ -70,7 +70,8 @@ class Mailbox : public MessageSorter {
 
     // ---- driving ----
     bool progress();
-    bool busy() const;   // transfers are under way, or something is still to be written
+    bool busy() const;                         // transfers are under way, or something is still to be written
+    bool writes() const { return to_write_; }  // the latter
     bool ready() const;  // progress() could move something that the kernel does not tell of
     bool slow() const;
     const std::vector<int>& active() const { return active_; }  // the ranks with a connection, each once

@@ -54,11 +54,11 @@ void MessageLink::send(const TransferPtr& transfer, size_t credit) {
     }
 }
 
-bool MessageLink::send_now(const MessageKey& key, const Signature& signature, const std::byte* data,
-                           size_t bytes) {
+std::optional<TransferPtr> MessageLink::send_now(const MessageKey& key, const Signature& signature,
+                                                 const std::byte* data, size_t bytes) {
     const size_t cost = kHeaderBytes + bytes;
-    if (pipe_ == nullptr || wants_write() || closed_to_send()) return false;
-    if (bytes > eager_bytes() || on_credit_ + cost > kCreditBytes) return false;
+    if (pipe_ == nullptr || wants_write() || closed_to_send()) return std::nullopt;
+    if (bytes > eager_bytes() || on_credit_ + cost > kCreditBytes) return std::nullopt;
     MessageHeader header = header_of(MessageType::kEager, last_id_ + 1, bytes);
     header.low_on_credit = on_credit_ + 2 * cost > kCreditBytes;
     header.key = key;
@@ -66,18 +66,23 @@ bool MessageLink::send_now(const MessageKey& key, const Signature& signature, co
     // The payload is only ever read.
     auto* const payload = const_cast<std::byte*>(data);
     const std::array<iovec, 2> pieces{{{&header, kHeaderBytes}, {payload, bytes}}};
-    const size_t taken = pipe_->write(pieces.data(), bytes > 0 ? 2 : 1);
-    if (taken == 0) return false;
+    size_t taken = 0;
+    try {
+        taken = pipe_->write(pieces.data(), bytes > 0 ? 2 : 1);
+    } catch (const PeerGone& gone) {
+        write_closed_ = true;
+        why_closed_ = gone.what();
+    }
+    if (taken == 0) return std::nullopt;
     ++last_id_;
     on_credit_ += cost;
-    if (taken == cost) return true;
-    Frame& frame = frames_.emplace_back(Frame{.header = header, .bytes = bytes});
-    frame.kept = std::make_unique_for_overwrite<std::byte[]>(bytes);
-    frame.data = frame.kept.get();
-    std::memcpy(frame.data, data, bytes);
+    if (taken == cost) return TransferPtr();
+    auto transfer = std::make_shared<Transfer>(
+        Transfer{.peer = peer_, .key = key, .signature = signature, .data = payload, .bytes = bytes});
+    frames_.push_back({.header = header, .data = payload, .bytes = bytes, .transfer = transfer});
     written_ = taken;
     blocked_ = true;
-    return true;
+    return transfer;
 }
 
 void MessageLink::push_data() {

@@ -62,9 +62,12 @@ class MessageLink {
     // ---- the sender's side ----
     // `credit`: what eager messages may take, of kCreditBytes.
     void send(const TransferPtr& transfer, size_t credit);
-    // As send() with all credit, where the message can be written now: true when its memory may be
-    // overwritten. Otherwise nothing has happened. Throws PeerGone.
-    bool send_now(const MessageKey& key, const Signature& signature, const std::byte* data, size_t bytes);
+    // As send() with all credit, where at least the beginning can be written now: null when it is whole, and
+    // the transfer of what is still to be written. Nothing where nothing has happened.
+    std::optional<TransferPtr> send_now(const MessageKey& key, const Signature& signature,
+                                        const std::byte* data, size_t bytes);
+    // So much is on its way, or waits there, that credit may have come back that has not been read yet.
+    bool low_on_credit() const { return on_credit_ > kCreditBytes / 2; }
 
     // ---- the receiver's side ----
     // Gets a requested message: reads it out of the sender's memory, if `copy_once` and there is a way to it,
@@ -120,8 +123,7 @@ class MessageLink {
         MessageHeader header;
         std::byte* data = nullptr;
         size_t bytes = 0;
-        TransferPtr transfer{};               // done when the frame is written; null for others
-        std::unique_ptr<std::byte[]> kept{};  // `data`, where its owner does not wait for it
+        TransferPtr transfer{};  // done when the frame is written; null for others
     };
 
     struct Pull {

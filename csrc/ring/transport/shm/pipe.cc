@@ -62,7 +62,7 @@ size_t ShmPipe::read(const iovec* pieces, int count) {
     const uint64_t written = in_.written.load(std::memory_order_acquire);  // pairs with write()
     const size_t moved = spread(
         read, written - read, pieces, count,
-        [&](size_t at, std::byte* piece, size_t n) { ring::copy(piece, in_.data + at, n); },
+        [&](size_t at, std::byte* piece, size_t n) { copy_and_time(piece, in_.data + at, n); },
         [&](size_t so_far) {
             // Release: the copies come before the room is given back.
             in_.read.store(read + so_far, std::memory_order_release);
