@@ -25,7 +25,7 @@ class RingWork : public c10d::Work {
         std::vector<at::Tensor> inputs;                           // for the profiler
         std::chrono::milliseconds timeout = c10d::kUnsetTimeout;  // c10d::kUnsetTimeout: the group's
         bool async = true;
-        bool message = false;             // it may be waited for next, and is begun as if it were
+        bool message = false;             // begun at once, as far as it gets
         std::function<void()> finally{};  // after the last operation, before the work is complete
     };
 

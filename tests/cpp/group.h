@@ -139,6 +139,17 @@ inline Signature signature(Collective kind, DType dtype, uint64_t count, ReduceO
     return made;
 }
 
+// A send to `peer`, or a receive from it.
+inline Arguments message_of(Collective kind, std::vector<int32_t>& data, int peer, int64_t tag = 0) {
+    Arguments arguments{.signature = signature(kind, DType::kInt32, data.size(), ReduceOp::kNone, peer),
+                        .input = data.data(),
+                        .output = data.data(),
+                        .inputs = {},
+                        .outputs = {}};
+    arguments.tag = tag;
+    return arguments;
+}
+
 template <typename T>
 Arguments all_reduce_of(std::vector<T>& data, DType dtype, ReduceOp op = ReduceOp::kSum) {
     return {.signature = signature(Collective::kAllReduce, dtype, data.size(), op),

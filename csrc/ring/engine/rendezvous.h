@@ -12,8 +12,8 @@
 //   ring/<n>/come        the ranks that have waited for a while
 //
 // Rank 0 alone reads all cards; so each rank asks the store a fixed number of things, and what they read
-// together grows with the ranks times what one has to know of all. The last rank to form
-// the group takes out what the others needed; of the cards it leaves what keeps the places in their round.
+// together grows with the ranks times what one has to know of all. The last rank to form the group takes out
+// what the others needed; of the cards it leaves what keeps the places in their round.
 //
 // A rank joins the first round in which its card is missing, from the newest on. That is a fresh one whether
 // the rounds before it have formed a group, ended by an error, or were left by processes that were killed;

@@ -18,16 +18,6 @@ using namespace ring::testing;
 // Longer than begin() polls.
 constexpr milliseconds kLate{20};
 
-Arguments message(Collective kind, std::vector<int32_t>& data, int peer, int64_t tag = 0) {
-    Arguments arguments{.signature = signature(kind, DType::kInt32, data.size(), ReduceOp::kNone, peer),
-                        .input = data.data(),
-                        .output = data.data(),
-                        .inputs = {},
-                        .outputs = {}};
-    arguments.tag = tag;
-    return arguments;
-}
-
 class MessagesAtOnce : public ::testing::TestWithParam<Hosts> {
   protected:
     int size() const { return ranks_of(GetParam()); }
@@ -45,10 +35,11 @@ TEST_P(MessagesAtOnce, MostNeedNoOperation) {
             std::vector<int32_t> in(10);
             std::atomic<int> told{0};
             const auto tell = [&](std::exception_ptr) { ++told; };
-            const auto sent = group.begin(message(Collective::kSend, out, next(group)), std::nullopt, tell);
+            const auto sent =
+                group.begin(message_of(Collective::kSend, out, next(group)), std::nullopt, tell);
             if (!sent) ++sends;
             const auto received =
-                group.begin(message(Collective::kRecv, in, before(group)), std::nullopt, tell);
+                group.begin(message_of(Collective::kRecv, in, before(group)), std::nullopt, tell);
             if (!received) ++receives;
             if (received) group.wait(received);
             if (sent) group.wait(sent);
@@ -73,7 +64,7 @@ TEST_P(MessagesAtOnce, KeepTheirOrderBesideOthers) {
         out.reserve(kCalls);
         for (int call = 0; call < kCalls; ++call) {
             out.emplace_back(size_of_call(call), call);
-            const Arguments arguments = message(Collective::kSend, out.back(), next(group));
+            const Arguments arguments = message_of(Collective::kSend, out.back(), next(group));
             auto operation = call % 2 == 0 ? group.begin(arguments) : group.post(arguments);
             if (!operation) continue;
             group.hand_over({&operation, 1});
@@ -81,7 +72,7 @@ TEST_P(MessagesAtOnce, KeepTheirOrderBesideOthers) {
         }
         for (int call = 0; call < kCalls; ++call) {
             std::vector<int32_t> in(size_of_call(call));
-            const Arguments arguments = message(Collective::kRecv, in, before(group));
+            const Arguments arguments = message_of(Collective::kRecv, in, before(group));
             if (call % 3 == 0) {
                 group.wait(group.post(arguments));
             } else {
@@ -99,8 +90,8 @@ TEST_P(MessagesAtOnce, WaitForASenderThatIsLate) {
             std::vector<int32_t> out(10, call);
             std::vector<int32_t> in(10);
             if (group.layout().rank() == call % size()) std::this_thread::sleep_for(kLate);
-            const auto received = group.begin(message(Collective::kRecv, in, before(group)));
-            group.run(message(Collective::kSend, out, next(group)));
+            const auto received = group.begin(message_of(Collective::kRecv, in, before(group)));
+            group.run(message_of(Collective::kSend, out, next(group)));
             if (received) group.wait(received);
             ASSERT_EQ(in, std::vector<int32_t>(10, call));
         }
@@ -116,7 +107,7 @@ TEST_P(MessagesAtOnce, WaitForAReceiverThatIsLate) {
         for (int call = 0; call < kCalls; ++call) {
             auto& data = waiting[static_cast<size_t>(call)];
             std::fill(data.begin(), data.end(), call);
-            const auto operation = group.begin(message(Collective::kSend, data, next(group)));
+            const auto operation = group.begin(message_of(Collective::kSend, data, next(group)));
             if (operation) {
                 sent.push_back(operation);
             } else {
@@ -125,7 +116,7 @@ TEST_P(MessagesAtOnce, WaitForAReceiverThatIsLate) {
         }
         std::vector<int32_t> in(4000);
         for (int call = 0; call < kCalls; ++call) {
-            group.run(message(Collective::kRecv, in, before(group)));
+            group.run(message_of(Collective::kRecv, in, before(group)));
             ASSERT_EQ(in, std::vector<int32_t>(4000, call));
         }
         for (const auto& operation : sent) group.wait(operation);
@@ -138,8 +129,8 @@ TEST_P(MessagesAtOnce, GoRoundARingForAsLongAsTheyAreReceived) {
         for (int call = 0; call < 300; ++call) {
             std::vector<int32_t> out(4000, call);
             std::vector<int32_t> in(4000);
-            group.run(message(Collective::kSend, out, next(group)));
-            group.run(message(Collective::kRecv, in, before(group)));
+            group.run(message_of(Collective::kSend, out, next(group)));
+            group.run(message_of(Collective::kRecv, in, before(group)));
             ASSERT_EQ(in, out);
         }
     });
@@ -152,19 +143,20 @@ TEST_P(MessagesAtOnce, GiveBackTheirCredit) {
         std::vector<int32_t> data(15'000, 3);
         std::vector<int32_t> in(15'000);
         const int me = group.layout().rank();
-        for (int call = 0; me == 0 && call < kCalls; ++call) group.run(message(Collective::kSend, data, 1));
+        for (int call = 0; me == 0 && call < kCalls; ++call)
+            group.run(message_of(Collective::kSend, data, 1));
         for (int call = 0; me == 1 && call < kCalls; ++call) {
             // So that several wait when the first of them is received.
             if (call % 15 == 0) std::this_thread::sleep_for(kLate);
-            group.run(message(Collective::kRecv, in, 0));
+            group.run(message_of(Collective::kRecv, in, 0));
             ASSERT_EQ(in, data);
         }
         // Rank 1 is idle meanwhile.
         const auto start = Clock::now();
-        for (int call = 0; me == 0 && call < 3; ++call) group.run(message(Collective::kSend, data, 1));
+        for (int call = 0; me == 0 && call < 3; ++call) group.run(message_of(Collective::kSend, data, 1));
         EXPECT_LT(Clock::now() - start, std::chrono::seconds(1));
         if (me == 1) std::this_thread::sleep_for(std::chrono::seconds(2));
-        for (int call = 0; me == 1 && call < 3; ++call) group.run(message(Collective::kRecv, in, 0));
+        for (int call = 0; me == 1 && call < 3; ++call) group.run(message_of(Collective::kRecv, in, 0));
     });
 }
 
@@ -176,8 +168,8 @@ TEST_P(MessagesAtOnce, PassBesideCollectives) {
             group.hand_over({&reduced, 1});
             std::vector<int32_t> out(10, call);
             std::vector<int32_t> in(10);
-            group.run(message(Collective::kSend, out, next(group)));
-            group.run(message(Collective::kRecv, in, before(group)));
+            group.run(message_of(Collective::kSend, out, next(group)));
+            group.run(message_of(Collective::kRecv, in, before(group)));
             ASSERT_EQ(in, out);
             group.wait(reduced);
             ASSERT_EQ(sum.back(), static_cast<float>(size()));
@@ -193,8 +185,8 @@ TEST_P(MessagesAtOnce, FromSeveralThreads) {
                 for (int call = 0; call < 200; ++call) {
                     std::vector<int32_t> out(10, call);
                     std::vector<int32_t> in(10);
-                    const auto sent = group.begin(message(Collective::kSend, out, next(group), tag));
-                    group.run(message(Collective::kRecv, in, before(group), tag));
+                    const auto sent = group.begin(message_of(Collective::kSend, out, next(group), tag));
+                    group.run(message_of(Collective::kRecv, in, before(group), tag));
                     if (sent) group.wait(sent);
                     EXPECT_EQ(in, out);
                 }
@@ -211,10 +203,10 @@ TEST_P(MessagesAtOnce, OfAnotherSizeAreRefused) {
             const int me = group.layout().rank();
             if (me == 0) {
                 std::this_thread::sleep_for(late);
-                group.run(message(Collective::kSend, out, 1));
+                group.run(message_of(Collective::kSend, out, 1));
             }
             if (me == 1) {
-                EXPECT_THROW(group.run(message(Collective::kRecv, in, 0)), MismatchError);
+                EXPECT_THROW(group.run(message_of(Collective::kRecv, in, 0)), MismatchError);
             }
             // The group has failed for all.
             std::vector<float> sum(10, 1.0f);
@@ -229,21 +221,21 @@ TEST_P(MessagesAtOnce, OfWhoHasLeftAreNotWaitedFor) {
         std::vector<int32_t> data(10, 7);
         const int me = group.layout().rank();
         if (me == 0) {
-            group.run(message(Collective::kSend, data, 1));
+            group.run(message_of(Collective::kSend, data, 1));
             group.shutdown();
             left.set_value();
         }
         if (me != 1) return;
         gone.wait();
         std::vector<int32_t> in(10);
-        group.run(message(Collective::kRecv, in, 0));
+        group.run(message_of(Collective::kRecv, in, 0));
         EXPECT_EQ(in, data) << "what it had sent before";
-        EXPECT_THROW(group.run(message(Collective::kRecv, in, 0)), PeerError);
+        EXPECT_THROW(group.run(message_of(Collective::kRecv, in, 0)), PeerError);
         EXPECT_THROW(
             {
                 // A send may have gone before the connection tells.
                 for (int call = 0; call < 1000; ++call) {
-                    group.run(message(Collective::kSend, data, 0));
+                    group.run(message_of(Collective::kSend, data, 0));
                     std::this_thread::sleep_for(milliseconds(1));
                 }
             },

@@ -11,16 +11,6 @@ namespace {
 using namespace ring::testing;
 using Operations = std::vector<std::shared_ptr<Operation>>;
 
-Arguments message(Collective kind, std::vector<int32_t>& data, int peer, int64_t tag) {
-    Arguments arguments{.signature = signature(kind, DType::kInt32, data.size(), ReduceOp::kNone, peer),
-                        .input = data.data(),
-                        .output = data.data(),
-                        .inputs = {},
-                        .outputs = {}};
-    arguments.tag = tag;
-    return arguments;
-}
-
 // What the rank `from` sends to `to`.
 std::vector<int32_t> tokens(int from, int to, size_t count) {
     return repeated<int32_t>(count, [&](size_t i) { return from * 1'000'003 + to * 10'007 + i; });
@@ -59,12 +49,12 @@ TEST_P(Messages, MatchByRankAndTag) {
         for (int r = 0; r < size(); ++r)
             for (int64_t tag = 0; r != me && tag < kTags; ++tag) {
                 auto& data = buffers.emplace_back(tokens(me, r, count_of(tag)));
-                operations.push_back(group.post(message(Collective::kSend, data, r, tag)));
+                operations.push_back(group.post(message_of(Collective::kSend, data, r, tag)));
             }
         for (int r = 0; r < size(); ++r)
             for (int64_t tag = kTags - 1; r != me && tag >= 0; --tag) {
                 auto& data = buffers.emplace_back(count_of(tag));
-                group.wait(group.post(message(Collective::kRecv, data, r, tag)));
+                group.wait(group.post(message_of(Collective::kRecv, data, r, tag)));
                 ASSERT_TRUE(same(data, tokens(r, me, data.size())));
             }
         for (const auto& operation : operations) group.wait(operation);
@@ -81,21 +71,22 @@ TEST_P(Messages, ManySmallOnesFromAnySource) {
             std::vector<std::vector<int32_t>> sent;
             Operations operations;
             for (int k = 0; k < kMessages; ++k) sent.emplace_back(kCount, me * 1000 + k);
-            for (auto& data : sent) operations.push_back(group.post(message(Collective::kSend, data, 0, 5)));
+            for (auto& data : sent)
+                operations.push_back(group.post(message_of(Collective::kSend, data, 0, 5)));
             std::vector<int32_t> last{me};
-            operations.push_back(group.post(message(Collective::kSend, last, 0, 6)));
+            operations.push_back(group.post(message_of(Collective::kSend, last, 0, 6)));
             for (const auto& operation : operations) group.wait(operation);
             return;
         }
         for (int r = 1; r < size(); ++r) {
             std::vector<int32_t> last(1);
-            group.wait(group.post(message(Collective::kRecv, last, r, 6)));
+            group.wait(group.post(message_of(Collective::kRecv, last, r, 6)));
             EXPECT_EQ(last[0], r);
         }
         std::vector<int> seen(static_cast<size_t>(size()));
         for (int k = 0; k < kMessages * (size() - 1); ++k) {
             std::vector<int32_t> data(kCount);
-            const auto operation = group.post(message(Collective::kRecv, data, kAnySource, 5));
+            const auto operation = group.post(message_of(Collective::kRecv, data, kAnySource, 5));
             group.wait(operation);
             const int from = operation->source();
             ASSERT_EQ(data, std::vector<int32_t>(kCount, from * 1000 + seen[from]++));
@@ -117,7 +108,7 @@ TEST_P(Messages, GoOnByThemselvesWhenHandedOver) {
             Operations operations;
             const size_t count = round % 4 == 3 ? 100'000 : static_cast<size_t>(round) * 100;
             const auto hand_over = [&](Collective kind, std::vector<int32_t>& data, int peer) {
-                operations.push_back(group.post(message(kind, data, peer, round)));
+                operations.push_back(group.post(message_of(kind, data, peer, round)));
                 group.hand_over({&operations.back(), 1});
                 if (random() % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 500));
             };
@@ -144,11 +135,11 @@ TEST_P(Messages, HandedOverEndInTime) {
     in_group([&](Communicator& group) {
         std::vector<int32_t> data(10);
         const int peer = (group.layout().rank() + 1) % size();
-        Operations operations{group.post(message(Collective::kRecv, data, peer, 1))};
+        Operations operations{group.post(message_of(Collective::kRecv, data, peer, 1))};
         group.hand_over(operations);
         std::this_thread::sleep_for(milliseconds(100));
         const auto posted = Clock::now();
-        operations.push_back(group.post(message(Collective::kRecv, data, peer, 2), milliseconds(200)));
+        operations.push_back(group.post(message_of(Collective::kRecv, data, peer, 2), milliseconds(200)));
         group.hand_over({&operations.back(), 1});
         while (!operations.back()->done() && Clock::now() < posted + std::chrono::seconds(20))
             std::this_thread::sleep_for(milliseconds(1));
@@ -167,9 +158,9 @@ TEST_P(Messages, SmallOneNeedsNobodyElse) {
         const int peer = 1 - me;
         for (int round = 0; sends && round < 50; ++round) {
             std::vector<int32_t> data = tokens(me, peer, 100), got(100);
-            const auto receive = group.post(message(Collective::kRecv, got, peer, round));
+            const auto receive = group.post(message_of(Collective::kRecv, got, peer, round));
             std::atomic<bool> called_back{false};
-            const Operations sent{group.post(message(Collective::kSend, data, peer, round), std::nullopt,
+            const Operations sent{group.post(message_of(Collective::kSend, data, peer, round), std::nullopt,
                                              [&](std::exception_ptr) { called_back = true; })};
             group.hand_over(sent);
             look_on(sent[0]);
@@ -189,15 +180,15 @@ TEST_P(LeftAlone, WhoReceivesFromAnyoneIsToldSoon) {
         const int me = group.layout().rank();
         if (me == 1) {
             std::vector<int32_t> data = tokens(1, 0, 100);
-            group.wait(group.post(message(Collective::kSend, data, 0, 1)));
+            group.wait(group.post(message_of(Collective::kSend, data, 0, 1)));
         }
         if (me != 0) return;
         std::vector<int32_t> got(100);
-        group.wait(group.post(message(Collective::kRecv, got, kAnySource, 1)));
+        group.wait(group.post(message_of(Collective::kRecv, got, kAnySource, 1)));
         ASSERT_EQ(got, tokens(1, 0, 100));
         const auto start = Clock::now();
         try {
-            group.wait(group.post(message(Collective::kRecv, got, kAnySource, 1)));
+            group.wait(group.post(message_of(Collective::kRecv, got, kAnySource, 1)));
             ADD_FAILURE() << "nobody sent it";
         } catch (const PeerError& error) {
             EXPECT_NE(std::string(error.what()).find("left the group"), std::string::npos) << error.what();
@@ -213,7 +204,7 @@ TEST_P(LeftAlone, WhoReceivesIsToldThoughTheOthersKeepTheirGroup) {
         in_group([&](Communicator& group) {
             if (group.layout().rank() == 1) {
                 std::vector<int32_t> data = tokens(1, 0, 100);
-                group.wait(group.post(message(Collective::kSend, data, 0, 1)));
+                group.wait(group.post(message_of(Collective::kSend, data, 0, 1)));
             }
             if (group.layout().rank() > 0) {
                 group.shutdown();
@@ -221,9 +212,9 @@ TEST_P(LeftAlone, WhoReceivesIsToldThoughTheOthersKeepTheirGroup) {
                 return;
             }
             std::vector<int32_t> got(100);
-            group.run(message(Collective::kRecv, got, from, 1));
+            group.run(message_of(Collective::kRecv, got, from, 1));
             const auto start = Clock::now();
-            EXPECT_THROW(group.run(message(Collective::kRecv, got, from, 1)), PeerError);
+            EXPECT_THROW(group.run(message_of(Collective::kRecv, got, from, 1)), PeerError);
             EXPECT_LT(Clock::now() - start, std::chrono::seconds(5)) << "long before its deadline";
             over = true;
         });

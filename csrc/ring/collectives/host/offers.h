@@ -49,8 +49,8 @@ class Offers {
   private:
     struct Turn {
         bool ended = false;
-        int staged = 0;  // so many of the next go another way
-        int read = 0;    // so many since the last that did
+        int staged = 0;     // so many of the next go another way
+        unsigned read = 0;  // so many went this way while that is worth while for now
     };
 
     const SingleCopy mode_;
