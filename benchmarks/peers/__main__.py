@@ -64,6 +64,10 @@ def measure(
 
 def main(
     ranks: Annotated[int, typer.Option("-n", min=1, metavar="RANKS", help="Ranks of each library.")] = 2,
+    per_host: Annotated[
+        int | None,
+        typer.Option("-p", min=1, max=1, metavar="1", help="Each rank counts as a host, over TCP alone."),
+    ] = None,
     collective: Annotated[
         str, typer.Option("-t", metavar="NAMES", help=f"all, or some of {', '.join(COLLECTIVES)}.")
     ] = "all_reduce",
@@ -85,13 +89,22 @@ def main(
     place. Exits with 1 where something failed or a result was wrong; the page says what, and has the rest.
     """
     collectives = parse_collectives(collective)
-    given = {"-n": str(ranks), "-b": first, "-e": last, "-f": factor, "-i": calls, "-w": untimed}
+    given = {
+        "-n": str(ranks),
+        "-p": str(per_host) if per_host else None,
+        "-b": first,
+        "-e": last,
+        "-f": factor,
+        "-i": calls,
+        "-w": untimed,
+    }
     options = [word for name, value in given.items() if value is not None for word in (name, value)]
     contenders = installed()
     build_ring_perf()
     circumstances = measure(contenders, collectives, rounds, options, timeout)
     command = " ".join(["benchmarks/run peers", *options, "-t", collective, "-r", str(rounds)])
-    typer.echo(page(command, ranks, rounds, circumstances, contenders, collectives), nl=False)
+    who = f"{ranks} ranks{', each on a host of its own' if per_host else ''}"
+    typer.echo(page(command, who, rounds, circumstances, contenders, collectives), nl=False)
     if csv_to is not None:
         write_csv(csv_to, contenders)
     failures = [why for one in contenders for why in one.failures.values()]

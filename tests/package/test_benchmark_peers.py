@@ -94,7 +94,7 @@ def test_help_tells_of_every_collective() -> None:
 def test_a_table_has_medians_means_and_ratios() -> None:
     text = page(
         "the command",
-        2,
+        "2 ranks",
         3,
         Circumstances("A machine", [50, 60, 40]),
         made_up(["all_reduce", "send"]),
@@ -121,7 +121,7 @@ def test_a_table_has_medians_means_and_ratios() -> None:
 def test_what_a_library_lacks_is_empty_and_the_rest_is_compared() -> None:
     made = made_up(["gather"])
     del made[2].rows["gather"]
-    _, line = table_of(page("", 2, 3, Circumstances(), made, ["gather"]), "gather")
+    _, line = table_of(page("", "2 ranks", 3, Circumstances(), made, ["gather"]), "gather")
     assert line == ["1 MiB", "**12.0** (34.7)", "20.0 (44.0)", "", "0.600 (0.788)"]
 
 
@@ -131,7 +131,7 @@ def test_a_size_without_a_share_for_each_rank_is_left_out() -> None:
     made[0].rows["barrier"] = {0: [row(0, 1, 1)]}
     made[1].rows["barrier"] = {0: [row(0, 2, 2)]}
     made[2].rows["barrier"] = {}
-    text = page("", 2, 3, Circumstances(), made, ["all_gather", "barrier"])
+    text = page("", "2 ranks", 3, Circumstances(), made, ["all_gather", "barrier"])
     assert [line[0] for line in table_of(text, "all_gather")[1:]] == ["1 MiB"]
     assert table_of(text, "barrier")[1:] == [["", "**1.00** (1.00)", "2.00 (2.00)", "", "0.500 (0.500)"]]
 
@@ -184,6 +184,14 @@ def test_a_small_comparison(stand_ins: Path, tmp_path: Path) -> None:
     }
     assert {one["round"] for one in rows} == {"1", "2"}
     assert {one["wrong"] for one in rows} == {"0"}
+
+
+def test_ranks_that_count_as_hosts(stand_ins: Path) -> None:
+    done = CliRunner().invoke(app, [*QUICK, "-n", "3", "-p", "1"])
+    assert done.exit_code == 0, done.output
+    assert "# libring beside other libraries, 3 ranks, each on a host of its own\n" in done.stdout
+    assert "`benchmarks/run peers -n 3 -p 1 -b 64 " in done.stdout
+    assert CliRunner().invoke(app, [*QUICK, "-p", "2"]).exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -247,6 +255,7 @@ def test_without_peers_it_says_how_to_install_them(stand_ins: Path) -> None:
         ("install", ["mpich"], "no peer 'mpich'; there are: openmpi, intelmpi, oneccl"),
         ("run", ["mpich"], "no peer 'mpich'; there are: openmpi, intelmpi, oneccl"),
         ("run", ["openmpi", "-n", "two"], "-n two: allowed is a number of ranks"),
+        ("run", ["openmpi", "-p", "2"], "-p 2: allowed is 1, each rank a host"),
     ],
 )
 def test_the_scripts_refuse_what_they_do_not_know(script: str, options: list[str], complaint: str) -> None:
