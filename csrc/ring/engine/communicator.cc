@@ -200,8 +200,7 @@ bool Communicator::move_on() {
     if (from < flooded_from_) flood();
     bool moved = false;
     if (from != kNone && oldest >= from) {
-        abandon_all();
-        moved = oldest != kNone;
+        moved = abandon_all();
     } else {
         moved = session_.step();
     }
@@ -281,7 +280,7 @@ void Communicator::flood() {
     for (const Failure& failure : news) session_.tell(failure);
 }
 
-void Communicator::abandon_all() {
+bool Communicator::abandon_all() {
     std::vector<OperationPtr> abandoned = session_.abandon();
     {
         const std::lock_guard lock(queue_mutex_);
@@ -294,6 +293,7 @@ void Communicator::abandon_all() {
     }
     for (const auto& operation : abandoned)
         finish(operation, reason(operation->number).exception(describe(*operation)));
+    return !abandoned.empty();
 }
 
 void Communicator::abort(const std::string& why) {

@@ -185,7 +185,7 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
     bool move_on();  // true if anything moved
     void finish(const OperationPtr& operation, std::exception_ptr error);
     void flood();  // what has failed since the last time, to the neighbours on other hosts
-    void abandon_all();
+    bool abandon_all();
     uint64_t oldest_number() const;  // of the oldest operation that is not done; kNone for none
 
     Failure reason(uint64_t operation) const;         // why it fails

@@ -12,7 +12,7 @@ namespace ring {
 
 // What came of a step.
 enum class Step {
-    kMoved,  // something has moved: another step may move more
+    kMoved,  // something has moved, or ended: another step may move more
     kPoll,   // what is waited for is made by another core, soon perhaps: polling learns of it first
     kSleep,  // nothing is under way, or a slow network has it
 };

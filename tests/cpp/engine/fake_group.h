@@ -149,6 +149,7 @@ class FakeGroup : private Driven, private ProgressThread {
         const Inside inside(*this);
         last_driver_.store(std::this_thread::get_id());
         bool moved = busy_.load();
+        bool more = false;
         waiting_.store(0);
         if (news_.exchange(false)) moved = true;
         std::vector<std::shared_ptr<Operation>> done;
@@ -162,6 +163,7 @@ class FakeGroup : private Driven, private ProgressThread {
                 done.push_back(one);
                 return true;
             });
+            more = !under_way_.empty();
         }
         for (const auto& operation : done) {
             if (operation->on_done)
@@ -171,7 +173,8 @@ class FakeGroup : private Driven, private ProgressThread {
             operation->finish(nullptr);
             baton_.ended();
         }
-        return moved || !done.empty() ? Step::kMoved : Step::kPoll;
+        if (moved || !done.empty()) return Step::kMoved;
+        return more ? Step::kPoll : Step::kSleep;
     }
 
     void look_up() override { come_by(Point::kLookUp); }

@@ -1,6 +1,7 @@
 // send and recv between any two ranks of a group, waited for and handed over.
 #include <atomic>
 #include <random>
+#include <thread>
 
 #include "group.h"
 #include "values.h"
@@ -169,6 +170,29 @@ TEST_P(Messages, SmallOneNeedsNobodyElse) {
             // Where the progress thread drove, it may be about to call.
             ASSERT_TRUE(eventually([&] { return called_back.load(); }));
         }
+    });
+}
+
+// Where nobody else does anything, and the wait is an old one: it is told once, and does not sleep on that.
+TEST_P(Messages, ThatFailEndTheirWaits) {
+    std::atomic<bool> over{false};
+    in_group([&](Communicator& group) {
+        const int me = group.layout().rank();
+        if (me != 0) {
+            EXPECT_TRUE(eventually([&] { return over.load(); }));
+            return;
+        }
+        std::vector<int32_t> got(10);
+        const auto receive = group.post(message_of(Collective::kRecv, got, 1, 1));
+        std::thread other([&] {
+            std::this_thread::sleep_for(milliseconds(300));
+            group.abort("the test wants it");
+        });
+        const auto start = Clock::now();
+        EXPECT_THROW(group.wait(receive), AbortedError);
+        EXPECT_LT(Clock::now() - start, std::chrono::seconds(5));
+        other.join();
+        over = true;
     });
 }
 
