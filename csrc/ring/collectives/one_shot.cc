@@ -15,7 +15,7 @@ constexpr int kLeader = 0;
 }  // namespace
 
 bool is_one_shot(const Context& context) {
-    return context.bytes() <= kSmallBytes && context.plan->rails == 1 &&
+    return context.layout.cells() > 1 && context.bytes() <= kSmallBytes && context.plan->rails == 1 &&
            context.plan->algorithm == RailAlgorithm::kDoubling;
 }
 

@@ -529,8 +529,12 @@ INSTANTIATE_TEST_SUITE_P(
                                          Way{.name = "slow_looked_on", .looks_on = true, .link = "1,50"})),
     name_of_case<Way>);
 
-const auto kStages = ::testing::Combine(::testing::Values(Hosts{1}, Hosts{2}, Hosts{3}),
-                                        ::testing::Values(Way{.name = "stages", .stages = true}));
+// A size table that is meant for groups of several hosts must do no harm in one.
+const auto kStages = ::testing::Combine(
+    ::testing::Values(Hosts{1}, Hosts{2}, Hosts{3}),
+    ::testing::Values(Way{.name = "stages", .stages = true},
+                      Way{.name = "stages_doubling", .size_table = kDoubling, .stages = true},
+                      Way{.name = "stages_cubes", .size_table = kCubes, .stages = true}));
 
 INSTANTIATE_TEST_SUITE_P(Stages, Collectives, kStages, name_of_case<Way>);
 INSTANTIATE_TEST_SUITE_P(Stages, DirectCollectives, kStages, name_of_case<Way>);
