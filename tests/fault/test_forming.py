@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch
@@ -127,6 +129,32 @@ def test_all_hear_of_one_that_cannot_load_the_module(
         message = error_of(outcome, "DistBackendError").message
         assert why in message and names_ranks(message, {bad}), message
         assert outcome.seconds < SOON
+
+
+def init_without_memory(short: bool) -> None:
+    if short:  # of what it may map: enough for all but the memory that it shares with its host
+        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (mapped + (12 << 20),) * 2)
+    init_group(LONG)
+
+
+@pytest.mark.parametrize(("layout", "bad"), [("1x3", 0), ("1x3", 1), ("2+1", 1)])
+def test_all_hear_of_one_that_cannot_map_the_memory_of_its_host(
+    launch: Callable[..., Job], layout: str, bad: int
+) -> None:
+    job = launch(layout)
+    others = job.submit(init_without_memory, False, ranks={0, 1, 2} - {bad})
+    own = job.submit(init_without_memory, True, ranks={bad}).wait(30)[bad]
+    assert "mmap" in error_of(own, "DistBackendError").message
+    for rank, outcome in others.wait(30).items():
+        if job.layout.hosts > 1 and rank == 2:
+            continue  # may have formed it with rank 0, which tells it then
+        message = error_of(outcome, "DistBackendError").message
+        assert "mmap" in message and names_ranks(message, {bad}), message
+        assert outcome.seconds < SOON
+    if job.layout.hosts > 1:
+        outcome = job.submit(reduce_once, ranks={2}).wait(30)[2]
+        assert outcome.error is not None and outcome.seconds < SOON
 
 
 @pytest.mark.parametrize("layout", ["1x4", "2x2"])

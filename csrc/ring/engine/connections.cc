@@ -129,4 +129,18 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
     return made;
 }
 
+void await_host(Segment& segment, const Layout& layout, const Doorbell& doorbell, Deadline deadline) {
+    segment.arrive();
+    if (segment.all_arrived()) return;
+    Events events(doorbell);
+    Interrupts interrupts;
+    while (!segment.all_arrived()) {
+        if (deadline.passed())
+            throw Bystander(layout.describe(segment.rank_of(segment.first_absent())) +
+                            " has not joined the others of this host in time");
+        events.wait(Deadline(std::min(deadline.next_look(), interrupts.next(Clock::now()))));
+        if (const auto now = Clock::now(); now >= interrupts.next(now)) interrupts.check();
+    }
+}
+
 }  // namespace ring

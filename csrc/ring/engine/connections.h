@@ -38,4 +38,9 @@ std::string not_on_this_host(const Layout& layout, int rank);
 Connections connect_group(Store& store, const Layout& layout, const Roster& roster, const Doorbell& doorbell,
                           std::unique_ptr<TcpFabric> fabric, int streams, Deadline deadline);
 
+// Once this rank has all that it needs for the group: waits until the other ranks of the host have, so that
+// none works in a group that another one could not form. Throws Bystander, which names the first that has
+// not.
+void await_host(Segment& segment, const Layout& layout, const Doorbell& doorbell, Deadline deadline);
+
 }  // namespace ring

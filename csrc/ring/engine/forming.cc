@@ -146,7 +146,6 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
         measure_machine(meeting.store(), settings.config.link, layout, roster, connections, deadline);
     std::vector<std::string> done_with = keys_of_addresses(roster);
     std::ranges::move(keys_of_measuring(roster), std::back_inserter(done_with));
-    meeting.finish(std::move(done_with));
     if (settings.rank == 0)
         log(LogLevel::kInfo, "group of " + std::to_string(layout.size()) + " ranks on " +
                                  std::to_string(layout.hosts()) + " hosts, " +
@@ -156,23 +155,35 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
     std::map<int, Engine::Process> processes;
     for (const int rank : layout.host_ranks())
         if (rank != settings.rank) processes[rank] = {layout.member(rank).pid, roster.lifelines[rank]};
+    Segment* const segment = connections.segment.get();
+    const Doorbell& rung = *doorbell;
     const bool crowded = static_cast<int>(layout.host_ranks().size()) > usable_cpus();
-    std::shared_ptr<Communicator> group(new Communicator(engine, settings,
-                                                         {.layout = std::move(layout),
-                                                          .roster = std::move(roster),
-                                                          .doorbell = std::move(doorbell),
-                                                          .connections = std::move(connections),
-                                                          .choices = std::move(choices),
-                                                          .crowded = crowded}),
-                                        [](Communicator* last) {
-                                            std::unique_ptr<Communicator> owned(last);
-                                            // In a forked child a thread of the parent's may seem to wait in
-                                            // it forever.
-                                            if (owned->inherited()) (void)owned.release();
-                                        });
+    std::shared_ptr<Communicator> group(
+        new Communicator(engine, settings,
+                         {.layout = layout,  // who has ended is still looked up in it
+                          .roster = std::move(roster),
+                          .doorbell = std::move(doorbell),
+                          .connections = std::move(connections),
+                          .choices = std::move(choices),
+                          .crowded = crowded}),
+        [](Communicator* last) {
+            std::unique_ptr<Communicator> owned(last);
+            // In a forked child a thread of the parent's may seem to wait in
+            // it forever.
+            if (owned->inherited()) (void)owned.release();
+        });
     if (settings.rank == 0 && group->layout().cells() > 1)
         log(LogLevel::kInfo, "links between hosts: " + ring::describe(machine.link) +
                                  "; what runs on them:\n" + group->session_.tuning().text());
+    try {
+        if (segment != nullptr) await_host(*segment, layout, rung, deadline);
+        meeting.finish(std::move(done_with));
+    } catch (const Superseded&) {
+        throw;
+    } catch (const Error& error) {
+        group->abort(error.what());  // ranks of other hosts may have formed it
+        throw;
+    }
     engine.add(group, processes);
     return group;
 }

@@ -53,7 +53,8 @@ struct Segment::Board {
     // The complement of the lowest operation of all notices, which grows from 0, that of none.
     alignas(kLine) std::atomic<uint64_t> reach;
     Notice notices[kFailures];
-    alignas(kLine) std::atomic<uint32_t> departures;
+    alignas(kLine) std::atomic<uint32_t> arrivals;
+    std::atomic<uint32_t> departures;
     std::atomic<uint32_t> ends;
 };
 
@@ -72,6 +73,7 @@ struct Segment::RankBlock {
     Phase phases[kTurns + 1];
     alignas(kLine) std::atomic<uint32_t> sleeping;
     std::atomic<int32_t> slept_on;  // the core, from 1
+    std::atomic<uint32_t> arrived;
     std::atomic<uint32_t> departed;
     std::atomic<uint32_t> withdrawn;
     MemoryTicket ticket;
@@ -153,6 +155,24 @@ Channel& Segment::channel(ChannelUse use, int from, int to) const {
     const size_t index = (static_cast<size_t>(use) * ranks_.size() + from) * ranks_.size() + to;
     return *reinterpret_cast<Channel*>(mapping_.data() + channels_at_ +
                                        index * round_up(sizeof(Channel), kPage));
+}
+
+void Segment::arrive() {
+    block(local_rank_).arrived.store(1, std::memory_order_relaxed);  // only for the words of who waits
+    // Release and acquire: whoever sees all arrivals sees what each rank had written before its own.
+    if (board().arrivals.fetch_add(1, std::memory_order_acq_rel) + 1 < ranks_.size()) return;
+    for (int l = 0; l < local_size(); ++l)
+        if (l != local_rank_) doorbell_.ring(names_[l]);
+}
+
+bool Segment::all_arrived() const {
+    return board().arrivals.load(std::memory_order_acquire) == ranks_.size();  // pairs with arrive()
+}
+
+int Segment::first_absent() const {
+    int local = 0;
+    while (local + 1 < local_size() && block(local).arrived.load(std::memory_order_relaxed) != 0) ++local;
+    return local;
 }
 
 void Segment::enter(const Announcement& announcement, const void* payload, size_t bytes) {

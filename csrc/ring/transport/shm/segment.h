@@ -69,6 +69,12 @@ class Segment {
     int local_size() const { return static_cast<int>(ranks_.size()); }
     int rank_of(int local) const { return ranks_[local]; }
 
+    // ---- forming ----
+    // This rank has all that it needs for the group. The last one rings those that wait for it.
+    void arrive();
+    bool all_arrived() const;
+    int first_absent() const;  // a local rank, where not all have arrived
+
     // ---- entries ----
     // Publishes this rank's entry into an operation, with `bytes` (at most kSmallBytes) of payload; wakes who
     // sleeps. Entries are double-buffered: that of operation k may be read until this rank enters k + 2,
