@@ -7,8 +7,10 @@ import resource
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 
@@ -63,6 +65,17 @@ def call_without_descriptors() -> None:
         dist.recv(torch.zeros(3), 0)
 
 
+def make_group_without_descriptors() -> None:
+    dist.barrier()
+    taken = take_all() if dist.get_rank() == 0 else []
+    try:
+        # Its store is the world's: what lacks descriptors is ours.
+        dist.new_group([0, 1], timeout=timedelta(seconds=20))
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+
+
 def test_a_peer_gets_in(launch: Callable[..., Job]) -> None:
     job = launch("2x1").init()
     spent = job.run(receive_without_descriptors)
@@ -72,6 +85,16 @@ def test_a_peer_gets_in(launch: Callable[..., Job]) -> None:
 def test_the_error_of_one_that_cannot_call(launch: Callable[..., Job]) -> None:
     job = launch("2x1").init(timeout=20)
     for outcome in job.outcomes(call_without_descriptors).values():
+        assert outcome.error, "no error"
+        assert "out of descriptors" in outcome.error.message and "RLIMIT_NOFILE" in outcome.error.message
+        error_of(outcome, "DistBackendError")
+        assert outcome.seconds < 10
+
+
+@pytest.mark.parametrize("layout", ["1x2", "2x1"])
+def test_the_error_of_one_that_cannot_make_a_group(launch: Callable[..., Job], layout: str) -> None:
+    job = launch(layout).init(timeout=20)
+    for outcome in job.outcomes(make_group_without_descriptors).values():
         assert outcome.error, "no error"
         assert "out of descriptors" in outcome.error.message and "RLIMIT_NOFILE" in outcome.error.message
         error_of(outcome, "DistBackendError")

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <fstream>
 
@@ -25,7 +26,11 @@ std::string namespace_of(const char* kind) {
 
 std::string boot_id() {
     std::string id;
+    errno = 0;
     std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+    // That it cannot be read does not mean that there is none.
+    if (id.empty() && (errno == EMFILE || errno == ENFILE))
+        throw_errno("open of /proc/sys/kernel/random/boot_id");
     return id;
 }
 
