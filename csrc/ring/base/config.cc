@@ -145,8 +145,13 @@ Row secret_file() {
                                     "a file that holds the job's secret, instead of TORCH_RING_SECRET");
     return {text,
             [=](Config& config, const std::string& value) {
-                std::ifstream file(value, std::ios::binary);
-                std::string secret{std::istreambuf_iterator<char>(file), {}};
+                std::string secret;
+                try {
+                    std::ifstream file(value, std::ios::binary);
+                    secret.assign(std::istreambuf_iterator<char>(file), {});
+                } catch (const std::ios_base::failure&) {
+                    secret.clear();  // such as of a folder
+                }
                 while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
                 if (secret.empty()) refuse(text, value);
                 if (!config.secret.empty())

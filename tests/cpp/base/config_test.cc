@@ -59,7 +59,8 @@ TEST(Config, RefusesWrongValuesByNameWithWhatIsAllowed) {
           std::tuple{"TORCH_RING_PORT_RANGE", "40015-40000", "FIRST-LAST"},
           std::tuple{"TORCH_RING_PORT_RANGE", "0-9", "FIRST-LAST"},
           std::tuple{"TORCH_RING_ADVERTISE", "node7:", "HOST:PORT"},
-          std::tuple{"TORCH_RING_SECRET_FILE", "/nonexistent", "a readable file"}}) {
+          std::tuple{"TORCH_RING_SECRET_FILE", "/nonexistent", "a readable file"},
+          std::tuple{"TORCH_RING_SECRET_FILE", "/", "a readable file"}}) {
         const Variable variable(name, value);
         for (const char* part : {name, value, allowed})
             EXPECT_NE(refusal().find(part), std::string::npos) << refusal();
