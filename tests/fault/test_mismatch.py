@@ -71,7 +71,7 @@ MISMATCHES = {
         "broadcast(float32[12], root 0)",
         "broadcast(float32[12], root 1)",
     ),
-    "exchange": ("exchange", "float32[12]", "all_to_all(float32[0])", "all_reduce(float32[12])"),
+    "exchange": ("exchange", "float32[12]", "all_to_all(float32)", "all_reduce(float32[12])"),
     "reduce": ("reduce", "float32[12]", "reduce(float32[12], root 0)", "all_reduce(float32[12])"),
     "gather": ("to root 0", "to root 1", "gather(float32[12], root 0)", "gather(float32[12], root 1)"),
 }

@@ -22,7 +22,8 @@ std::string describe(const Signature& signature) {
     const CollectiveTraits& traits = traits_of(signature.kind);
     std::string text = std::string(name_of(signature.kind)) + "(";
     if (traits.sized) {
-        text += std::string(name_of(signature.dtype)) + "[" + std::to_string(signature.count) + "]";
+        text += name_of(signature.dtype);
+        if (!traits.counted) text += "[" + std::to_string(signature.count) + "]";
         if (signature.uneven != 0) text += " in shares of different sizes";
         if (signature.op != ReduceOp::kNone && signature.op != ReduceOp::kSum)
             text += std::string(", ") + name_of(signature.op);

@@ -185,6 +185,8 @@ std::string ProgressTable::blame(uint64_t operation, const std::vector<int>& awa
                     ": stopped, cut off, or behind a firewall that forgot the connection";
         return text;
     }
+    if (awaited.empty())  // but for an operation before it, which is older
+        return "all ranks called it, but nothing moved on this one: torch_ring is broken, please report it";
     return "all ranks called it, but " + list(awaited) + " made no progress";
 }
 
