@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -147,14 +148,44 @@ def test_all_hear_of_one_that_cannot_map_the_memory_of_its_host(
     own = job.submit(init_without_memory, True, ranks={bad}).wait(30)[bad]
     assert "mmap" in error_of(own, "DistBackendError").message
     for rank, outcome in others.wait(30).items():
-        if job.layout.hosts > 1 and rank == 2:
-            continue  # may have formed it with rank 0, which tells it then
-        message = error_of(outcome, "DistBackendError").message
+        if not outcome.error and job.layout.host_of(rank) != job.layout.host_of(bad):
+            # It may have formed it with the other rank of that host, which tells it then.
+            outcome = job.submit(reduce_once, ranks={rank}).wait(30)[rank]
+        message = error_of(outcome, "RingPeerError").message
         assert "mmap" in message and names_ranks(message, {bad}), message
         assert outcome.seconds < SOON
-    if job.layout.hosts > 1:
-        outcome = job.submit(reduce_once, ranks={2}).wait(30)[2]
-        assert outcome.error is not None and outcome.seconds < SOON
+
+
+def init_until(seconds: float) -> None:
+    def ring(*_: object) -> None:
+        raise RuntimeError("the alarm rings")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        init_group(LONG)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def init_and_reduce() -> None:
+    init_group(LONG)
+    reduce_once()
+
+
+def test_all_hear_of_one_that_gives_up_while_it_waits_for_its_host(launch: Callable[..., Job]) -> None:
+    job = launch("1x4")
+    others = job.submit(init_and_reduce, ranks={0, 2, 3})
+    job.submit(wait_for_card_of, 3, ranks={1}).values()
+    job.freeze(3)
+    own = job.submit(init_until, 1.5, ranks={1}).wait(20)[1]
+    job.processes[3].signal(signal.SIGCONT)
+    assert own.error is not None and "the alarm rings" in own.error.message
+    outcomes = others.wait(20)
+    check_all_raise(job, outcomes, {0, 2, 3}, "RingPeerError", {1})
+    for outcome in outcomes.values():
+        message = error_of(outcome, "RingPeerError").message
+        assert "the alarm rings" in message, message
 
 
 @pytest.mark.parametrize("layout", ["1x4", "2x2"])

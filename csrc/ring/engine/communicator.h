@@ -58,8 +58,9 @@ class Communicator final : public std::enable_shared_from_this<Communicator>,
         Config config = ring::config();
     };
 
-    // Forms the group; all ranks must call it. Throws what Rendezvous, exchange_cards(), connect_group() and
-    // measure_machine() throw. A rank for which it throws has told the others, for which it then throws, too.
+    // Forms the group; all ranks must call it. Throws what Rendezvous, exchange_cards(), connect_group(),
+    // measure_machine() and await_host() throw. A rank for which it throws has told the others, for which it
+    // then throws, too.
     static std::shared_ptr<Communicator> create(Engine& engine, Store& store, const Settings& settings);
     // Instead of create(), for a rank that cannot come as far as that: lets the others know why.
     static void refuse(Store& store, const Settings& settings, const std::exception_ptr& error);

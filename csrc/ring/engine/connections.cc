@@ -130,12 +130,11 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
 }
 
 void await_host(Segment& segment, const Layout& layout, const Doorbell& doorbell, Deadline deadline) {
+    Events events(doorbell);  // or it fails, before others rely on this rank
     segment.arrive();
-    if (segment.all_arrived()) return;
-    Events events(doorbell);
     Interrupts interrupts;
     while (!segment.all_arrived()) {
-        if (deadline.passed())
+        if (deadline.passed() && !segment.all_arrived())
             throw Bystander(layout.describe(segment.rank_of(segment.first_absent())) +
                             " has not joined the others of this host in time");
         events.wait(Deadline(std::min(deadline.next_look(), interrupts.next(Clock::now()))));

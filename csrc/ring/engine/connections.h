@@ -40,7 +40,7 @@ Connections connect_group(Store& store, const Layout& layout, const Roster& rost
 
 // Once this rank has all that it needs for the group: waits until the other ranks of the host have, so that
 // none works in a group that another one could not form. Throws Bystander, which names the first that has
-// not.
+// not, or what `deadline` finds when it looks, or a signal's handler throws.
 void await_host(Segment& segment, const Layout& layout, const Doorbell& doorbell, Deadline deadline);
 
 }  // namespace ring

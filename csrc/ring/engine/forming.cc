@@ -146,11 +146,6 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
         measure_machine(meeting.store(), settings.config.link, layout, roster, connections, deadline);
     std::vector<std::string> done_with = keys_of_addresses(roster);
     std::ranges::move(keys_of_measuring(roster), std::back_inserter(done_with));
-    if (settings.rank == 0)
-        log(LogLevel::kInfo, "group of " + std::to_string(layout.size()) + " ranks on " +
-                                 std::to_string(layout.hosts()) + " hosts, " +
-                                 std::to_string(layout.rails()) + " rings between them, reductions with " +
-                                 current_isa());
     Choices choices({.hosts = layout.cells(), .ranks_per_host = layout.rails()}, machine, table);
     std::map<int, Engine::Process> processes;
     for (const int rank : layout.host_ranks())
@@ -160,7 +155,7 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
     const bool crowded = static_cast<int>(layout.host_ranks().size()) > usable_cpus();
     std::shared_ptr<Communicator> group(
         new Communicator(engine, settings,
-                         {.layout = layout,  // who has ended is still looked up in it
+                         {.layout = layout,  // a copy: ended_on_host() still reads it
                           .roster = std::move(roster),
                           .doorbell = std::move(doorbell),
                           .connections = std::move(connections),
@@ -168,23 +163,26 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
                           .crowded = crowded}),
         [](Communicator* last) {
             std::unique_ptr<Communicator> owned(last);
-            // In a forked child a thread of the parent's may seem to wait in
-            // it forever.
+            // In a forked child a thread of the parent's may seem to wait in it forever.
             if (owned->inherited()) (void)owned.release();
         });
-    if (settings.rank == 0 && group->layout().cells() > 1)
-        log(LogLevel::kInfo, "links between hosts: " + ring::describe(machine.link) +
-                                 "; what runs on them:\n" + group->session_.tuning().text());
     try {
         if (segment != nullptr) await_host(*segment, layout, rung, deadline);
         meeting.finish(std::move(done_with));
-    } catch (const Superseded&) {
-        throw;
-    } catch (const Error& error) {
-        group->abort(error.what());  // ranks of other hosts may have formed it
+        engine.add(group, processes);
+    } catch (...) {
+        // Others may have formed it, since this rank had come so far.
+        group->fail(failure_of(std::current_exception(), describe_self(meeting.party())));
         throw;
     }
-    engine.add(group, processes);
+    if (settings.rank == 0)
+        log(LogLevel::kInfo, "group of " + std::to_string(layout.size()) + " ranks on " +
+                                 std::to_string(layout.hosts()) + " hosts, " +
+                                 std::to_string(layout.rails()) + " rings between them, reductions with " +
+                                 current_isa());
+    if (settings.rank == 0 && layout.cells() > 1)
+        log(LogLevel::kInfo, "links between hosts: " + ring::describe(machine.link) +
+                                 "; what runs on them:\n" + group->session_.tuning().text());
     return group;
 }
 

@@ -77,6 +77,10 @@ Card failure_card(const std::exception_ptr& error, const std::string& who) {
     return card;
 }
 
+bool is_timeout(const std::string& kind) {
+    return kind == "missing" || kind == "timeout" || kind == "bystander";
+}
+
 // Whether it is of this library; else somebody has interrupted it, and wants to go on at once.
 bool is_own(const std::exception_ptr& error) {
     try {
@@ -99,6 +103,12 @@ void find_missing(Store& store, const std::vector<std::string>& keys, size_t beg
 }
 
 }  // namespace
+
+Failure failure_of(const std::exception_ptr& error, const std::string& who) {
+    const Card card = failure_card(error, who);
+    return {is_timeout(field(card, "kind")) ? FailureKind::kTimeout : FailureKind::kPeer,
+            field(card, "failed"), 0};
+}
 
 std::vector<size_t> find_missing(Store& store, const std::vector<std::string>& keys, size_t most) {
     std::vector<size_t> missing;
@@ -314,8 +324,9 @@ void Rendezvous::look() {
     if (store_.has({failed_key()})) {
         const std::string text = store_.get(failed_key(), Deadline(end_));
         if (text != kFormed) follow(decode_card(text));
-    } else if (gone_on) {
-        leave();
+    } else if (gone_on &&
+               store_.compare_set(failed_key(), "", encode(Card{{"kind", "superseded"}})) != kFormed) {
+        leave();  // and whoever has not formed the group yet does not, either
     }
     look_at_rank_0();
     if (Clock::now() >= tells_at_) {
@@ -368,7 +379,7 @@ void Rendezvous::follow(const Card& failure) {
         throw Crossed(text, crossing_);
     }
     if (kind == "disagreement") throw Disagreement(text);
-    if (kind == "missing" || kind == "timeout" || kind == "bystander") throw TimeoutError(text);
+    if (is_timeout(kind)) throw TimeoutError(text);
     throw PeerError(text);
 }
 

@@ -30,6 +30,7 @@
 
 #include "ring/base/clock.h"
 #include "ring/base/error.h"
+#include "ring/base/failure.h"
 #include "ring/topology/store.h"
 
 namespace ring {
@@ -104,6 +105,10 @@ class Superseded : public Error {
 
 // The words for a rank that has ended, if one has; it may throw instead.
 using WhoEnded = std::function<std::optional<std::string>()>;
+
+// What the others hear of a rank that cannot go on because of that error; those that wait for it still raise
+// the same. `who`: that rank, for messages.
+Failure failure_of(const std::exception_ptr& error, const std::string& who);
 
 // The first of these keys that are not in the store, at most `most`.
 std::vector<size_t> find_missing(Store& store, const std::vector<std::string>& keys, size_t most);

@@ -7,7 +7,7 @@
 
 namespace ring {
 
-// ---- while a group forms (engine/rendezvous.cc, engine/communicator.cc, engine/crossings.cc) ----
+// ---- while a group forms (engine/rendezvous.cc, engine/forming.cc, engine/crossings.cc) ----
 
 // The first look at what the others say comes soon, since most failures are there from the start; each costs
 // the store a round trip, so those after it come less often, and the less often the more ranks there are.
