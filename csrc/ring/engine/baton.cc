@@ -59,7 +59,8 @@ class Baton::Waiter {
     bool polls_on() const { return !slept_ && baton_.driven_.polls_on(); }
 
     void rests(Lock&) {
-        // Since it was asked another thread may have driven, and ended it: nobody would wake this one.
+        // Between goes_on() and the taking of the baton another thread may have ended it: nobody would wake
+        // this one.
         if (operation_.done()) return;
         slept_ = true;
         baton_.sleep(until_);

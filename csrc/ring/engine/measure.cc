@@ -25,7 +25,8 @@ constexpr int kPings = 8;
 constexpr int kPingRounds = 3;
 constexpr size_t kWarmBytes = 256 << 10;
 constexpr size_t kTimedBytes = 512 << 10;
-// In a row: a rank that had to wait for a core meets data that have come meanwhile, and takes them in no time.
+// In a row: a rank that had to wait for a core finds data that came meanwhile, and takes them in no time; so
+// one shift alone says little.
 constexpr int kTimedShifts = 4;
 // How long it polls before it sleeps: the neighbour may still be starting, perhaps on this very core. By the
 // clock, since where hundreds of ranks share the cores each poll gives way to all others.

@@ -206,7 +206,8 @@ void Session::look_up() {
     if (const auto late = p2p_.late())
         fail({FailureKind::kTimeout, owner_.describe_timeout(*late->operation) + ": " + late->why, 0});
     const Operation* const oldest = pipeline_.oldest();
-    if (oldest != nullptr && oldest->deadline.passed())
+    // What it waits for may have come since the last step, while this thread had no core.
+    if (oldest != nullptr && oldest->deadline.passed() && !pipeline_.oldest_is_ready())
         fail({FailureKind::kTimeout, owner_.describe_timeout(*oldest) + ": " + watch_.blame(), 0});
 }
 

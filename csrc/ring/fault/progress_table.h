@@ -185,7 +185,7 @@ std::string ProgressTable::blame(uint64_t operation, const std::vector<int>& awa
                     ": stopped, cut off, or behind a firewall that forgot the connection";
         return text;
     }
-    if (awaited.empty())  // but for an operation before it, which is older
+    if (awaited.empty())  // as of a piece whose turn has not come; but the oldest waits for no other
         return "all ranks called it, but nothing moved on this one: torch_ring is broken, please report it";
     return "all ranks called it, but " + list(awaited) + " made no progress";
 }

@@ -173,7 +173,8 @@ TEST_P(Messages, SmallOneNeedsNobodyElse) {
     });
 }
 
-// Where nobody else does anything, and the wait is an old one: it is told once, and does not sleep on that.
+// A wait that has gone to sleep, in a group where nobody else does anything, ends when another thread fails
+// it.
 TEST_P(Messages, ThatFailEndTheirWaits) {
     std::atomic<bool> over{false};
     in_group([&](Communicator& group) {
