@@ -17,11 +17,10 @@ from torch_ring._backend import load
 RANKS = 2
 NUMEL = 12
 BACKENDS = ("ring", "gloo")
-# Those that libring knows, then some that it does not.
-DTYPES = (
-    *(getattr(torch, name) for name in load().dtypes()),
-    *(torch.complex64, torch.complex128, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz),
-)
+# Those that libring knows, then some that it did not when this was written.
+_KNOWN = tuple(getattr(torch, name) for name in load().dtypes())
+_OTHERS = (torch.complex64, torch.complex128, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)
+DTYPES = tuple(dict.fromkeys((*_KNOWN, *_OTHERS)))
 OPS = tuple(load().reduce_ops())
 # The ranks' numbers, so small that every dtype holds every result: 1 on rank 0, and 3 on rank 1.
 NUMBERS = (1, 3)
