@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <latch>
@@ -133,7 +134,7 @@ INSTANTIATE_TEST_SUITE_P(Layouts, Forks, ::testing::Values(Hosts{2}, Hosts{2, 1}
 TEST(Forks, InACallbackLeaveTheGroupAlone) {
     run_group({2}, [](Communicator& group) {
         std::vector<float> data(10, 1.0f);
-        pid_t child = -1;
+        std::atomic<pid_t> child{-1};
         const auto caller = std::this_thread::get_id();
         const auto operation =
             group.post(all_reduce_of(data, DType::kFloat32), std::nullopt, [&](std::exception_ptr) {
@@ -155,6 +156,8 @@ TEST(Forks, InACallbackLeaveTheGroupAlone) {
             });
             if (child == 0) end_process(refused ? 0 : 1);
             EXPECT_FALSE(refused);
+            // The progress thread may have ended both, and be about to call back.
+            ASSERT_TRUE(eventually([&] { return child != -1; }));
             int status = -1;
             EXPECT_EQ(::waitpid(child, &status, 0), child);
             EXPECT_EQ(status, 0);
