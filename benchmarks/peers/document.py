@@ -22,7 +22,7 @@ tensor."""
 
 def page(
     command: str,
-    ranks: str,
+    who: str,
     rounds: int,
     circumstances: Circumstances,
     contenders: Sequence[Contender],
@@ -31,7 +31,7 @@ def page(
     names = ", ".join(f"{one.name} = {one.title}" for one in contenders if one.title)
     rounds_made = f"{rounds} round{'s' if rounds > 1 else ''}"
     parts = [
-        f"# libring beside other libraries, {ranks}",
+        f"# libring beside other libraries, {who}",
         f"{circumstances.title}; float32, SUM; {rounds_made} of `{command}`. {names}.",
     ]
     if circumstances.ping_pongs_ns:

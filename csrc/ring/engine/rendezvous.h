@@ -6,7 +6,8 @@
 //   ring/round           the newest round that somebody had to go on to; none: 0
 //   ring/<n>/card/<r>    what rank r says of itself in round n; whose place it was, later
 //   ring/<n>/merged      what rank 0 has made of all cards; or why the round failed before that
-//   ring/<n>/failed      who could not go on in round n, and why; or that a rank has formed the group
+//   ring/<n>/failed      who could not go on in round n, and why; or that a rank has formed the group,
+//                        or has gone on to another round before any had
 //   ring/<n>/heard/<r>   rank r knows why round n has failed
 //   ring/<n>/formed      how many ranks have formed the group
 //   ring/<n>/come        the ranks that have waited for a while
