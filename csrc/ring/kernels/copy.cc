@@ -6,12 +6,12 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
-#include <mutex>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
+#include "ring/kernels/line_cost.h"
 #include "ring/kernels/reduce.h"
 
 namespace ring {
@@ -82,42 +82,22 @@ const Functions& functions() {
 
 constexpr size_t kProbeBytes = 8 << 10;  // of a copy that are enough to tell
 constexpr size_t kStreamFrom = 1 << 10;  // below, a streaming store's way to memory costs more
-constexpr float kFarLineNs = 20;         // where a store past the caches is faster
 constexpr float kLeastNs = 0.1f;
 constexpr std::chrono::nanoseconds kOverhead{150};
 constexpr uint32_t kProbeEvery = 16;  // copies that are small, or made while the cores are far
 
-// Relaxed, all uses: a hint that any thread may take or give.
-std::atomic<bool> far{false};
-std::atomic<uint32_t> copies{0};
-std::atomic<float> line_ns{0};
-
-// The best of so many in a row: page faults and interruptions only ever add.
-void note(float ns) {
-    constexpr int kInARow = 8;
-    static std::mutex mutex;  // guards what follows
-    static float best = 0;
-    static int noted = 0;
-    const std::unique_lock lock(mutex, std::try_to_lock);
-    if (!lock.owns_lock()) return;
-    best = noted == 0 ? ns : std::min(best, ns);
-    if (++noted < kInARow) return;
-    noted = 0;
-    line_ns.store(best, std::memory_order_relaxed);
-}
+LineCost line_cost;
+std::atomic<uint32_t> copies{0};  // relaxed, all uses: which of them is timed does not matter
 
 // Copies with ordinary stores, and finds out what that cost.
-bool is_far_now(CopyFn plain, char* to, const char* from, size_t bytes) {
+void copy_timed(CopyFn plain, char* to, const char* from, size_t bytes) {
     const auto start = std::chrono::steady_clock::now();
     plain(to, from, bytes);
     // Until the stores have left the core, whose buffer hides some 64 of them.
     std::atomic_thread_fence(std::memory_order_seq_cst);
     const auto per_line = (std::chrono::steady_clock::now() - start - kOverhead) / (1.0f * (bytes / kLine));
     const auto ns = std::chrono::duration<float, std::nano>(per_line).count();
-    note(std::max(ns, kLeastNs));
-    const bool slow = ns > kFarLineNs;
-    far.store(slow, std::memory_order_relaxed);
-    return slow;
+    line_cost.note(std::max(ns, kLeastNs));
 }
 
 }  // namespace
@@ -131,24 +111,23 @@ void copy_to_shared(void* target, const void* source, size_t bytes) {
     auto* to = static_cast<char*>(target);
     const auto* from = static_cast<const char*>(source);
     if (bytes < kStreamFrom) return use.copy(to, from, bytes);
-    bool stream = far.load(std::memory_order_relaxed);
-    const bool dear = stream || bytes < 2 * kProbeBytes;
+    const bool dear = line_cost.far() || bytes < 2 * kProbeBytes;
     if (!dear || copies.fetch_add(1, std::memory_order_relaxed) % kProbeEvery == 0) {
         const size_t probe = std::min(bytes, kProbeBytes);
-        stream = is_far_now(use.copy, to, from, probe);
+        copy_timed(use.copy, to, from, probe);
         to += probe;
         from += probe;
         bytes -= probe;
     }
     const bool aligned = reinterpret_cast<uintptr_t>(to) % kLine == 0;
-    (stream && aligned ? use.stream : use.copy)(to, from, bytes);
+    (line_cost.far() && aligned ? use.stream : use.copy)(to, from, bytes);
 }
 
 void copy_and_time(void* target, const void* source, size_t bytes) {
     auto* to = static_cast<char*>(target);
     const auto* from = static_cast<const char*>(source);
     if (bytes >= 2 * kProbeBytes && copies.fetch_add(1, std::memory_order_relaxed) % kProbeEvery == 0) {
-        is_far_now(functions().copy, to, from, kProbeBytes);
+        copy_timed(functions().copy, to, from, kProbeBytes);
         to += kProbeBytes;
         from += kProbeBytes;
         bytes -= kProbeBytes;
@@ -157,7 +136,7 @@ void copy_and_time(void* target, const void* source, size_t bytes) {
 }
 
 double shared_line_ns() {
-    return line_ns.load(std::memory_order_relaxed);
+    return line_cost.of_late();
 }
 
 }  // namespace ring

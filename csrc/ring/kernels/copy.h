@@ -14,7 +14,7 @@ void copy(void* to, const void* from, size_t bytes);
 // An ordinary store must first take the line back from the other core. Between near cores that is cheap;
 // between far ones (another L3) it takes some 300 ns a line, 1.8 GB/s, and a store past the caches is 15
 // times as fast and its reader no slower. Which it is cannot be asked for, and on virtual machines it changes
-// by the minute: so the cost of the first kilobytes is measured now and then, and decides about the rest.
+// by the minute: so the first kilobytes are timed now and then (line_cost.h), and decide about the rest.
 void copy_to_shared(void* to, const void* from, size_t bytes);
 
 // copy() into such memory, or out of it, which only finds that cost out.
