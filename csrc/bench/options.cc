@@ -14,14 +14,15 @@ constexpr const char* name_of(Format format) {
 }
 
 std::string usage() {
-    return R"(ring_perf: measures libring's collectives without torch
+    return std::string(R"(ring_perf: measures libring's collectives without torch
 
   -n RANKS       ranks to start on this machine (2). Without it, where RANK, WORLD_SIZE and MASTER_ADDR are set
                  (and MASTER_PORT, else 29500), it is that one rank of a job
   -p RANKS       ranks per host: let them count as several hosts, over TCP (as they are)
-  -t COLLECTIVE  all_reduce, reduce, broadcast, all_gather, reduce_scatter, gather, scatter, all_to_all, barrier,
+  -t COLLECTIVE  )") +
+           measured_names("\n                 ") + R"( (all_reduce)
                  send: to the next rank, while it receives from the one before;
-                 memcpy: no collective, all ranks copy a tensor at the same time (all_reduce)
+                 memcpy: no collective, all ranks copy a tensor at the same time
   -d DTYPE       float32, bfloat16, int64, ... (float32)
   -o OP          SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR (SUM)
   -r ROOT        of broadcast, reduce, gather, scatter (0)

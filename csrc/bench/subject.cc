@@ -9,16 +9,16 @@
 namespace ring_perf {
 namespace {
 
+// A receive belongs to its send.
+bool is_measured(const ring::CollectiveTraits& row) {
+    return row.kind != ring::Collective::kNone && row.kind != ring::Collective::kRecv;
+}
+
 const ring::CollectiveTraits* row_named(const std::string& text) {
-    std::string names;
-    for (const ring::CollectiveTraits& row : ring::kCollectives) {
-        // A receive belongs to its send.
-        if (row.kind == ring::Collective::kNone || row.kind == ring::Collective::kRecv) continue;
-        if (text == row.name) return &row;
-        names += std::string(row.name) + ", ";
-    }
+    for (const ring::CollectiveTraits& row : ring::kCollectives)
+        if (is_measured(row) && text == row.name) return &row;
     if (text == kMemcpy.name) return &kMemcpy;
-    refuse('t', text, names + kMemcpy.name);
+    refuse('t', text, measured_names(" "));
 }
 
 bool out_of_place(const std::string& text) {
@@ -27,6 +27,21 @@ bool out_of_place(const std::string& text) {
 }
 
 }  // namespace
+
+std::string measured_names(const std::string& line_break) {
+    constexpr size_t kLine = 95;
+    std::string names;
+    size_t line = 0;
+    for (const ring::CollectiveTraits& row : ring::kCollectives) {
+        if (!is_measured(row)) continue;
+        const std::string name = std::string(row.name) + ",";
+        const bool full = line + name.size() > kLine;
+        if (!names.empty()) names += full ? line_break : " ";
+        line = (full ? 0 : line + 1) + name.size();
+        names += name;
+    }
+    return names + " " + kMemcpy.name;
+}
 
 bool Subject::take(int option, const std::string& value) {
     switch (option) {

@@ -13,6 +13,9 @@ namespace ring_perf {
 // host moves each byte at least once, so this is what a large one is held against.
 inline constexpr ring::CollectiveTraits kMemcpy{.kind = ring::Collective::kNone, .name = "memcpy"};
 
+// All that -t names, in lines that `line_break` parts.
+std::string measured_names(const std::string& line_break);
+
 struct Subject {
     const ring::CollectiveTraits* row = &ring::traits_of(ring::Collective::kAllReduce);  // -t
     ring::DType dtype = ring::DType::kFloat32;                                           // -d

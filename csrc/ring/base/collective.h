@@ -14,18 +14,19 @@
 
 namespace ring {
 
+// With what it reads and writes, of Arguments (collectives/context.h).
 enum class Collective : uint8_t {
     kNone = 0,
-    kAllReduce,
-    kBroadcast,
-    kAllGather,
-    kReduceScatter,
+    kAllReduce,      // input[count] -> output[count], which may be the same
+    kBroadcast,      // output[count], read on the root and written elsewhere
+    kAllGather,      // input[count] -> outputs[rank][count]; input may be outputs[own rank]
+    kReduceScatter,  // inputs[rank][count] -> output[count]; output may be inputs[own rank]
     kBarrier,
-    kReduce,
-    kGather,
-    kScatter,
-    kAllToAll,
-    kSend,
+    kReduce,    // input[count] -> output[count] on the root, which may be the same; elsewhere unused
+    kGather,    // input[count] -> outputs[rank][count] on the root; input may be outputs[own rank]
+    kScatter,   // inputs[rank][count] on the root -> output[count]
+    kAllToAll,  // inputs[rank][input_counts[rank]] -> outputs[rank][output_counts[rank]], disjoint
+    kSend,      // input[count] -> output[count] of the recv with an equal tag
     kRecv,
     kCount,
 };
@@ -43,7 +44,7 @@ struct CollectiveTraits {
     Collective kind;
     const char* name;  // torch's
 
-    // What the caller gives, see Arguments (collectives/context.h).
+    // What the caller gives.
     bool sized = true;  // it has elements
     // From one rank to another, outside the order of operations; else all ranks call it.
     bool message = false;

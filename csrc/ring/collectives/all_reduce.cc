@@ -1,4 +1,5 @@
-// all_reduce: reduce-scatter in the host, one rail per local rank between hosts, all-gather in the host.
+// all_reduce: reduce-scatter in the host, one rail per local rank between hosts, all-gather in the host. A
+// small one goes through one rank of each host (one_shot.h).
 //
 // Where partial sums are larger than elements, the tensor passes in pieces, which bounds the memory for them,
 // or for the addends that are added up instead (direct.h).
@@ -7,6 +8,7 @@
 #include "ring/collectives/collectives.h"
 #include "ring/collectives/direct.h"
 #include "ring/collectives/host/stages.h"
+#include "ring/collectives/one_shot.h"
 #include "ring/collectives/rail.h"
 
 namespace ring {
@@ -30,18 +32,7 @@ Task straight(Context& context, std::byte* from, std::byte* to, size_t count) {
     co_await rail_all_gather(context, sums);
 }
 
-}  // namespace
-
-size_t all_reduce_pieces(const Context& context) {
-    const size_t pieces = pieces_of_plan(context);
-    if (context.layout.cells() == 1 || context.partial_bytes() == context.element_bytes()) return pieces;
-    const size_t of_all_rails = kScratchBytes * static_cast<size_t>(context.layout.rails());
-    const size_t bytes =
-        context.signature().count * (is_direct(context) ? context.element_bytes() : context.partial_bytes());
-    return std::max(pieces, (bytes + of_all_rails - 1) / of_all_rails);
-}
-
-Task all_reduce(Context& context) {
+Task in_stages(Context& context) {
     const Layout& layout = context.layout;
     const size_t element = context.element_bytes();
     const Slice piece =
@@ -90,6 +81,22 @@ Task all_reduce(Context& context) {
     co_await context.turn(Lane::kHostOut);
     co_await context.host().share(context, Lane::kHostOut, slices);
     context.pass(Lane::kHostOut);
+}
+
+}  // namespace
+
+size_t all_reduce_pieces(const Context& context) {
+    if (is_one_shot(context)) return 1;
+    const size_t pieces = pieces_of_plan(context);
+    if (context.layout.cells() == 1 || context.partial_bytes() == context.element_bytes()) return pieces;
+    const size_t of_all_rails = kScratchBytes * static_cast<size_t>(context.layout.rails());
+    const size_t bytes =
+        context.signature().count * (is_direct(context) ? context.element_bytes() : context.partial_bytes());
+    return std::max(pieces, (bytes + of_all_rails - 1) / of_all_rails);
+}
+
+Task all_reduce(Context& context) {
+    return is_one_shot(context) ? one_shot(context) : in_stages(context);
 }
 
 }  // namespace ring

@@ -1,82 +1,39 @@
 // Dispatch and the checks that need no communication. See collectives.h.
 #include "ring/collectives/collectives.h"
 
-#include <algorithm>
-#include <array>
-#include <optional>
+#include <string>
 
 #include "ring/base/error.h"
 #include "ring/collectives/host/one_shot.h"
-#include "ring/collectives/one_shot.h"
 
 namespace ring {
-
-Task barrier(Context& context) {
-    return one_shot(context);
-}
-
 namespace {
 
-Task all_reduce_or_one_shot(Context& context) {
-    return is_one_shot(context) ? one_shot(context) : all_reduce(context);
+const Dispatch& row_of(const Context& context) {
+    return kDispatch[static_cast<size_t>(context.signature().kind)];
 }
 
-size_t all_reduce_or_one_shot_pieces(const Context& context) {
-    return is_one_shot(context) ? 1 : all_reduce_pieces(context);
-}
-
-size_t one_piece(const Context&) {
-    return 1;
-}
-
-// How each runs where it is not one shot in the host, and into how many pieces it is cut then.
-struct Way {
-    Collective kind;
-    // None rather than null, with which GCC does not compare it at compile time under sanitizers.
-    std::optional<Task (*)(Context&)> run = std::nullopt;
-    size_t (*pieces)(const Context&) = one_piece;
-};
-constexpr std::array<Way, kCollectives.size()> kWays{{
-    {Collective::kNone},
-    {Collective::kAllReduce, all_reduce_or_one_shot, all_reduce_or_one_shot_pieces},
-    {Collective::kBroadcast, broadcast, pieces_of_plan},
-    {Collective::kAllGather, all_gather, pieces_of_plan},
-    {Collective::kReduceScatter, reduce_scatter, reduce_scatter_pieces},
-    {Collective::kBarrier, barrier},
-    {Collective::kReduce, reduce, reduce_pieces},
-    {Collective::kGather, gather},
-    {Collective::kScatter, scatter},
-    {Collective::kAllToAll, all_to_all},
-    {Collective::kSend},
-    {Collective::kRecv},
-}};
-static_assert(in_order(kWays, &Way::kind));
-static_assert(std::ranges::all_of(kWays, [](const Way& way) {
-    const CollectiveTraits& traits = traits_of(way.kind);
-    return way.run.has_value() || traits.message || traits.kind == Collective::kNone;
-}));
-
-const Way& way_of(const Context& context) {
-    return kWays[static_cast<size_t>(context.signature().kind)];
-}
-
-Task dispatch(Context& context) {
+Task run(Context& context) {
     if (is_host_one_shot(context.layout, context.group.config, context.signature()))
         return host_one_shot(context);
-    if (!way_of(context).run)
+    if (!row_of(context).run)
         throw Error(std::string(name_of(context.signature().kind)) + " is no collective");
-    return (*way_of(context).run)(context);
+    return (*row_of(context).run)(context);
 }
 
 }  // namespace
 
 Task run_collective(Context& context) {
-    co_await dispatch(context);
+    co_await run(context);
     while (context.lanes_passed < kLanes) co_await skip(context, static_cast<Lane>(context.lanes_passed));
 }
 
 size_t count_pieces(const Context& context) {
-    return way_of(context).pieces(context);
+    return row_of(context).pieces(context);
+}
+
+size_t one_piece(const Context&) {
+    return 1;
 }
 
 size_t pieces_of_plan(const Context& context) {

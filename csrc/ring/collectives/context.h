@@ -25,18 +25,9 @@
 
 namespace ring {
 
-// The arguments of one collective, in elements of signature.dtype. The memory stays the caller's.
-//   all_reduce      input[count] -> output[count], which may be the same
-//   broadcast       output[count], read on the root and written elsewhere
-//   all_gather      input[count] -> outputs[rank][count]; input may be outputs[own rank]
-//   reduce_scatter  inputs[rank][count] -> output[count]; output may be inputs[own rank]
-//   reduce          input[count] -> output[count] on the root, which may be the same; elsewhere unused
-//   gather          input[count] -> outputs[rank][count] on the root; input may be outputs[own rank]
-//   scatter         inputs[rank][count] on the root -> output[count]
-//   all_to_all      inputs[rank][input_counts[rank]] -> outputs[rank][output_counts[rank]], disjoint
-//   send, recv      input[count] -> output[count], with equal tags
-// `input_counts`, `output_counts`: where the shares differ in size, of each rank's; all_gather takes
-// output_counts, too.
+// The arguments of one collective, in elements of signature.dtype; Collective says which of them it takes.
+// The memory stays the caller's. `input_counts`, `output_counts`: where the shares differ in size, of each
+// rank's; all_gather takes output_counts, too.
 struct Arguments {
     Signature signature;
     const void* input = nullptr;
