@@ -160,6 +160,10 @@ class Job:
         self.healthy = False
         self.processes[rank].signal(signal.SIGSTOP)
 
+    def thaw(self, rank: int) -> None:
+        """Lets a frozen rank go on."""
+        self.processes[rank].signal(signal.SIGCONT)
+
     def alive(self, rank: int) -> bool:
         return self.processes[rank].alive()
 

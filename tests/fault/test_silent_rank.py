@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 
 import pytest
+import torch
+import torch.distributed as dist
 
 from harness import Job, Lab, Outcome
 from support.faults import LARGE, LAYOUTS, check_all_raise, error_of, reduce_forever, reduce_once
@@ -72,6 +74,37 @@ def test_a_rank_that_is_stopped_inside_a_large_all_reduce(launch: Callable[..., 
         outcomes = pending.wait(TIMEOUT + 10)
         check_all_raise(job, outcomes, others(job, silent), "RingTimeoutError", {silent})
         assert max(outcome.finished for outcome in outcomes.values()) - since < TIMEOUT + LATE
+
+
+def receive_or_send() -> float:
+    """Rank 1 receives what rank 0 sends."""
+    tensor = torch.full((1000,), 1.0 - dist.get_rank())
+    if dist.get_rank() == 1:
+        dist.recv(tensor, src=0)
+    else:
+        dist.send(tensor, dst=1)
+    return float(tensor[-1])
+
+
+@pytest.mark.parametrize("function", [reduce_once, receive_or_send])
+def test_a_rank_that_is_stopped_beyond_its_timeout_takes_what_has_come_meanwhile(
+    launch: Callable[..., Job], function: Callable[[], float]
+) -> None:
+    """Its time is over when it goes on, but nothing is missing any more."""
+    jobs = [launch(layout).init(timeout=TIMEOUT) for layout in ("1x2", "2x1")]
+    for job in jobs:
+        job.run(function)  # which opens what connections it needs
+    late = [job.submit(function, ranks={1}) for job in jobs]
+    time.sleep(0.4)
+    for job in jobs:
+        job.freeze(1)
+    for job in jobs:
+        assert job.submit(function, ranks={0}).values() == [1.0]
+    time.sleep(TIMEOUT)
+    for job, pending in zip(jobs, late, strict=True):
+        job.thaw(1)
+        assert pending.values() == [1.0]
+        assert job.run(function) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("layout", ["4x1", "2x2"])

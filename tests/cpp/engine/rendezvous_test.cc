@@ -298,6 +298,8 @@ TEST(Rendezvous, LeavesARoundThatIsWholeButOfAnEarlierAttempt) {
         while (!meeting.deadline().passed()) std::this_thread::sleep_for(milliseconds(1));
     };
     EXPECT_THROW(wait(), Superseded);
+    // Nor does who was about to form the group that the other has left: one rank would have it alone.
+    EXPECT_THROW(before.finish({}), Superseded);
     meeting.join({});
     EXPECT_EQ(attempts_of_all(again), "new\n\n");
     EXPECT_EQ(attempts_of_all(meeting), "new\n\n");
