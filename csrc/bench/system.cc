@@ -30,7 +30,10 @@ std::string kernel() {
 }  // namespace
 
 System this_system() {
-    return {.cpu = cpu_model(), .cores = ring::usable_cpus(), .kernel = kernel(), .isa = ring::current_isa()};
+    return {.cpu = cpu_model(),
+            .cores = static_cast<int>(ring::usable_cpus().size()),
+            .kernel = kernel(),
+            .isa = ring::current_isa()};
 }
 
 }  // namespace ring_perf

@@ -78,7 +78,7 @@ inline constexpr std::array kBarrier{kDoubling};
 
 // One shot, where no sum of everything is shared: between near cores it is faster up to some 32 KiB. Between
 // far ones a rank's next entry waits for each line that others have read, while the stages of a host and the
-// channels leave lines alone for longer (docs/decisions/0005).
+// channels leave lines alone for longer (docs/decisions/0005). Where ranks share cores: see one_shot_limit().
 constexpr size_t kShare = 8 << 10;
 constexpr size_t kGather = 16 << 10;
 constexpr size_t kAsTheUserAllows = SIZE_MAX;

@@ -173,11 +173,12 @@ const std::vector<Row>& table() {
             "TORCH_RING_CHUNK_BYTES", Scope::kGroupAlike, &Config::chunk_bytes, 4096, 16 << 20, 0, "bytes",
             "payload of one frame between hosts, the grain of pipelining, instead of what the cost "
             "model chooses by size"),
-        number<size_t>("TORCH_RING_HOST_SMALL_BYTES", Scope::kGroupAlike, &Config::host_small_bytes, 0,
-                       64 << 10, 32 << 10, "bytes",
-                       "the largest all_reduce inside one host that takes one synchronisation instead of "
-                       "several; an upper limit for the other collectives that can, too, besides their own: "
-                       "16 KiB for gather, 8 KiB for the rest"),
+        number<size_t>(
+            "TORCH_RING_HOST_SMALL_BYTES", Scope::kGroupAlike, &Config::host_small_bytes, 0, 64 << 10,
+            32 << 10, "bytes",
+            "the largest all_reduce inside one host that takes one synchronisation instead of "
+            "several; an upper limit for the other collectives that can, too, besides their own: "
+            "16 KiB for gather, 8 KiB for the rest, none where the ranks of the host outnumber its cores"),
         choice<SingleCopy>(
             "TORCH_RING_SINGLE_COPY", Scope::kGroup, &Config::single_copy,
             {{"none", SingleCopy::kNone}, {"auto", SingleCopy::kAuto}, {"all", SingleCopy::kAll}}, "auto",

@@ -11,6 +11,7 @@
 #include "ring/base/hex.h"
 #include "ring/base/membarrier.h"
 #include "ring/base/process.h"
+#include "ring/base/runs.h"
 #include "ring/fault/timeouts.h"
 #include "ring/topology/identity.h"
 #include "ring/transport/frame.h"
@@ -146,6 +147,7 @@ Roster exchange_cards(Rendezvous& meeting, const Config& settings, const std::st
               {"lifeline", lifeline},
               {"user", std::to_string(::geteuid())},
               {"membarrier", membarrier_supported() ? "1" : "0"},
+              {"cpus", encode_runs(usable_cpus())},
               {"secret", own_secret.empty() ? "shared" : hex(fingerprint(own_secret))}};
     const auto alike = settings_alike(settings);
     for (const auto& [name, value] : alike) mine[name] = one_line(value);

@@ -30,11 +30,11 @@ constexpr unsigned kPausesInHost = std::numeric_limits<unsigned>::max();
 constexpr unsigned kPausesBetweenHosts = 6;
 
 int spin_us(const Config& config, const Session::Parts& parts) {
-    return config.spin_us * (parts.crowded && parts.layout.cells() == 1 ? kYieldLonger : 1);
+    return config.spin_us * (parts.layout.crowded() && parts.layout.cells() == 1 ? kYieldLonger : 1);
 }
 
 unsigned pauses(const Session::Parts& parts) {
-    if (parts.crowded) return 0;
+    if (parts.layout.crowded()) return 0;
     return parts.layout.cells() == 1 ? kPausesInHost : kPausesBetweenHosts;
 }
 

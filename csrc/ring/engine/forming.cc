@@ -152,15 +152,13 @@ std::shared_ptr<Communicator> Communicator::form(Engine& engine, Rendezvous& mee
         if (rank != settings.rank) processes[rank] = {layout.member(rank).pid, roster.lifelines[rank]};
     Segment* const segment = connections.segment.get();
     const Doorbell& rung = *doorbell;
-    const bool crowded = static_cast<int>(layout.host_ranks().size()) > usable_cpus();
     std::shared_ptr<Communicator> group(
         new Communicator(engine, settings,
                          {.layout = layout,  // a copy: ended_on_host() still reads it
                           .roster = std::move(roster),
                           .doorbell = std::move(doorbell),
                           .connections = std::move(connections),
-                          .choices = std::move(choices),
-                          .crowded = crowded}),
+                          .choices = std::move(choices)}),
         [](Communicator* last) {
             std::unique_ptr<Communicator> owned(last);
             // In a forked child a thread of the parent's may seem to wait in it forever.

@@ -42,7 +42,8 @@ std::vector<int> split_numbers(const std::string& text) {
 
 // Which may have spaces in it, or be empty.
 constexpr const char* kBeforeName = " =";
-constexpr const char* kLocalFields[] = {"process", "doorbell", "lifeline", "membarrier"};
+constexpr size_t kMostCpus = 1 << 16;
+constexpr const char* kLocalFields[] = {"process", "doorbell", "lifeline", "membarrier", "cpus"};
 
 }  // namespace
 
@@ -55,6 +56,7 @@ std::vector<int> Roster::ranks_of_host(int rank) const {
 
 void Roster::add_local(int rank, const Card& card) {
     members[rank].process = card.at("process");
+    members[rank].cpus = decode_runs(card.at("cpus"), kMostCpus);
     doorbells[rank] = card.at("doorbell");
     lifelines[rank] = card.at("lifeline");
     barriers = barriers && card.at("membarrier") == "1";

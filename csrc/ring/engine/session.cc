@@ -28,11 +28,11 @@ Session::Session(Owner& owner, const Config& config, Parts parts)
       doorbell_(std::move(parts.doorbell)),
       connections_(std::move(parts.connections)),
       segment_(connections_.segment.get()),
-      core_sharing_(segment_, parts.crowded, ::sched_getcpu),
+      core_sharing_(segment_, layout_.crowded(), ::sched_getcpu),
       epoll_(checked_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       tuning_(layout_, std::move(parts.choices)),
       p2p_(layout_, roster_.group, connections_,
-           {.single_copy = config.single_copy, .crowded = parts.crowded},
+           {.single_copy = config.single_copy, .crowded = layout_.crowded()},
            {.watch = [this](int fd) { watch(fd); },
             .timeout = [this] { return owner_.timeout(); },
             .ended = [this](const OperationPtr& operation) { owner_.ended(operation); },
@@ -41,7 +41,7 @@ Session::Session(Owner& owner, const Config& config, Parts parts)
                     ring();
                     owner_.kick();
                 }}),
-      offers_(segment_, config.single_copy, parts.crowded),
+      offers_(segment_, config.single_copy, layout_.crowded()),
       group_{.layout = layout_,
              .config = config,
              .tuning = tuning_,

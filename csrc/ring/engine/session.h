@@ -58,7 +58,6 @@ class Session : private Watched {
         std::unique_ptr<Doorbell> doorbell;
         Connections connections;
         Choices choices;
-        bool crowded;  // the ranks of this host outnumber its cores
     };
     // `owner` and `config` must outlive it.
     Session(Owner& owner, const Config& config, Parts parts);

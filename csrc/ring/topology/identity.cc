@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <fstream>
+#include <numeric>
 
 #include "ring/base/config.h"
 #include "ring/base/error.h"
@@ -60,11 +61,18 @@ std::string machine_name() {
     return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
 }
 
-int usable_cpus() {
+std::vector<int> usable_cpus() {
+    std::vector<int> cpus;
     cpu_set_t set;
-    if (::sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
+    if (::sched_getaffinity(0, sizeof(set), &set) == 0) {
+        for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+            if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+        return cpus;
+    }
     // Refused, or there are more than fit the set.
-    return static_cast<int>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
+    cpus.resize(static_cast<size_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN))));
+    std::iota(cpus.begin(), cpus.end(), 0);
+    return cpus;
 }
 
 }  // namespace ring

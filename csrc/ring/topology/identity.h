@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace ring {
 
@@ -25,7 +26,7 @@ bool is_restarted();
 // The name that the system has for it.
 std::string machine_name();
 
-// CPUs that this process may run on.
-int usable_cpus();
+// The CPUs that this process may run on.
+std::vector<int> usable_cpus();
 
 }  // namespace ring

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace ring {
 
@@ -24,6 +25,9 @@ Layout::Layout(int rank, std::vector<Member> members, bool flat) : rank_(rank), 
         cell_of_.push_back(static_cast<int>(known->second));
         if (same_host(r, rank_)) host_ranks_.push_back(r);
     }
+    std::set<int> cpus;
+    for (const int r : host_ranks_) cpus.insert(members_[r].cpus.begin(), members_[r].cpus.end());
+    crowded_ = !cpus.empty() && host_ranks_.size() > cpus.size();
     rails_ = size();
     for (const auto& cell : cells_) {
         rails_ = std::min(rails_, static_cast<int>(cell.size()));

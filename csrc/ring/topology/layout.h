@@ -14,8 +14,9 @@ struct Member {
     std::string host_id;    // equal = can share memory
     std::string host_name;  // for messages
     int pid = 0;
-    std::string process{};  // process_identity()
-    int global_rank = -1;   // what the user calls it; -1: its rank in the group
+    std::string process{};    // process_identity(); of the ranks of this host alone
+    std::vector<int> cpus{};  // usable_cpus(); likewise
+    int global_rank = -1;     // what the user calls it; -1: its rank in the group
 };
 
 // A *cell* is a set of ranks that work together through shared memory: the ranks of one host (or a single
@@ -51,6 +52,9 @@ class Layout {
     // Of a rank of this host: its place among host_ranks().
     int local_index(int rank) const;
     int hosts() const { return hosts_; }
+    // Whether those outnumber the cores that they may use, which then someone else often needs who waits. The
+    // same on all of them.
+    bool crowded() const { return crowded_; }
 
     // What the user knows a rank by, in whatever group.
     int global_rank(int rank) const {
@@ -67,6 +71,7 @@ class Layout {
     std::vector<int> cell_of_;  // by rank
     std::vector<int> host_ranks_;
     int hosts_ = 0;
+    bool crowded_ = false;
     int my_cell_ = 0;
     int local_rank_ = 0;
     int rails_ = 1;

@@ -9,7 +9,7 @@
 namespace ring {
 
 constexpr uint32_t kFrameMagic = 0x474e4952;  // "RING"
-constexpr uint16_t kProtocolVersion = 8;
+constexpr uint16_t kProtocolVersion = 9;
 
 struct FrameHeader {
     uint32_t magic = kFrameMagic;

@@ -21,7 +21,8 @@ Card card_of(int rank, const std::string& host) {
             {"process", "process " + number},
             {"doorbell", "doorbell " + number},
             {"lifeline", rank == 1 ? "" : "lifeline " + number},
-            {"membarrier", rank == 2 ? "0" : "1"}};
+            {"membarrier", rank == 2 ? "0" : "1"},
+            {"cpus", "0-" + number}};
 }
 
 TEST(Roster, OfOneHostHasAll) {
@@ -39,6 +40,7 @@ TEST(Roster, OfOneHostHasAll) {
         EXPECT_EQ(roster.members[rank].global_rank, static_cast<int>(rank));
         EXPECT_EQ(roster.doorbells[rank], cards[rank].at("doorbell"));
         EXPECT_EQ(roster.lifelines[rank], cards[rank].at("lifeline"));
+        EXPECT_EQ(roster.members[rank].cpus.size(), rank + 1);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "ring/base/error.h"
+#include "ring/collectives/host/one_shot.h"
 #include "ring/collectives/transfers.h"
 
 namespace ring {
@@ -75,13 +76,18 @@ void take_own(const Context& context) {
                bytes_for(*context.arguments, context.layout.rank()));
 }
 
-}  // namespace
-
-bool enters_with_shares(const Arguments& called, const Layout& layout, const Config& config) {
+size_t bytes_for_others(const Arguments& called, const Layout& layout) {
     size_t all = 0;
     for (const int rank : layout.my_cell())
         if (rank != layout.rank()) all += bytes_for(called, rank);
-    return all <= std::min(rows::kShare, config.host_small_bytes) &&
+    return all;
+}
+
+}  // namespace
+
+bool enters_with_shares(const Arguments& called, const Layout& layout, const Config& config) {
+    const size_t all = bytes_for_others(called, layout);
+    return all <= one_shot_limit(rows::kShare, layout, config) &&
            static_cast<size_t>(layout.local_size()) * sizeof(Item) + all <= kSmallBytes;
 }
 
@@ -90,7 +96,7 @@ Entered shares_to_enter_with(Context& context) {
     const Arguments& called = *context.arguments;
     const bool entered = enters_with_shares(called, layout, context.group.config);
     const size_t items = static_cast<size_t>(layout.local_size()) * sizeof(Item);
-    std::byte* const payload = context.scratch.take(items + (entered ? rows::kShare : 0));
+    std::byte* const payload = context.scratch.take(items + (entered ? bytes_for_others(called, layout) : 0));
     std::byte* end = payload + items;
     for (int l = 0; l < layout.local_size(); ++l) {
         const int rank = layout.my_cell()[static_cast<size_t>(l)];

@@ -86,7 +86,11 @@ bool is_host_one_shot(const Layout& layout, const Config& config, const Signatur
     const auto limit = traits_of(called.kind).one_shot;
     if (!limit || layout.cells() > 1) return false;
     return deciding_bytes(called, static_cast<size_t>(layout.size())) <=
-           std::min<size_t>(*limit, config.host_small_bytes);
+           one_shot_limit(*limit, layout, config);
+}
+
+size_t one_shot_limit(size_t own, const Layout& layout, const Config& config) {
+    return layout.crowded() ? config.host_small_bytes : std::min(own, config.host_small_bytes);
 }
 
 bool may_be_host_one_shot(const Layout& layout, const Config& config, const Arguments& called) {

@@ -13,6 +13,10 @@ bool is_host_one_shot(const Layout& layout, const Config& config, const Signatur
 // Whether it may be, as far as this rank knows: of an all_to_all the others may send more.
 bool may_be_host_one_shot(const Layout& layout, const Config& config, const Arguments& called);
 
+// Up to how many bytes one goes this way that does so up to `own` where each rank has a core: one
+// synchronisation takes longer than copies where those that are waited for must first get a core.
+size_t one_shot_limit(size_t own, const Layout& layout, const Config& config);
+
 // Any but all_to_all, of a group that is one cell. Sums are in order of local rank.
 Task host_one_shot(Context& context);
 
