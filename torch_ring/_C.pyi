@@ -98,6 +98,22 @@ def check_environment() -> list[str]:
     Reads the environment; the values of the first call stay for the life of the process.
     """
 
+class DeviceFinding:
+    """What there is of CUDA: "CUDA runtime", "GPUs" or "NCCL"; its version and file, or why there is none."""
+
+    @property
+    def what(self) -> str: ...
+    @property
+    def found(self) -> bool: ...
+    @property
+    def words(self) -> str: ...
+
+def device_findings() -> list[DeviceFinding]:
+    """Load the libraries, if they are not, and tell what was found."""
+
+def set_library_folders(folders: list[str]) -> None:
+    """Folders in which libraries are looked for that torch has not loaded."""
+
 def isa() -> str:
     """The instruction set of the reductions: "portable", "avx2" or "avx512"."""
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from torch_ring._libraries import folders
 from torch_ring._refusal import refuse_without_module
 
 NAME = "ring"
@@ -81,6 +82,7 @@ def load() -> ModuleType:
         raise ImportError(
             f"the compiled module of torch_ring cannot be loaded: {error}. {_REBUILD}"
         ) from error
+    _C.set_library_folders(folders())
     for warning in _C.check_environment():
         warnings.warn(warning, UserWarning, stacklevel=2)
     return _C

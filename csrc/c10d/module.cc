@@ -9,6 +9,8 @@
 #include "c10d/plan.h"
 #include "c10d/rows.h"
 #include "ring/base/config.h"
+#include "ring/device/library.h"
+#include "ring/device/report.h"
 #include "ring/engine/engine.h"
 #include "ring/kernels/reduce.h"
 #include "ring/topology/ping_pong.h"
@@ -54,6 +56,12 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
         ring::current_isa();
         return ring::unknown_variables();
     });
+    py::class_<ring::DeviceFinding>(module, "DeviceFinding")
+        .def_readonly("what", &ring::DeviceFinding::what)
+        .def_readonly("found", &ring::DeviceFinding::found)
+        .def_readonly("words", &ring::DeviceFinding::words);
+    module.def("device_findings", &ring::device_findings, py::call_guard<py::gil_scoped_release>());
+    module.def("set_library_folders", &ring::set_library_folders, py::arg("folders"));
     module.def("isa", [] { return ring::current_isa(); });
     module.def("cache_line_ping_pong", &ring::cache_line_ping_pong, py::call_guard<py::gil_scoped_release>());
     // Called at the exit of the interpreter, when other threads may not take the GIL any more.

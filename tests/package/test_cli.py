@@ -20,6 +20,7 @@ PLAN = ("plan", "--hosts", "4", "--size", "1MB", "--table")
 BENCH = ("bench", "--sizes", "64", "--rounds", "1", "--seconds", "0.01")
 BENCH_DDP = ("bench-ddp", "--layers", "1", "--width", "8", "--rounds", "1", "--steps", "1")
 SETTINGS = ("settings",)
+CUDA = ("cuda",)
 
 
 def run(command: list[str], *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -61,12 +62,13 @@ def without_matplotlib(tmp_path: Path) -> dict[str, str]:
 
 
 def test_nothing_but_drawing_needs_matplotlib(without_matplotlib: dict[str, str]) -> None:
-    commands = (PLAN, BENCH, BENCH_DDP, SETTINGS)
+    commands = (PLAN, BENCH, BENCH_DDP, SETTINGS, CUDA)
     names = {command.__name__.replace("_", "-") for command in COMMANDS}
     assert {arguments[0] for arguments in commands} == names, "all of them are tried"
     for arguments in commands:
         done = run(MODULE, *arguments, **without_matplotlib)
-        assert done.returncode == 0, done.stderr
+        # Where there is no GPU, one of them says so.
+        assert done.returncode in ((0, 1) if arguments == CUDA else (0,)), done.stderr
         assert done.stdout and not done.stderr
 
 
@@ -86,3 +88,20 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     done = run([sys.executable, "-c", code])
     assert done.returncode == 1
     assert "typer missing" in done.stderr and "pip install 'torch-ring[bench]'" in done.stderr
+
+
+def test_cuda_tells_what_is_missing_and_where_it_looked(tmp_path: Path) -> None:
+    """Here there is no GPU; a file that is no library is named with what the linker says of it."""
+    text = tmp_path / "libnccl.so.2"
+    text.write_text("no library\n")
+    done = run(SCRIPT, *CUDA, TORCH_RING_NCCL_LIB=str(text), TORCH_RING_CUDART_LIB="/nowhere/libcudart.so")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines if not line.startswith(" ")] == [
+        "CUDA runtime",
+        "GPUs",
+        "NCCL",
+    ]
+    assert "TORCH_RING_CUDART_LIB says is /nowhere/libcudart.so" in done.stdout
+    assert f"NCCL, which TORCH_RING_NCCL_LIB says is {text}" in done.stdout
+    assert "invalid ELF header" in done.stdout or "file too short" in done.stdout

@@ -15,6 +15,7 @@ RING = ROOT / "csrc" / "ring"
 LAYERS: dict[str, set[str]] = {
     "base": set(),
     "kernels": {"base"},
+    "device": {"base"},
     "topology": {"base"},
     "transport": {"base", "kernels"},
     "collectives": {"base", "kernels", "topology", "transport"},

@@ -6,10 +6,11 @@ import typer
 
 from torch_ring.cli.bench.command import bench
 from torch_ring.cli.bench_ddp.command import bench_ddp
+from torch_ring.cli.cuda.command import cuda
 from torch_ring.cli.plan.command import plan
 from torch_ring.cli.settings.command import settings
 
-COMMANDS = (bench, bench_ddp, plan, settings)
+COMMANDS = (bench, bench_ddp, cuda, plan, settings)
 
 # Plain text instead of boxes: an error's line can be searched for and is not broken.
 app = typer.Typer(

@@ -42,6 +42,8 @@ struct Config {
     PortRange port_range;    // to listen on
     Endpoint advertise;      // tried first by the peers; address "" = unset, port 0 = that of the listener
     std::string secret;      // "" = a random one of rank 0
+    std::string cudart_lib;  // "" = searched for; see device/library.h
+    std::string nccl_lib;    // likewise
 };
 
 // A row of the table: what the variable is called, and how to describe it to a user.

@@ -1,22 +1,7 @@
 // See scratch.h.
 #include "ring/collectives/scratch.h"
 
-#include <new>
-
 namespace ring {
-namespace {
-
-constexpr std::align_val_t kLine{64};
-
-}  // namespace
-
-std::byte* HeapMemory::allocate(size_t bytes) {
-    return static_cast<std::byte*>(::operator new(bytes, kLine));
-}
-
-void HeapMemory::release(std::byte* memory) noexcept {
-    ::operator delete(memory, kLine);
-}
 
 std::byte* Scratch::take(size_t bytes) {
     if (next_ == blocks_.size()) blocks_.push_back({{nullptr, Release{memory_}}, 0});

@@ -1,28 +1,14 @@
 // Temporary memory for the pieces of collectives. Each piece has a Scratch; all of a group take theirs from
-// where its session says: what lies in a device is copied through memory of another kind.
+// where its session says.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <vector>
 
+#include "ring/base/memory.h"
+
 namespace ring {
-
-// Thread-safe where several groups share one.
-class Memory {
-  public:
-    virtual ~Memory() = default;
-    // Aligned to a cache line. Throws std::bad_alloc.
-    virtual std::byte* allocate(size_t bytes) = 0;
-    virtual void release(std::byte* memory) noexcept = 0;
-};
-
-// The process's own.
-class HeapMemory final : public Memory {
-  public:
-    std::byte* allocate(size_t bytes) override;
-    void release(std::byte* memory) noexcept override;
-};
 
 // Kept from one operation to the next. Used by one thread.
 class Scratch {

@@ -1,0 +1,1 @@
+"""`torch-ring cuda`: command.py is what app.py registers."""
