@@ -34,7 +34,7 @@ enum class Collective : uint8_t {
 // How a large message of a collective gets from rank to rank inside a host: copied once, by the kernel, where
 // that takes less than two copies, or twice, by both ranks through shared memory.
 enum class LargeMessages : uint8_t {
-    kTwice,          // one rank would have to copy alone what the others copy for it by half
+    kTwice,          // one rank would have to copy alone what the others, if they have cores, copy by half
     kOnce,           // all ranks have copies to make meanwhile: what counts is how much is copied
     kOnceToSeveral,  // where it has several to copy to
     kOnceBothWays,   // where it sends and receives at the same time, or has no core to copy beside it

@@ -113,7 +113,7 @@ bool Mailbox::copies_once(const MessageHeader& header) {
     if (copies_.single_copy != SingleCopy::kAuto) return copies_.single_copy == SingleCopy::kAll;
     switch (traits_of(header.signature.kind).large) {
         case LargeMessages::kTwice:
-            return false;
+            return copies_.crowded && kernel_is_cheap();
         case LargeMessages::kOnce:
             return kernel_is_cheap();
         case LargeMessages::kOnceToSeveral:
