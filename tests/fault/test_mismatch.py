@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 from harness import Job
-from support.faults import error_of
+from support.faults import error_of, reduce_once
 
 
 def parts() -> list[torch.Tensor]:
@@ -131,3 +132,47 @@ def test_threads_that_share_a_group_are_told_so(launch: Callable[..., Job], layo
 def test_one_thread_is_told_nothing_of_threads(launch: Callable[..., Job]) -> None:
     for outcome in launch("1x2").init().outcomes(call, "float32[12]", "float32[10]", 1).values():
         assert "thread" not in error_of(outcome, "RingMismatchError").message
+
+
+def reduce_twice() -> list[float]:
+    """What all_reduce gave, as often as it did before the group failed."""
+    sums = []
+    try:
+        for _ in range(2):
+            sums.append(reduce_once())
+    except dist.DistBackendError:
+        pass
+    return sums
+
+
+def reduce_and_disagree(late: bool) -> str:
+    """After an all_reduce rank 0 sends less than rank 1 expects, or nothing in time."""
+    reduce_once()
+    message = torch.zeros(100 + dist.get_rank())
+    try:
+        if dist.get_rank() == 1:
+            work = dist.irecv(message, src=0)
+            assert work is not None
+            work.wait()
+        elif not late:
+            dist.send(message, dst=1)
+        reduce_once()
+    except dist.DistBackendError as error:
+        return type(error).__name__
+    return "no error"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_message_that_fails_leaves_earlier_collectives_alone(
+    launch: Callable[..., Job], late: bool
+) -> None:
+    """Also that of a rank which has all for it, but has not looked yet."""
+    job = launch("1x3").init(timeout=2.5)
+    job.run(reduce_once)
+    slow = job.submit(reduce_twice, ranks={2})
+    time.sleep(0.4)
+    job.freeze(2)
+    types = job.submit(reduce_and_disagree, late, ranks={0, 1}).values()
+    assert set(types) == {"RingTimeoutError" if late else "RingMismatchError"}
+    job.thaw(2)
+    assert slow.values() == [[3.0]]

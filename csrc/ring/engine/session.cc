@@ -83,12 +83,18 @@ void Session::guard(Part part) {
     try {
         part();
     } catch (const DifferentCalls& calls) {
-        fail(watch_.mismatch(calls));
+        fail(without_earlier(watch_.mismatch(calls)));
     } catch (const DifferentPast& past) {
         fail(mismatch(past));
     } catch (...) {
-        fail(Failure::of(std::current_exception()));
+        fail(without_earlier(Failure::of(std::current_exception())));
     }
+}
+
+Failure Session::without_earlier(Failure failure) const {
+    const bool of_calls = failure.kind == FailureKind::kMismatch || failure.kind == FailureKind::kTimeout;
+    if (of_calls && failure.operation == 0) failure.operation = ended_ + 1;
+    return failure;
 }
 
 bool Session::step() {
@@ -112,9 +118,14 @@ bool Session::pass() {
     moved = pipeline_.advance(fails_from) || moved;
     moved = pipeline_.retire(fails_from, [this](const OperationPtr& operation) {
         owner_.ended(operation);
-        p2p_.mailbox().end_of(operation->number, operation->arguments.signature);
+        ended(operation->number, operation->arguments.signature);
     }) || moved;
     return moved;
+}
+
+void Session::ended(uint64_t number, const Signature& called) {
+    ended_ = number;
+    p2p_.mailbox().end_of(number, called);
 }
 
 bool Session::begin_next(uint64_t fails_from) {
@@ -148,7 +159,7 @@ bool Session::ends() {
     guard([this] {
         const Context& ended = pipeline_.take_entered();
         watch_.moved();
-        p2p_.mailbox().end_of(ended.operation, ended.signature());
+        this->ended(ended.operation, ended.signature());
     });
     return true;
 }
@@ -204,7 +215,8 @@ Failure Session::mismatch(const DifferentPast& past) {
 void Session::look_up() {
     watch_.look();
     if (const auto late = p2p_.late())
-        fail({FailureKind::kTimeout, owner_.describe_timeout(*late->operation) + ": " + late->why, 0});
+        fail(without_earlier(
+            {FailureKind::kTimeout, owner_.describe_timeout(*late->operation) + ": " + late->why, 0}));
     const Operation* const oldest = pipeline_.oldest();
     // What it waits for may have come since the last step, while this thread had no core.
     if (oldest != nullptr && oldest->deadline.passed() && !pipeline_.oldest_is_ready())

@@ -136,7 +136,11 @@ class Session : private Watched {
     // Runs a part of a step. What it throws ends operations.
     template <typename Part>
     void guard(Part part);
-    bool pass();  // goes through all that there is to do, once
+    // What is wrong with a message, or comes too late: the collectives that have ended here may end
+    // elsewhere.
+    Failure without_earlier(Failure failure) const;
+    void ended(uint64_t number, const Signature& called);  // a collective
+    bool pass();                                           // goes through all that there is to do, once
     bool begin_next(uint64_t fails_from);
     bool take_messages();
     bool message_ends();
@@ -160,6 +164,7 @@ class Session : private Watched {
     Group group_;
     Pipeline pipeline_;
     Watch watch_;
+    uint64_t ended_ = 0;    // the last collective that has
     bool message_ = false;  // that is what begin() has begun
 };
 
