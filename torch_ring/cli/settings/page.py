@@ -25,8 +25,8 @@ own: `timeout=`, and later `group.set_timeout(timedelta)`.
 and changes nothing.) To try several hosts on one machine, give ranks different values of
 `TORCH_RING_HOST_ID`.
 
-`torch-ring settings --markdown`, of `pip install torch-ring[bench]`, makes this page from the one table that declares and
-parses all settings.
+`torch-ring settings --markdown`, of `pip install torch-ring[bench]`, makes this page from the one table that
+declares and parses all settings.
 
 | variable | option | type | default | allowed | unit | same on all ranks | meaning |
 |---|---|---|---|---|---|---|---|
