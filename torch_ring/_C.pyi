@@ -111,7 +111,7 @@ class DeviceFinding:
 def device_findings() -> list[DeviceFinding]:
     """Load the libraries, if they are not, and tell what was found."""
 
-def set_library_folders(folders: list[str]) -> None:
+def set_library_folders(folders: list[bytes]) -> None:
     """Folders in which libraries are looked for that torch has not loaded."""
 
 def isa() -> str:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 
-def folders() -> list[str]:
-    """The folders of shared libraries in the packages of `nvidia`, of whatever version; often none."""
+def folders() -> list[bytes]:
+    """The folders of shared libraries in the packages of `nvidia`, of whatever version; often none.
+
+    Never raises: most jobs have no need of them. Bytes, since a path need not be text.
+    """
     try:
         spec = importlib.util.find_spec("nvidia")
-    except (ImportError, ValueError):
-        return []  # somebody's module of that name
-    found = []
-    for place in (spec and spec.submodule_search_locations) or []:
-        found += sorted(str(folder) for folder in Path(place).glob("*/lib") if folder.is_dir())
-    return found
+        places = (spec and spec.submodule_search_locations) or []
+        return [
+            os.fsencode(folder)
+            for place in places
+            for folder in sorted(Path(place).glob("*/lib"))
+            if folder.is_dir()
+        ]
+    except Exception:
+        return []  # somebody's module of that name, or folders that cannot be read

@@ -48,7 +48,7 @@ std::map<std::string, Result>& failures() {
 }
 
 Result remember(Result result) {
-    if (result != ring::cuda::kSuccess && result != ring::cuda::kNotReady) last_error = result;
+    if (result != ring::cuda::kSuccess) last_error = result;
     return result;
 }
 
@@ -166,6 +166,15 @@ void fake_cuda_set_devices(int count) {
 void fake_cuda_fail_next(const char* function, int result) {
     const std::lock_guard lock(failures_mutex);
     failures()[function] = result;
+}
+
+void fake_cuda_reset() {
+    {
+        const std::lock_guard lock(failures_mutex);
+        failures().clear();
+    }
+    devices = 1;
+    most_us = 0;
 }
 
 void fake_cuda_set_delays(int us) {

@@ -8,6 +8,8 @@ extern "C" {
 void fake_cuda_set_devices(int count);
 // The next call of that function ("cudaMemcpyAsync") does nothing and returns this.
 void fake_cuda_fail_next(const char* function, int result);
+// As it was at first, but for what is alive.
+void fake_cuda_reset();
 // Before each operation a stream waits for a random time of up to so many microseconds. 0: none, as at first.
 void fake_cuda_set_delays(int most_us);
 // Runs it in the stream's turn.

@@ -186,8 +186,9 @@ const std::vector<Row>& table() {
             "the rest takes two, through shared memory, at the same time. auto: where the kernel copies "
             "fast, "
             "or the cores are far from each other, messages of more than 64 KiB of all_to_all, those that "
-            "are sent to a rank that sends itself meanwhile, or where ranks outnumber cores, and of a "
-            "scatter to several; and, unless ranks outnumber cores, an all_gather from 16 KiB on, a "
+            "are sent to a rank that sends itself meanwhile, and of a scatter to several; where ranks "
+            "outnumber cores also those of a gather, and all that are sent; and, unless ranks outnumber "
+            "cores, an all_gather from 16 KiB on, a "
             "broadcast, gather or scatter of 16 to 256 KiB"),
         word("TORCH_RING_SIZE_TABLE", Scope::kGroupAlike, &Config::size_table,
              "rules such as all_reduce: 0-8K doubling, 8K-1M ring chunk=64K, 1M- ring; broadcast: 0- tree",

@@ -7,13 +7,14 @@
 
 namespace ring::cuda {
 
-UseDevice::UseDevice(const Runtime& cuda, int device) : cuda_(cuda) {
+UseDevice::UseDevice(const Runtime& cuda, int device) : cuda_(cuda), device_(device) {
     cuda.check(cuda.get_device(&before_), "cudaGetDevice");
-    cuda.check(cuda.set_device(device), "cudaSetDevice");
+    if (before_ != device) cuda.check(cuda.set_device(device), "cudaSetDevice");
 }
 
 UseDevice::~UseDevice() {
-    (void)cuda_.set_device(before_);
+    // Not without need: since CUDA 12 that makes a context on a device which this process may not use at all.
+    if (before_ != device_) (void)cuda_.set_device(before_);
 }
 
 OwnStream::OwnStream(const Runtime& cuda, bool urgent) : cuda_(cuda) {
@@ -43,7 +44,10 @@ void OwnEvent::record(Stream stream) {
 
 bool OwnEvent::passed() const {
     const Result result = cuda_.event_query(event_);
-    if (result == kNotReady) return false;
+    if (result == kNotReady) {
+        (void)cuda_.get_last_error();  // torch would take it for an error of what it does next
+        return false;
+    }
     cuda_.check(result, "cudaEventQuery");
     return true;
 }

@@ -18,6 +18,7 @@ class UseDevice {
 
   private:
     const Runtime& cuda_;
+    const int device_;
     int before_ = 0;
 };
 

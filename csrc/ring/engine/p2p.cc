@@ -74,15 +74,16 @@ bool P2p::ends() {
         if (transfer == nullptr) return false;
         if (!transfer->done) mailbox_.progress();
         if (!transfer->done) return false;
-        begun_.reset();
     }
     // Such as the credit of what was received.
     if (mailbox_.writes()) mailbox_.progress();
+    begun_.reset();
     return true;
 }
 
 void P2p::adopt(OperationPtr operation) {
-    messages_.push_back({std::move(operation), std::move(*begun_)});
+    // There is nothing begun where a send went at once, and then something else failed.
+    messages_.push_back({std::move(operation), begun_.value_or(nullptr)});
     begun_.reset();
 }
 

@@ -85,7 +85,7 @@ void Session::guard(Part part) {
     } catch (const DifferentCalls& calls) {
         fail(without_earlier(watch_.mismatch(calls)));
     } catch (const DifferentPast& past) {
-        fail(mismatch(past));
+        fail(without_earlier(mismatch(past)));
     } catch (...) {
         fail(without_earlier(Failure::of(std::current_exception())));
     }
@@ -220,7 +220,8 @@ void Session::look_up() {
     const Operation* const oldest = pipeline_.oldest();
     // What it waits for may have come since the last step, while this thread had no core.
     if (oldest != nullptr && oldest->deadline.passed() && !pipeline_.oldest_is_ready())
-        fail({FailureKind::kTimeout, owner_.describe_timeout(*oldest) + ": " + watch_.blame(), 0});
+        fail(without_earlier(
+            {FailureKind::kTimeout, owner_.describe_timeout(*oldest) + ": " + watch_.blame(), 0}));
 }
 
 std::optional<Watched::Oldest> Session::oldest() const {

@@ -136,8 +136,7 @@ class Session : private Watched {
     // Runs a part of a step. What it throws ends operations.
     template <typename Part>
     void guard(Part part);
-    // What is wrong with a message, or comes too late: the collectives that have ended here may end
-    // elsewhere.
+    // What ranks called differently, or too late: the collectives that have ended here may end elsewhere.
     Failure without_earlier(Failure failure) const;
     void ended(uint64_t number, const Signature& called);  // a collective
     bool pass();                                           // goes through all that there is to do, once

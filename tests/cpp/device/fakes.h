@@ -25,18 +25,17 @@ struct FakeCuda {
         library.bind(fail_next, "fake_cuda_fail_next");
         library.bind(set_delays, "fake_cuda_set_delays");
         library.bind(enqueue, "fake_cuda_enqueue");
+        library.bind(reset, "fake_cuda_reset");
         library.bind(alive, "fake_cuda_alive");
     }
-    ~FakeCuda() {
-        set_devices(1);
-        set_delays(0);
-    }
+    ~FakeCuda() { reset(); }
 
     const Library library;
     void (*set_devices)(int);
     void (*fail_next)(const char*, int);
     void (*set_delays)(int);
     void (*enqueue)(void*, void (*)(void*), void*);
+    void (*reset)();
     int64_t (*alive)();
 };
 

@@ -44,7 +44,10 @@ TEST_F(CudaStreams, WorkInOrderAndWaitForEachOther) {
             there.hold(up.get());
             cuda.check(cuda.memcpy_async(to.data(), host, kBytes, Copy::kHostToDevice, up.get()), "copy");
             back.record(up.get());
-            while (!back.passed()) std::this_thread::yield();
+            while (!back.passed()) {
+                EXPECT_EQ(cuda.get_last_error(), kSuccess);
+                std::this_thread::yield();
+            }
             ASSERT_EQ(to, from);
         }
     }
