@@ -240,7 +240,8 @@ const std::vector<Row>& table() {
              "store"),
         secret_file(),
         word("TORCH_RING_CUDART_LIB", Scope::kProcess, &Config::cudart_lib, "the path of a libcudart.so",
-             "the CUDA runtime to use, instead of the one that torch has loaded"),
+             "the CUDA runtime to use, instead of the one that torch has loaded, or that lies among Python's "
+             "packages"),
         word("TORCH_RING_NCCL_LIB", Scope::kProcess, &Config::nccl_lib, "the path of a libnccl.so",
              "the NCCL to use, instead of the one that torch has loaded, or that lies among Python's "
              "packages"),

@@ -63,8 +63,8 @@ Library::Library(const LibrarySearch& search) : what_(search.what) {
     handle_ = open(search, attempts);
     if (handle_ == nullptr) {
         const std::string where =
-            search.file.empty() ? "" : ", which " + search.setting + " says is " + search.file;
-        throw ConfigError(what_ + where + ", cannot be loaded. " + search.remedy + "; or name the file by " +
+            search.file.empty() ? "" : ", which " + search.setting + " says is " + search.file + ",";
+        throw ConfigError(what_ + where + " cannot be loaded. " + search.remedy + "; or name the file by " +
                           search.setting + ". Tried:" + attempts.told());
     }
     path_ = file_of(handle_, search.file);

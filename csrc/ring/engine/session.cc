@@ -157,9 +157,9 @@ bool Session::ends() {
     if (message_) return message_ends();
     if (!pipeline_.all_have_entered()) return false;
     guard([this] {
-        const Context& ended = pipeline_.take_entered();
+        const Context& entered = pipeline_.take_entered();
         watch_.moved();
-        this->ended(ended.operation, ended.signature());
+        ended(entered.operation, entered.signature());
     });
     return true;
 }

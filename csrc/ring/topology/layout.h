@@ -52,8 +52,8 @@ class Layout {
     // Of a rank of this host: its place among host_ranks().
     int local_index(int rank) const;
     int hosts() const { return hosts_; }
-    // Whether those outnumber the cores that they may use, which then someone else often needs who waits. The
-    // same on all of them.
+    // Whether the ranks of this rank's host outnumber the cores that they may use, so that who waits often
+    // has one that another needs. The same on all of them.
     bool crowded() const { return crowded_; }
 
     // What the user knows a rank by, in whatever group.

@@ -38,8 +38,9 @@ TEST(Library, ThatIsNowhereIsToldWithAllPlaces) {
                                       .names = {"libbest.so.2", "libbest.so.1"},
                                       .folders = {"/nowhere/lib"},
                                       .remedy = "Install it"});
-    expect_all_in(said, {"the best library", "TORCH_RING_BEST_LIB", "Install it", "/nowhere/lib/libbest.so.2",
-                         "/nowhere/lib/libbest.so.1", "libbest.so.1: this process has not loaded it",
+    expect_all_in(said, {"the best library cannot be loaded", "TORCH_RING_BEST_LIB", "Install it",
+                         "/nowhere/lib/libbest.so.2", "/nowhere/lib/libbest.so.1",
+                         "libbest.so.1: this process has not loaded it",
                          "libbest.so.2: cannot open shared object file"});
 }
 
@@ -50,7 +51,8 @@ TEST(Library, ThatTheUserNamesIsTheOnlyOne) {
                                       .names = {"libc.so.6"},
                                       .folders = {},
                                       .remedy = "Install it"});
-    expect_all_in(said, {"TORCH_RING_C_LIB says is /nowhere/libc.so.6"});
+    expect_all_in(said,
+                  {"the C library, which TORCH_RING_C_LIB says is /nowhere/libc.so.6, cannot be loaded"});
     EXPECT_EQ(said.find("has not loaded it"), std::string::npos) << said;
 }
 
